@@ -1,0 +1,27 @@
+# Compiler settings shared by every target of the project.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}/..;CCACHE_NOHASHDIR=1;${CCACHE}")
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(unireplk_flags INTERFACE)
+target_compile_options(unireplk_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(UNIREPLK_WERROR)
+  target_compile_options(unireplk_flags INTERFACE -Werror)
+endif()
+if(UNIREPLK_SANITIZE)
+  target_compile_options(unireplk_flags INTERFACE -fsanitize=${UNIREPLK_SANITIZE} -fno-omit-frame-pointer -O1)
+  target_link_options(unireplk_flags INTERFACE -fsanitize=${UNIREPLK_SANITIZE})
+endif()

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "unireplk/config/constraints.h"
+#include "unireplk/data/dataset.h"
+#include "unireplk/data/sampler.h"
+#include "unireplk/tensor/context.h"
+
+namespace unireplk::data {
+
+struct LoaderConfig {
+  int64_t batch_size = 64;
+  int64_t workers = 2;
+  int64_t prefetch = 4;
+  double max_bad_fraction = 0.01;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("batch_size", self.batch_size, config::at_least(1), "Samples of one micro-batch in each process.");
+    visit("workers", self.workers, config::between(0, 1024), "Threads that decode; 0 decodes in the training thread.");
+    visit("prefetch", self.prefetch, config::between(1, 1024), "Batches kept ready.");
+    visit("max_bad_fraction", self.max_bad_fraction, config::fraction,
+          "Share of unreadable samples of an epoch at which training stops.");
+  }
+};
+
+/// Unreadable samples so far, with the first of them named.
+struct BadSamples {
+  int64_t count = 0;
+  int64_t total = 0;  ///< samples asked for, bad ones included
+  std::string first;
+};
+
+/// Batches of a data set in the sampler's order, decoded by worker threads. The number of workers changes no bit.
+///
+/// A bad sample in training is named once, counted and replaced by the next good item; in evaluation it is left out.
+/// \throws UserError from next() when more than max_bad_fraction of an epoch's samples are bad.
+class Loader {
+ public:
+  /// `sampler` and `dataset` must outlive the loader.
+  Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context);
+  ~Loader();
+
+  /// Begin at batch `step` of `epoch`; what was in flight is dropped.
+  void start(int64_t epoch, int64_t step = 0);
+
+  /// The next batch on the context's device; nothing at the end of the epoch.
+  std::optional<Batch> next();
+
+  BadSamples bad() const;
+
+  /// Seconds that next() has waited for data since construction.
+  double seconds_waited() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace unireplk::data

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <vector>
+
+#include "unireplk/core/result.h"
+#include "unireplk/core/rng.h"
+#include "unireplk/data/source.h"
+
+namespace unireplk::data {
+
+enum class Mode { kTrain, kEvaluation };
+
+/// From a record to samples: decode, augment, to tensors. Built from its config and a DataInfo alone, so that a
+/// deploy file can carry it.
+class Pipeline {
+ public:
+  virtual ~Pipeline() = default;
+
+  /// A pure function of its arguments, thread-safe. Several samples: copies or views of one item.
+  virtual Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const = 0;
+
+  /// `source` with the fields and constants this pipeline adds.
+  virtual DataInfo describe(DataInfo source) const = 0;
+};
+
+}  // namespace unireplk::data

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <variant>
+#include <vector>
+
+#include "unireplk/core/result.h"
+#include "unireplk/tensor/sample.h"
+
+namespace unireplk::data {
+
+/// A file's bytes, still encoded (JPEG, PNG, FLAC, ...).
+struct EncodedBytes {
+  std::vector<std::byte> bytes;
+};
+
+/// One item as it lies on disk, with its target.
+struct Record {
+  std::variant<EncodedBytes, at::Tensor, std::filesystem::path> payload;
+  TensorMap target;  ///< `label`: int64 scalar for classification
+  SampleKey key;
+  SourceRef source;
+};
+
+/// What lies on disk: a folder, a list, an archive. Subset and repeat wrap another source.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  virtual int64_t size() const = 0;
+
+  /// Read item `index` in [0, size()). Thread-safe.
+  virtual Result<Record> read(int64_t index) const = 0;
+
+  /// Classes and constants, and a FieldSpec for every target; the pipeline adds the inputs.
+  virtual DataInfo info() const = 0;
+};
+
+}  // namespace unireplk::data

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unireplk/tensor/sample.h"
+
+namespace unireplk::io {
+
+/// Tensors in the order of the file, and the file's text metadata.
+struct TensorFile {
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  std::map<std::string, std::string> metadata;
+
+  const at::Tensor* find(const std::string& name) const;  ///< null when absent
+};
+
+/// Read a .safetensors file into CPU tensors. \throws UserError on anything the format does not allow.
+TensorFile read_safetensors(const std::filesystem::path& path);
+
+/// Metadata alone, without reading the tensors.
+std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path);
+
+/// Write a .safetensors file atomically; tensors of any device and strides, laid down contiguous in the given order.
+void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
+
+}  // namespace unireplk::io

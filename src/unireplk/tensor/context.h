@@ -1,0 +1,31 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+namespace unireplk {
+
+/// This process among those that train together.
+struct Rank {
+  int64_t index = 0;
+  int64_t count = 1;
+};
+
+/// What every part of a run needs to know, passed explicitly.
+struct Context {
+  at::Device device = at::kCPU;
+  int64_t threads = 1;  ///< intra-op threads of this process
+  uint64_t seed = 0;
+  Rank rank;
+};
+
+/// The device a config names: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:N".
+/// \throws UserError when the text is none of these or the device does not exist here.
+at::Device resolve_device(const std::string& text);
+
+/// Name and memory of a device for people: "cpu (2 threads, AVX512)", "cuda:0 (NVIDIA H200, 139.7 GiB)".
+std::string describe_device(at::Device device);
+
+}  // namespace unireplk
