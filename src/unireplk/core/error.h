@@ -42,13 +42,14 @@ class ContractError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-[[noreturn]] void throw_contract_error(const char* condition, const char* file, int line, const std::string& message);
+[[noreturn]] void throw_contract_error(const char* condition, const char* file, int line,
+                                       const std::string& message);
 
 }  // namespace unireplk
 
 /// Throw ContractError with a formatted message unless `condition` holds.
-#define UNIREPLK_CHECK(condition, ...)                                                              \
-  do {                                                                                              \
-    if (!(condition)) [[unlikely]]                                                                  \
+#define UNIREPLK_CHECK(condition, ...)                                                                   \
+  do {                                                                                                   \
+    if (!(condition)) [[unlikely]]                                                                       \
       ::unireplk::throw_contract_error(#condition, __FILE__, __LINE__, ::unireplk::format(__VA_ARGS__)); \
   } while (false)

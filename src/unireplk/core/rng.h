@@ -6,8 +6,8 @@
 
 namespace unireplk {
 
-/// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four random words of a
-/// 128-bit counter under a 64-bit key.
+/// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four random words of
+/// a 128-bit counter under a 64-bit key.
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 /// A sequence of random values: a pure function of its key and counter, so it has no state worth saving.
@@ -15,10 +15,10 @@ class RandomStream {
  public:
   RandomStream(std::array<uint32_t, 2> key, std::array<uint32_t, 3> where) : key_(key), where_(where) {}
 
-  uint32_t bits();                                    ///< uniform 32 bits
-  double uniform();                                   ///< [0, 1), 53 bits
-  double uniform(double low, double high);            ///< [low, high)
-  int64_t integer(int64_t low, int64_t high);         ///< uniform in [low, high], both included; unbiased
+  uint32_t bits();                                     ///< uniform 32 bits
+  double uniform();                                    ///< [0, 1), 53 bits
+  double uniform(double low, double high);             ///< [low, high)
+  int64_t integer(int64_t low, int64_t high);          ///< uniform in [low, high], both included; unbiased
   double normal(double mean = 0.0, double std = 1.0);  ///< Box-Muller, one value a call
   bool bernoulli(double probability);
 
@@ -30,8 +30,8 @@ class RandomStream {
   int used_ = 4;
 };
 
-/// All randomness of one sample: a function of (seed, epoch, item). Each consumer takes a stream of its own number,
-/// so that adding one changes no other.
+/// All randomness of one sample: a function of (seed, epoch, item). Each consumer takes a stream of its own
+/// number, so that adding one changes no other.
 struct Draw {
   uint64_t seed = 0;
   int64_t epoch = 0;

@@ -1,18 +1,59 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace unireplk::io {
 
+/// An open file for reading at any place. Every member throws UserError naming path, reason and cure.
+class InputFile {
+ public:
+  explicit InputFile(const std::filesystem::path& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  int64_t size() const { return size_; }
+
+  /// Fill `out` from byte `offset` on; a file that ends sooner is an error.
+  void read(int64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;
+};
+
+/// A file under a temporary name in the folder of `path`, until commit() puts it in place: a reader, or the
+/// next start after a crash, sees the old content or the new, never a part. Every member throws UserError
+/// naming path, reason (full disk, read-only folder, ...) and cure; whatever was not committed is removed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  /// fsync, rename, fsync of the folder.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
 /// The whole content of a file. \throws UserError when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 34);
 
-/// Write a file so that a reader, or the next start after a crash, sees the old content or the new, never a part:
-/// temporary name in the same folder, fsync, rename, fsync of the folder.
-/// \throws UserError naming path, reason (full disk, read-only folder, ...) and cure.
+/// Write a file through AtomicFile.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 /// Rename a finished folder into place and make that durable. `to` must not exist.

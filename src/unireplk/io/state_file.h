@@ -1,9 +1,9 @@
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
+#include <variant>
 
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/tensor/state.h"
@@ -13,6 +13,7 @@ namespace unireplk::io {
 /// Collects state in memory: tensors (detached copies on the CPU) apart from scalars, which become JSON.
 class StateBuffer : public StateWriter, public StateReader {
  public:
+  /// \throws ContractError when a key was written before, or a text is not UTF-8.
   void tensor(const std::string& key, const at::Tensor& value) override;
   void number(const std::string& key, double value) override;
   void integer(const std::string& key, int64_t value) override;
@@ -32,9 +33,17 @@ class StateBuffer : public StateWriter, public StateReader {
   static StateBuffer from(TensorFile tensors, const std::string& scalars_json, const std::string& place);
 
  private:
-  struct Scalar;
+  using Scalar = std::variant<double, int64_t, std::string>;
+
+  void add_scalar(const std::string& key, Scalar value);
+  template <class T>
+  const T& scalar(const std::string& key, const char* expected) const;
+  [[noreturn]] void refuse(const std::string& key, const std::string& message) const;
+
   TensorFile tensors_;
-  std::map<std::string, std::shared_ptr<const Scalar>> scalars_;
+  std::map<std::string, size_t> tensor_index_;  ///< into tensors_.tensors
+  std::map<std::string, Scalar> scalars_;
+  std::string place_ = "state";
 };
 
 }  // namespace unireplk::io

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "unireplk/formats/dtype.h"
 #include "unireplk/tensor/sample.h"
 
 namespace unireplk::io {
@@ -24,7 +25,11 @@ TensorFile read_safetensors(const std::filesystem::path& path);
 /// Metadata alone, without reading the tensors.
 std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path);
 
-/// Write a .safetensors file atomically; tensors of any device and strides, laid down contiguous in the given order.
+/// Write a .safetensors file atomically; tensors of any device and strides, laid down contiguous in the given
+/// order.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
+
+/// A contiguous CPU tensor with a copy of the view's bytes.
+at::Tensor to_tensor(const formats::TensorView& view);
 
 }  // namespace unireplk::io

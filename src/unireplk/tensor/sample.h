@@ -19,7 +19,8 @@ struct SampleKey {
   bool padding = false;
 };
 
-/// Where a sample came from, for messages: "photos/cat/7.jpg", or "train.csv" with a line, or "t10k.idx" with an index.
+/// Where a sample came from, for messages: "photos/cat/7.jpg", or "train.csv" with a line, or "t10k.idx" with
+/// an index.
 struct SourceRef {
   std::string file;
   int64_t position = -1;  ///< line or index in the file; -1: the file as a whole
@@ -77,7 +78,8 @@ struct DataInfo {
   const FieldSpec* find(const std::string& name) const;  ///< null when absent
 };
 
-/// Stack samples to a batch as their specs say. \throws ContractError when a sample lacks a field or a shape differs.
+/// Stack samples to a batch as their specs say. \throws ContractError when a sample lacks a field or a shape
+/// differs.
 Batch collate(std::vector<Sample> samples, const std::vector<FieldSpec>& specs);
 
 }  // namespace unireplk

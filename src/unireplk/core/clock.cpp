@@ -1,0 +1,27 @@
+#include "unireplk/core/clock.h"
+
+#include <cmath>
+#include <ctime>
+
+#include "unireplk/core/format.h"
+
+namespace unireplk {
+
+std::string iso_time_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  return format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::string duration_text(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e12) return "?";
+  const auto total = static_cast<int64_t>(std::llround(seconds));
+  const int64_t hours = total / 3600;
+  const int64_t minutes = total / 60 % 60;
+  if (hours > 0) return format("{}:{:02}:{:02}", hours, minutes, total % 60);
+  return format("{}:{:02}", minutes, total % 60);
+}
+
+}  // namespace unireplk
