@@ -98,7 +98,8 @@ optimizer: {name: adam}
 TEST_CASE("parse: required keys") {
   CHECK(problems("lr: 1") ==
         std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
-  CHECK(problems("") == std::vector<std::string>{"root: required, but missing. Folder of the data."});
+  CHECK(problems("") ==
+        std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
   CHECK(problems("root: x\noptimizer: {lr: 1}") ==
         std::vector<std::string>{R"(a.yaml:2:13: optimizer.lr: unknown key. Known: momentum, name.)"});
   CHECK(problems("root: x\nsecond: {lr: 1}") ==
