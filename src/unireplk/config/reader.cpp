@@ -158,6 +158,9 @@ class Builder : public YAML::EventHandler {
 
   void add_member(Frame& top, Node value) {
     const Node key = *std::exchange(top.key, std::nullopt);
+    if (top.node.members.size() == kMaxKeys) {
+      fail(key.origin, format("expected at most {} keys in a map, got more", kMaxKeys), {});
+    }
     if (const Node* first = top.node.find(key.scalar)) {
       problems_.push_back({key.origin.text(), format("the key {} comes twice", excerpt(key.scalar)),
                            format("Its first value is at {}.", first->origin.text())});
