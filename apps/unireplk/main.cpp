@@ -1,1 +1,3 @@
-int main() { return 0; }
+#include "unireplk/runner/program.h"
+
+int main(int argc, char** argv) { return static_cast<int>(unireplk::runner::run_program(argc, argv)); }

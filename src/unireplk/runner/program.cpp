@@ -1,0 +1,74 @@
+#include "unireplk/runner/program.h"
+
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "unireplk/core/log.h"
+#include "unireplk/runner/version.h"
+
+namespace unireplk::runner {
+namespace {
+
+/// A mistake on the command line itself, in the form of all other messages.
+ExitCode report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) {  // --help, --version
+    return static_cast<ExitCode>(app.exit(error, std::cout, std::cerr));
+  }
+  std::string command = "unireplk";
+  for (const auto* sub : app.get_subcommands()) command += " " + sub->get_name();
+  std::cerr << Problem{command, error.what(), "See " + command + " --help."}.text() << '\n';
+  return ExitCode::kUser;
+}
+
+ExitCode run_guarded(const std::function<ExitCode()>& run) {
+  try {
+    return run();
+  } catch (const UserError& error) {
+    std::cerr << error.what() << '\n';
+    return ExitCode::kUser;
+  } catch (const c10::Error& error) {
+    std::cerr << "internal error: " << error.what_without_backtrace() << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << "internal error: " << error.what() << '\n';
+  }
+  return ExitCode::kInternal;
+}
+
+}  // namespace
+
+void add_target(CLI::App& command, Target& target, const std::string& name, const std::string& help) {
+  command.add_option(name, target.path, help)->required();
+  command.add_option("overrides", target.overrides, "key.path=value: change a value of the config")
+      ->type_name("KEY=VALUE");
+}
+
+ExitCode run_program(int argc, const char* const* argv) {
+  CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.", "unireplk"};
+  Program program;
+  app.set_version_flag("--version", version_line());
+  app.add_flag("--json", program.json, "Print one machine-readable line on stdout.");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_help_all_flag("--help-all", "Help of every command.");
+
+  add_train(app, program);
+  add_eval(app, program);
+  add_predict(app, program);
+  add_export(app, program);
+  add_inspect(app, program);
+  add_config(app, program);
+  add_list(app, program);
+  add_bench(app, program);
+  add_doctor(app, program);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error);
+  }
+  return run_guarded(program.run);
+}
+
+}  // namespace unireplk::runner

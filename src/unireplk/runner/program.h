@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "unireplk/core/error.h"
+
+namespace CLI {
+class App;
+}
+
+namespace unireplk::runner {
+
+/// What the commands share: each adds itself to the command line and leaves its work in `run`.
+struct Program {
+  bool json = false;  ///< one machine-readable line on stdout; people's text goes to stderr
+  std::function<ExitCode()> run;
+};
+
+/// Run the program: parse the command line, do the work, report errors.
+ExitCode run_program(int argc, const char* const* argv);
+
+/// `key.path=value` arguments of a command, and its CONFIG, RUN or WEIGHTS argument.
+struct Target {
+  std::string path;
+  std::vector<std::string> overrides;
+};
+
+/// Add the positional arguments of a command that takes a target and overrides.
+void add_target(CLI::App& command, Target& target, const std::string& name, const std::string& help);
+
+// One function for each command; each lives in <name>_command.cpp.
+void add_train(CLI::App& app, Program& program);
+void add_eval(CLI::App& app, Program& program);
+void add_predict(CLI::App& app, Program& program);
+void add_export(CLI::App& app, Program& program);
+void add_inspect(CLI::App& app, Program& program);
+void add_config(CLI::App& app, Program& program);
+void add_list(CLI::App& app, Program& program);
+void add_bench(CLI::App& app, Program& program);
+void add_doctor(CLI::App& app, Program& program);
+
+}  // namespace unireplk::runner
