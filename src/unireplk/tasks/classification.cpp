@@ -31,7 +31,7 @@ at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& label
 }
 
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
-  return -(targets.to(logits.scalar_type()) * at::log_softmax(logits, 1)).sum(1).mean();
+  return targets.to(logits.scalar_type()).mul(at::log_softmax(logits, 1)).sum(1).mean().neg();
 }
 
 Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
@@ -63,7 +63,8 @@ void Classification::prepare(Batch& batch, const Step&, bool) {
 }
 
 Losses Classification::losses(const Batch& batch, const Step& step) {
-  const auto generator = step.generator.defined() ? std::optional(step.generator) : std::nullopt;
+  std::optional<at::Generator> generator;
+  if (step.generator.defined()) generator = step.generator;
   const at::Tensor logits = network_.forward(batch.tensor("image"), generator);  // [B, C]
   const at::Tensor loss = batch.has("target") ? soft_cross_entropy(logits, batch.tensor("target"))
                                               : label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);

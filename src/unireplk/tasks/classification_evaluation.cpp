@@ -35,8 +35,8 @@ void ClassificationEvaluation::add(const Batch& batch) {
   const at::Tensor best = std::get<1>(at::topk(logits, std::min(kFirst, logits.size(1)), 1));
   const at::Tensor hits = best.eq(labels.unsqueeze(1)).to(at::kDouble);  // [B, <= 5]
   // where() and not a product: a padding sample may well have a loss that is not finite.
-  add_sums(at::stack({weights.sum(), losses.where(weights.gt(0), 0.0).sum(), (hits.select(1, 0) * weights).sum(),
-                      (hits.sum(1) * weights).sum()}));
+  add_sums(at::stack({weights.sum(), losses.where(weights.gt(0), 0.0).sum(), hits.select(1, 0).mul(weights).sum(),
+                      hits.sum(1).mul(weights).sum()}));
 }
 
 void ClassificationEvaluation::add_sums(const at::Tensor& sums) {

@@ -24,7 +24,7 @@ uint32_t crc32_of(std::string_view bytes) {
   return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-uint32_t crc32_of(const fs::path& file) {
+uint32_t crc32_of_file(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   std::vector<char> chunk(size_t{1} << 20);
   uLong crc = 0;
@@ -34,7 +34,7 @@ uint32_t crc32_of(const fs::path& file) {
   return static_cast<uint32_t>(crc);
 }
 
-Json fingerprint(const fs::path& file) { return {{"bytes", fs::file_size(file)}, {"crc32", crc32_of(file)}}; }
+Json fingerprint(const fs::path& file) { return {{"bytes", fs::file_size(file)}, {"crc32", crc32_of_file(file)}}; }
 
 std::string tensor_file_name(const std::string& section) { return section + ".safetensors"; }
 
@@ -51,7 +51,7 @@ void verify_file(const fs::path& path, const Json& expected) {
   if (bytes != expected.at("bytes").get<uintmax_t>()) {
     throw UserError({path.string(), format("expected {} bytes, got {}", expected.at("bytes").get<uintmax_t>(), bytes), kDamaged});
   }
-  if (crc32_of(path) != expected.at("crc32").get<uint32_t>()) {
+  if (crc32_of_file(path) != expected.at("crc32").get<uint32_t>()) {
     throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
   }
 }

@@ -14,7 +14,7 @@ at::Tensor clip_gradients(const std::vector<at::Tensor>& gradients, std::optiona
   UNIREPLK_CHECK(!gradients.empty(), "no parameter has a gradient");
   const at::NoGradGuard no_grad;
   const at::Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2)));
-  if (max_norm) at::_foreach_mul_(gradients, (*max_norm / (norm + 1e-6)).clamp_max(1.0));
+  if (max_norm) at::_foreach_mul_(gradients, norm.add(1e-6).reciprocal().mul(*max_norm).clamp_max(1.0));
   return norm;
 }
 

@@ -21,7 +21,7 @@ class StepLog {
     void add_part(const std::string& name, const at::Tensor& share);
 
    private:
-    static void add(at::Tensor& sum, const at::Tensor& share) { sum = sum.defined() ? sum + share : share; }
+    static void add(at::Tensor& sum, const at::Tensor& share) { sum = sum.defined() ? sum.add(share) : share; }
   };
 
   void add(Pending pending) { pending_.push_back(std::move(pending)); }

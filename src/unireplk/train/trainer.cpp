@@ -108,10 +108,10 @@ int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
   parts_.task.prepare(*batch, step, /*training=*/true);
   const tasks::Losses losses = parts_.task.losses(*batch, step);
   const auto share = static_cast<double>(config_.accumulate_steps);
-  const at::Tensor loss = losses.total / share;
+  const at::Tensor loss = losses.total.div(share);
   loss.backward();
   log.add_loss(loss.detach());
-  for (const auto& [name, value] : losses.parts) log.add_part(name, value.detach() / share);
+  for (const auto& [name, value] : losses.parts) log.add_part(name, value.detach().div(share));
   return count_samples(*batch);
 }
 
