@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "unireplk/config/defaults.h"
 #include "unireplk/config/parse_scalar.h"
 #include "unireplk/config/text.h"
 
@@ -93,9 +94,7 @@ class Parser {
 
   void field(const Field& field, const Spot& spot) {
     if (spot.node) return value(*field.type, field.member, spot, field.constraint);
-    const bool is_missing =
-        field.constraint.required || !default_is_good(*field.type, field.member, field.constraint);
-    if (is_missing) return report(spot, "required, but missing", field.help);
+    if (must_be_given(field)) return report(spot, "required, but missing", field.help);
     absent(*field.type, field.member, spot);
   }
 
@@ -103,15 +102,6 @@ class Parser {
   void absent(const Type& type, void* target, const Spot& spot) {
     if (const auto* t = std::get_if<StructType>(&type.is)) members(*t, target, spot, {});
     if (const auto* t = std::get_if<ChoiceType>(&type.is)) default_choice(*t, t->base(target), spot);
-  }
-
-  static bool default_is_good(const Type& type, void* member, const Constraint& constraint) {
-    if (const auto* t = std::get_if<ScalarType>(&type.is)) return fits(*t, t->get(member), constraint);
-    if (!constraint.non_empty) return true;
-    if (const auto* t = std::get_if<ListType>(&type.is)) return t->size(member) > 0;
-    if (const auto* t = std::get_if<MapType>(&type.is)) return !t->keys(member).empty();
-    if (const auto* t = std::get_if<ChoiceType>(&type.is)) return !t->base(member).name().empty();
-    return true;
   }
 
   void scalar(const ScalarType& type, void* target, const Spot& spot, const Constraint& constraint) {

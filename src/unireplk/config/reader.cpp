@@ -204,7 +204,8 @@ Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
          {}});
   }
   check_is_text(text, name);
-  std::istringstream stream{std::string(text)};
+  // yaml-cpp takes the end of the file for the end of a quoted text; the end of a document it does not.
+  std::istringstream stream{std::string(text) + "\n...\n"};
   Builder builder(name, problems);
   try {
     YAML::Parser parser(stream);
