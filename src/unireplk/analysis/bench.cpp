@@ -1,11 +1,13 @@
 #include "unireplk/analysis/bench.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/resource.h>
 #include <torch/nn/module.h>
 #include <torch/version.h>
@@ -52,11 +54,12 @@ void synchronise(at::Device device) {
 }
 
 models::UniRepLKNet build(const BenchOptions& options, bool deploy) {
-  auto network = models::make_variant(options.variant, {.in_channels = 3,
-                                                        .num_classes = options.classes,
-                                                        .drop_path = options.drop_path,
-                                                        .deploy = deploy});
-  network->initialise(options.context.seed);
+  auto network_options = models::variant_options("unireplknet_" + options.variant);
+  network_options.num_classes = options.classes;
+  network_options.drop_path = options.drop_path;
+  network_options.deploy = deploy;
+  models::UniRepLKNet network(network_options);
+  models::initialise(*network, at::detail::createCPUGenerator(options.context.seed));
   network->to(options.context.device);
   return network;
 }
@@ -83,12 +86,13 @@ class TrainStep {
       : network_(build(options, false)),
         images_(random_images(options)),
         targets_(soft_targets(options)),
-        optimizer_(train::make_adamw({.lr = 1e-3}, *network_)) {
+        optimizer_(train::make_adamw({.lr = 1e-3}, *network_)),
+        generator_(at::globalContext().defaultGenerator(options.context.device).clone()) {
     network_->train();
   }
 
   void operator()() {
-    loss_ = tasks::soft_cross_entropy(network_->forward(images_), targets_);
+    loss_ = tasks::soft_cross_entropy(network_->forward(images_, generator_), targets_);
     loss_.backward();
     optimizer_->step(optimizer_->base());
     optimizer_->zero_grad();
@@ -100,6 +104,7 @@ class TrainStep {
   models::UniRepLKNet network_;
   at::Tensor images_, targets_, loss_;
   std::unique_ptr<train::Optimizer> optimizer_;
+  at::Generator generator_;
 };
 
 nlohmann::json environment(const BenchOptions& options) {

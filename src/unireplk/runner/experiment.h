@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "unireplk/config/parse.h"
 #include "unireplk/config/registry.h"
 #include "unireplk/data/dataset.h"
 #include "unireplk/data/loader.h"
 #include "unireplk/data/registries.h"
 #include "unireplk/models/network.h"
-#include "unireplk/tasks/registries.h"
-#include "unireplk/train/config.h"
+#include "unireplk/tasks/network.h"
+#include "unireplk/tasks/task.h"
+#include "unireplk/train/train_config.h"
 
 namespace unireplk::runner {
 
@@ -65,11 +67,18 @@ ExperimentConfig load_experiment(const std::filesystem::path& file, const std::v
 /// Device, threads and seed of a run; sets the number of threads of this process.
 Context make_context(const ExperimentConfig& config);
 
-/// Training and validation data of a config. \throws UserError when a set is missing or their classes differ.
+/// Training and validation data of a config. \throws UserError when the set is not there.
 data::Dataset training_data(const DataConfig& config);
 data::Dataset validation_data(const DataConfig& config);
 
-/// A network of this config for this data, initialised from the seed, and the task around it, on the context's device.
-std::unique_ptr<tasks::Task> make_task(const ExperimentConfig& config, const DataInfo& info, const Context& context);
+/// \throws UserError unless both sets name the same classes in the same order.
+void check_same_classes(const DataInfo& training, const DataInfo& validation);
+
+/// A network of this config for this data, its weights drawn from the seed, on the context's device.
+models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context);
+
+/// The task around a network. \throws UserError when the data lack a field that it needs.
+std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
+                                       const models::UniRepLKNet& network, const DataInfo& info);
 
 }  // namespace unireplk::runner

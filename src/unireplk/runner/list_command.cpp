@@ -19,8 +19,8 @@ std::vector<Kind> kinds() {
           {"pipelines", &typeid(data::PipelineSignature)},
           {"transforms", &typeid(data::image::TransformSignature)},
           {"tasks", &typeid(tasks::TaskSignature)},
-          {"optimizers", &typeid(train::OptimizerSignature)},
-          {"schedules", &typeid(train::ScheduleSignature)}};
+          {"optimizers", &typeid(train::MakeOptimizer)},
+          {"schedules", &typeid(train::MakeSchedule)}};
 }
 
 ExitCode list(const std::string& word, bool json) {

@@ -58,7 +58,8 @@ ExitCode train_run(const Options& options, bool json) {
   const auto training = training_data(config.data);
   std::optional<data::Dataset> validation;
   if (!config.data.validation.empty()) validation = validation_data(config.data);
-  const auto task = make_task(config, training.info, context);
+  const auto network = new_network(config, training.info, context);
+  const auto task = make_task(config.task, network, training.info);
   if (validation) check_same_classes(training.info, validation->info);
   announce(config, context, training, validation, *task);
 
