@@ -9,6 +9,7 @@
 #
 # Needs root, or sudo, for Debian packages only; says what to ask an administrator for when there is neither.
 # Set LibTorch_ROOT to use a LibTorch that is there already. Run it as often as you like: what is there stays.
+
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 

@@ -26,7 +26,7 @@ show() {
 
 # The comment block at the top of the calling script is its help.
 usage() {
-  sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$root/scripts/${0##*/}"
+  sed -n "2,/^\$/s/^# \{0,1\}//p" "$root/scripts/${0##*/}"
 }
 
 has_gpu() { nvidia-smi -L 2>/dev/null | grep -q '^GPU '; }
