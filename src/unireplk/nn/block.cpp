@@ -1,0 +1,167 @@
+#include "unireplk/nn/block.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+
+#include "unireplk/core/error.h"
+#include "unireplk/ops/drop_path.h"
+#include "unireplk/ops/grn.h"
+#include "unireplk/ops/shape_text.h"
+
+namespace unireplk::nn {
+namespace {
+
+constexpr int64_t kExpansion = 4;
+constexpr int64_t kSmallestDilated = 7;
+
+at::Tensor to_nhwc(const at::Tensor& x) { return x.permute({0, 2, 3, 1}); }
+at::Tensor to_nchw(const at::Tensor& x) { return x.permute({0, 3, 1, 2}); }
+
+void check_options(const BlockOptions& o) {
+  if (o.channels < 4) throw UserError({"", format("a block needs at least 4 channels, got {}", o.channels), ""});
+  if (o.kernel_size == 0 || (o.kernel_size >= 3 && o.kernel_size % 2 == 1)) return;
+  throw UserError({"", format("kernel size {}: expected 0 (no token mixer) or an odd number >= 3", o.kernel_size), ""});
+}
+
+}  // namespace
+
+BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
+  check_options(options);
+  const auto& [channels, kernel_size, layer_scale_init, branches, deploy, tensor] = options_;
+  const int64_t width = kExpansion * channels;
+  if (layer_scale_init > 0 && !deploy) {
+    gamma = register_parameter("gamma", at::full({channels}, layer_scale_init, tensor));
+  }
+  if (kernel_size >= kSmallestDilated) {
+    auto list = deploy ? std::vector<Branch>{} : branches ? *branches : default_branches(kernel_size);
+    dwconv_dilated =
+        register_module("dwconv", DilatedReparamBlock(channels, kernel_size, std::move(list), deploy, tensor));
+  } else if (kernel_size > 0) {
+    dwconv = register_module("dwconv", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
+  }
+  if (kernel_size > 0 && !deploy) norm = register_module("norm", BatchNorm(channels, tensor));
+  se = register_module("se", SqueezeExcite(channels, tensor));
+
+  const auto group = [this](const char* name) { return register_module(name, std::make_shared<torch::nn::Module>()); };
+  pwconv1 = group("pwconv1")->register_module("1", Linear(channels, width, true, tensor));
+  grn = group("act")->register_module("1", Grn(width, !deploy, tensor));
+  pwconv2_group_ = group("pwconv2");
+  pwconv2 = pwconv2_group_->register_module("0", Linear(width, channels, deploy, tensor));
+  if (!deploy) pwconv2_norm = pwconv2_group_->register_module("2", BatchNorm(channels, tensor));
+}
+
+at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, const Pass& pass) {
+  UNIREPLK_CHECK(x.dim() == 4 && x.size(1) == options_.channels, "Block: expected x [N, {}, H, W], got {}",
+                 options_.channels, ops::shape_text(x));
+  if (!runs_merged(pass)) return ops::add_branch(x, unfused(x, pass), gamma, drop_mask);
+  const auto weights = merged_weights();
+  auto mixed = x;
+  if (weights.mixer_weight.defined()) {
+    const auto& conv = dwconv_dilated.is_empty() ? *dwconv : *dwconv_dilated->lk_origin;
+    mixed = conv.apply(x, weights.mixer_weight, weights.mixer_bias);
+  }
+  const auto branch = to_nchw(at::linear(hidden(mixed, /*beta=*/{}, pass), weights.output_weight, weights.output_bias));
+  return ops::add_branch(x, branch, {}, drop_mask);
+}
+
+at::Tensor BlockImpl::unfused(const at::Tensor& x, const Pass& pass) {
+  auto y = x;
+  if (!dwconv_dilated.is_empty()) y = dwconv_dilated->forward(x, pass);
+  if (!dwconv.is_empty()) y = dwconv->forward(x);
+  pass.report("dwconv", y);
+  if (!norm.is_empty()) y = norm->forward(y, pass);
+  pass.report("norm", y);
+  y = to_nchw(pwconv2->forward(hidden(y, grn->beta, pass)));
+  if (!pwconv2_norm.is_empty()) y = pwconv2_norm->forward(y, pass);
+  pass.report("pwconv2", y);
+  return y;
+}
+
+at::Tensor BlockImpl::hidden(const at::Tensor& mixed, const at::Tensor& beta, const Pass& pass) {
+  auto y = se->forward(mixed);
+  pass.report("se", y);
+  y = pwconv1->forward(to_nhwc(y));
+  pass.report("pwconv1", y);
+  y = at::gelu(y);
+  pass.report("act.0", y);
+  y = ops::grn(y, grn->gamma, beta);
+  pass.report("act", y);
+  return y;
+}
+
+bool BlockImpl::runs_merged(const Pass& pass) const {
+  if (is_training() || is_merged() || at::GradMode::is_enabled() || pass.observer) return false;
+  if (pwconv2_norm->is_training() || (!norm.is_empty() && norm->is_training())) return false;
+  if (dwconv_dilated.is_empty()) return true;
+  for (const auto& bn : dwconv_dilated->dil_bns) {
+    if (bn->is_training()) return false;
+  }
+  return !dwconv_dilated->origin_bn->is_training();
+}
+
+MergedBlock BlockImpl::merged() const {
+  UNIREPLK_CHECK(!is_merged(), "Block::merged: already in deploy form");
+  const at::NoGradGuard no_graph;
+  MergedBlock result;
+  if (!dwconv_dilated.is_empty()) result.mixer = fold_norm(dwconv_dilated->merged(), *norm);
+  if (!dwconv.is_empty()) result.mixer = fold_norm({dwconv->weight, {}}, *norm);
+  const auto weight = pwconv2->weight.to(at::kDouble);
+  const auto shift = weight.mv(grn->beta.flatten().to(at::kDouble));  // what beta adds behind the Linear
+  result.output = fold_norm({weight, shift}, *pwconv2_norm);
+  if (gamma.defined()) result.output = scale_outputs(result.output, gamma);
+  return result;
+}
+
+void BlockImpl::merge() {
+  if (is_merged()) return;
+  const auto [mixer, output] = merged();
+  if (!dwconv_dilated.is_empty()) dwconv_dilated->become(mixer);
+  if (!dwconv.is_empty()) dwconv->assign(mixer.weight, mixer.bias);
+  if (!norm.is_empty()) unregister_module("norm");
+  norm = nullptr;
+  pwconv2->assign(output.weight, output.bias);
+  pwconv2_group_->unregister_module("2");
+  pwconv2_norm = nullptr;
+  grn->drop_beta();
+  if (gamma.defined()) parameters_.erase("gamma");
+  gamma.reset();
+  options_.deploy = true;
+  cache_.clear();
+}
+
+void BlockImpl::train(bool on) {
+  Module::train(on);
+  cache_.clear();
+}
+
+MergedWeights BlockImpl::merged_weights() {
+  return cache_.get(merge_sources(), [this] {
+    const auto [mixer, output] = merged();
+    const auto dtype = pwconv2->weight.scalar_type();
+    return MergedWeights{.mixer_weight = mixer.weight.defined() ? mixer.weight.to(dtype) : at::Tensor(),
+                         .mixer_bias = mixer.bias.defined() ? mixer.bias.to(dtype) : at::Tensor(),
+                         .output_weight = output.weight.to(dtype),
+                         .output_bias = output.bias.to(dtype)};
+  });
+}
+
+std::vector<at::Tensor> BlockImpl::merge_sources() const {
+  std::vector<at::Tensor> sources{pwconv2->weight, grn->beta};
+  const auto add_norm = [&](const BatchNorm& bn) {
+    sources.insert(sources.end(), {bn->weight, bn->bias, bn->running_mean, bn->running_var});
+  };
+  add_norm(pwconv2_norm);
+  if (gamma.defined()) sources.push_back(gamma);
+  if (!norm.is_empty()) add_norm(norm);
+  if (!dwconv.is_empty()) sources.push_back(dwconv->weight);
+  if (dwconv_dilated.is_empty()) return sources;
+  sources.push_back(dwconv_dilated->lk_origin->weight);
+  add_norm(dwconv_dilated->origin_bn);
+  for (const auto& conv : dwconv_dilated->dil_convs) sources.push_back(conv->weight);
+  for (const auto& bn : dwconv_dilated->dil_bns) add_norm(bn);
+  return sources;
+}
+
+}  // namespace unireplk::nn

@@ -1,0 +1,55 @@
+#include "unireplk/nn/dilated_reparam_block.h"
+
+#include <utility>
+
+#include "unireplk/core/error.h"
+
+namespace unireplk::nn {
+
+DilatedReparamBlockImpl::DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size, std::vector<Branch> list,
+                                                 bool deploy, at::TensorOptions tensor) {
+  lk_origin = register_module("lk_origin", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
+  if (deploy) return;
+  check_branches(kernel_size, list);
+  branches = std::move(list);
+  origin_bn = register_module("origin_bn", BatchNorm(channels, tensor));
+  for (const auto& branch : branches) {
+    const auto conv = depthwise(channels, branch.kernel, branch.dilation, false, tensor);
+    dil_convs.push_back(register_module("dil_conv_" + branch.name(), Conv2d(conv)));
+    dil_bns.push_back(register_module("dil_bn_" + branch.name(), BatchNorm(channels, tensor)));
+  }
+}
+
+at::Tensor DilatedReparamBlockImpl::forward(const at::Tensor& x, const Pass& pass) {
+  if (is_merged()) return lk_origin->forward(x);
+  auto sum = origin_bn->forward(lk_origin->forward(x), pass);
+  for (size_t i = 0; i < branches.size(); ++i) {
+    sum = sum + dil_bns[i]->forward(dil_convs[i]->forward(x), pass);
+  }
+  return sum;
+}
+
+Affine DilatedReparamBlockImpl::merged() const {
+  UNIREPLK_CHECK(!is_merged(), "DilatedReparamBlock::merged: already in deploy form");
+  auto result = fold_norm({lk_origin->weight, {}}, *origin_bn);
+  for (size_t i = 0; i < branches.size(); ++i) {
+    add_centred(result, fold_norm({dil_convs[i]->weight, {}}, *dil_bns[i]), branches[i].dilation);
+  }
+  return result;
+}
+
+void DilatedReparamBlockImpl::become(const Affine& merged) {
+  lk_origin->assign(merged.weight, merged.bias);
+  if (is_merged()) return;
+  unregister_module("origin_bn");
+  origin_bn = nullptr;
+  for (const auto& branch : branches) {
+    unregister_module("dil_conv_" + branch.name());
+    unregister_module("dil_bn_" + branch.name());
+  }
+  branches.clear();
+  dil_convs.clear();
+  dil_bns.clear();
+}
+
+}  // namespace unireplk::nn

@@ -1,0 +1,125 @@
+#include "unireplk/nn/layers.h"
+
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+
+#include "unireplk/core/error.h"
+#include "unireplk/ops/channel_layer_norm.h"
+
+namespace unireplk::nn {
+namespace {
+
+constexpr double kLayerNormEps = 1e-6;
+
+template <class Layer>
+void assign_weight_and_bias(Layer& layer, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::NoGradGuard no_graph;
+  layer.weight.copy_(weight);
+  if (!layer.bias.defined()) {
+    layer.bias = layer.register_parameter("bias", at::empty({weight.size(0)}, layer.weight.options()));
+  }
+  layer.bias.copy_(bias);
+}
+
+}  // namespace
+
+Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
+  UNIREPLK_CHECK(o.kernel_size % 2 == 1, "Conv2d: expected an odd kernel, got {}", o.kernel_size);
+  weight = register_parameter(
+      "weight", at::empty({o.out_channels, o.in_channels / o.groups, o.kernel_size, o.kernel_size}, o.tensor));
+  if (o.bias) bias = register_parameter("bias", at::zeros({o.out_channels}, o.tensor));
+}
+
+at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const {
+  const int64_t padding = options.dilation * (options.kernel_size - 1) / 2;
+  const auto y = at::conv2d(x, other_weight, other_bias, {options.stride, options.stride}, {padding, padding},
+                            {options.dilation, options.dilation}, options.groups);
+  return y.contiguous(at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
+}
+
+void Conv2dImpl::assign(const at::Tensor& new_weight, const at::Tensor& new_bias) {
+  assign_weight_and_bias(*this, new_weight, new_bias);
+}
+
+Conv2dOptions depthwise(int64_t channels, int64_t kernel_size, int64_t dilation, bool bias, at::TensorOptions tensor) {
+  return {.in_channels = channels,
+          .out_channels = channels,
+          .kernel_size = kernel_size,
+          .dilation = dilation,
+          .groups = channels,
+          .bias = bias,
+          .tensor = tensor};
+}
+
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias, at::TensorOptions tensor) {
+  weight = register_parameter("weight", at::empty({out_features, in_features}, tensor));
+  if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, tensor));
+}
+
+at::Tensor LinearImpl::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
+
+void LinearImpl::assign(const at::Tensor& new_weight, const at::Tensor& new_bias) {
+  assign_weight_and_bias(*this, new_weight, new_bias);
+}
+
+ChannelNormImpl::ChannelNormImpl(int64_t channels, at::TensorOptions tensor) {
+  weight = register_parameter("weight", at::ones({channels}, tensor));
+  bias = register_parameter("bias", at::zeros({channels}, tensor));
+}
+
+at::Tensor ChannelNormImpl::forward(const at::Tensor& x) {
+  if (x.dim() == 4) return ops::channel_layer_norm(x, weight, bias, kLayerNormEps);
+  return at::layer_norm(x, weight.sizes(), weight, bias, kLayerNormEps);
+}
+
+BatchNormImpl::BatchNormImpl(int64_t channels, at::TensorOptions tensor) {
+  weight = register_parameter("weight", at::ones({channels}, tensor));
+  bias = register_parameter("bias", at::zeros({channels}, tensor));
+  running_mean = register_buffer("running_mean", at::zeros({channels}, tensor));
+  running_var = register_buffer("running_var", at::ones({channels}, tensor));
+  num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, tensor.dtype(at::kLong)));
+}
+
+at::Tensor BatchNormImpl::forward(const at::Tensor& x, const Pass& pass) {
+  if (!is_training()) {
+    return at::batch_norm(x, weight, bias, running_mean, running_var, false, kMomentum, kEps, /*cudnn=*/true);
+  }
+  if (!pass.update_statistics) {
+    return at::batch_norm(x, weight, bias, {}, {}, true, kMomentum, kEps, /*cudnn=*/true);
+  }
+  num_batches_tracked.add_(1);
+  return at::batch_norm(x, weight, bias, running_mean, running_var, true, kMomentum, kEps, /*cudnn=*/true);
+}
+
+GrnImpl::GrnImpl(int64_t channels, bool with_beta, at::TensorOptions tensor) {
+  gamma = register_parameter("gamma", at::zeros({1, 1, 1, channels}, tensor));
+  if (with_beta) beta = register_parameter("beta", at::zeros({1, 1, 1, channels}, tensor));
+}
+
+void GrnImpl::drop_beta() {
+  if (!beta.defined()) return;
+  parameters_.erase("beta");
+  beta.reset();
+}
+
+SqueezeExciteImpl::SqueezeExciteImpl(int64_t channels, at::TensorOptions tensor) {
+  const int64_t inner = channels / 4;
+  down = register_module(
+      "down", Conv2d(Conv2dOptions{.in_channels = channels, .out_channels = inner, .tensor = tensor}));
+  up = register_module("up", Conv2d(Conv2dOptions{.in_channels = inner, .out_channels = channels, .tensor = tensor}));
+}
+
+at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {
+  // 1 x 1 convolutions of a 1 x 1 map are matrix products.
+  const auto pooled = x.mean({2, 3});  // [N, C]
+  const auto inner = at::linear(pooled, down->weight.flatten(1), down->bias).relu();
+  const auto gate = at::linear(inner, up->weight.flatten(1), up->bias).sigmoid();
+  return x * gate.unsqueeze(-1).unsqueeze(-1);
+}
+
+}  // namespace unireplk::nn

@@ -1,0 +1,163 @@
+#include <ATen/Parallel.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/analysis/bench.h"
+#include "unireplk/core/clock.h"
+#include "unireplk/runner/program.h"
+
+extern char** environ;
+
+namespace unireplk::runner {
+namespace {
+
+struct Options {
+  analysis::BenchOptions bench;
+  std::string device = "auto";
+  std::string form = "deploy";
+  std::string until = "step";
+
+  const analysis::BenchOptions& resolved() {
+    bench.context.device = resolve_device(device);
+    at::set_num_threads(static_cast<int>(bench.context.threads));
+    return bench;
+  }
+};
+
+/// A pipe whose two ends close by themselves.
+class Pipe {
+ public:
+  Pipe() { UNIREPLK_CHECK(pipe(ends_) == 0, "no pipe: {}", std::strerror(errno)); }
+  ~Pipe() {
+    close_write();
+    close(ends_[0]);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  int write_end() const { return ends_[1]; }
+  int read_end() const { return ends_[0]; }
+  void close_write() {
+    if (ends_[1] >= 0) close(std::exchange(ends_[1], -1));
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
+/// Milliseconds from starting this program anew until it has done its first pass (it writes a byte then).
+double time_fresh_process(const std::vector<std::string>& arguments) {
+  Pipe pipe;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, pipe.write_end(), STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, pipe.read_end());
+  std::vector<char*> argv;
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+
+  const Stopwatch clock;
+  pid_t child = 0;
+  const int failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  UNIREPLK_CHECK(failed == 0, "cannot start a process: {}", std::strerror(failed));
+  pipe.close_write();
+  char byte = 0;
+  const bool answered = read(pipe.read_end(), &byte, 1) == 1;
+  const double milliseconds = clock.seconds() * 1e3;
+  int status = 0;
+  waitpid(child, &status, 0);
+  UNIREPLK_CHECK(answered && status == 0, "the measured process failed with status {}", status);
+  return milliseconds;
+}
+
+nlohmann::json bench_startup(Options& options) {
+  const auto& bench = options.resolved();
+  const std::vector<std::string> arguments{
+      "unireplk",  "bench",
+      "first-pass", "--until=" + options.until,
+      "--variant=" + bench.variant,
+      "--batch=" + std::to_string(bench.batch),
+      "--size=" + std::to_string(bench.size),
+      "--classes=" + std::to_string(bench.classes),
+      "--threads=" + std::to_string(bench.context.threads),
+      "--device=" + options.device};
+  std::vector<double> samples;
+  for (int64_t i = 0; i < bench.warmup + bench.iterations; ++i) {
+    const double milliseconds = time_fresh_process(arguments);
+    if (i >= bench.warmup) samples.push_back(milliseconds);
+  }
+  auto report = analysis::bench_report(bench, samples);
+  report["until"] = options.until;
+  return report;
+}
+
+ExitCode first_pass(Options& options) {
+  analysis::first_pass(options.resolved(), options.until == "step");
+  std::cout << '.' << std::flush;
+  return ExitCode::kGood;
+}
+
+ExitCode print(const nlohmann::json& report) {
+  std::cout << report.dump() << '\n';
+  return ExitCode::kGood;
+}
+
+/// One measurement with the options all of them share.
+CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, Options& options) {
+  auto* command = bench.add_subcommand(name, help);
+  auto& shared = options.bench;
+  command->add_option("--variant", shared.variant, "Letter of a published variant.")->capture_default_str();
+  command->add_option("--batch", shared.batch)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--size", shared.size, "Image side.")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--classes", shared.classes)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--threads", shared.context.threads)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--device", options.device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
+  command->add_option("--iters", shared.iterations)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--warmup", shared.warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  return command;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Program& program) {
+  auto* bench = app.add_subcommand("bench", "Measure speed; prints one JSON line.");
+  bench->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  options->bench.context.threads = 2;
+
+  auto* step = add_measurement(*bench, "train-step", "Forward, loss, backward, AdamW.", *options);
+  step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  step->callback([=, &program] {
+    program.run = [=] { return print(analysis::bench_train_step(options->resolved())); };
+  });
+
+  auto* inference = add_measurement(*bench, "inference", "Forward without gradients.", *options);
+  inference->add_option("--form", options->form, "deploy, or train: the network as trained, in eval mode.")
+      ->check(CLI::IsMember({"deploy", "train"}))
+      ->capture_default_str();
+  inference->callback([=, &program] {
+    program.run = [=] { return print(analysis::bench_inference(options->resolved(), options->form == "deploy")); };
+  });
+
+  const auto add_until = [&](CLI::App* command) {
+    command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
+        ->check(CLI::IsMember({"forward", "step"}))
+        ->capture_default_str();
+  };
+  auto* startup = add_measurement(*bench, "startup", "Start of a process to its first pass.", *options);
+  add_until(startup);
+  startup->callback([=, &program] { program.run = [=] { return print(bench_startup(*options)); }; });
+
+  auto* first = add_measurement(*bench, "first-pass", "What the processes of `startup` do.", *options);
+  add_until(first);
+  first->group("");  // not listed
+  first->callback([=, &program] { program.run = [=] { return first_pass(*options); }; });
+}
+
+}  // namespace unireplk::runner

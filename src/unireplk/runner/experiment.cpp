@@ -1,0 +1,69 @@
+#include "unireplk/runner/experiment.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+
+#include <thread>
+
+#include "unireplk/config/parse.h"
+#include "unireplk/runner/builtins.h"
+
+namespace unireplk::runner {
+namespace {
+
+data::Dataset dataset(const config::Choice<data::SourceSignature>& choice, const DataConfig& config, data::Mode mode,
+                      const char* key) {
+  if (choice.empty()) {
+    throw UserError({key, "expected a data set, got nothing", format("Add {}: {{name: ...}}; see `unireplk list data`.", key)});
+  }
+  std::shared_ptr<const data::Source> source = choice.make();
+  return data::make_dataset(source, config.pipeline.make(source->info(), mode));
+}
+
+}  // namespace
+
+ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                                 const config::Registries& registries) {
+  return config::parse<ExperimentConfig>(config::load(file, overrides), registries);
+}
+
+Context make_context(const ExperimentConfig& config) {
+  const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  Context context{.device = resolve_device(config.device),
+                  .threads = config.threads > 0 ? config.threads : cores,
+                  .seed = config.seed,
+                  .rank = {}};
+  at::set_num_threads(static_cast<int>(context.threads));
+  return context;
+}
+
+data::Dataset training_data(const DataConfig& config) {
+  return dataset(config.train, config, data::Mode::kTrain, "data.train");
+}
+
+data::Dataset validation_data(const DataConfig& config) {
+  return dataset(config.validation, config, data::Mode::kEvaluation, "data.validation");
+}
+
+void check_same_classes(const DataInfo& training, const DataInfo& validation) {
+  if (training.classes == validation.classes) return;
+  throw UserError({"data.validation",
+                   format("expected the {} classes of the training data in their order, got {} classes: {}",
+                          training.classes.size(), validation.classes.size(), fmt::join(validation.classes, ", ")),
+                   "Give both sets the same class folders or the same list of classes."});
+}
+
+std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
+                                       const models::UniRepLKNet& network, const DataInfo& info) {
+  auto task = choice.make(tasks::network_of(network.ptr()), info);
+  tasks::check_fields(task->needs(), info);
+  return task;
+}
+
+models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context) {
+  auto network = models::make_classifier(config.model, info, at::detail::createCPUGenerator(context.seed));
+  network->to(context.device);
+  return network;
+}
+
+}  // namespace unireplk::runner

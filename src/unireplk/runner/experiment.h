@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "unireplk/config/parse.h"
+#include "unireplk/config/registry.h"
+#include "unireplk/data/dataset.h"
+#include "unireplk/data/loader.h"
+#include "unireplk/data/registries.h"
+#include "unireplk/models/network.h"
+#include "unireplk/tasks/network.h"
+#include "unireplk/tasks/task.h"
+#include "unireplk/train/train_config.h"
+
+namespace unireplk::runner {
+
+/// `data:` of a config file.
+struct DataConfig {
+  config::Choice<data::SourceSignature> train;
+  config::Choice<data::SourceSignature> validation;
+  config::Choice<data::PipelineSignature> pipeline;
+  data::LoaderConfig loader;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("train", self.train, "What to learn from.");
+    visit("validation", self.validation, "What to measure on; without it nothing is measured.");
+    visit("pipeline", self.pipeline, config::required, "How a file becomes what the network sees.");
+    visit("loader", self.loader, "Batches and the threads that make them.");
+  }
+};
+
+/// A whole config file.
+struct ExperimentConfig {
+  std::string name;
+  std::filesystem::path output = "runs";
+  uint64_t seed = 0;
+  std::string device = "auto";
+  int64_t threads = 0;
+  models::NetworkConfig model;
+  DataConfig data;
+  config::Choice<tasks::TaskSignature> task{"classification"};
+  train::TrainConfig train;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("name", self.name, config::non_empty, "Name of the run; its folder is <output>/<name>.");
+    visit("output", self.output, "Folder that holds the runs.");
+    visit("seed", self.seed, "All randomness of the run follows from it.");
+    visit("device", self.device, "auto, cpu, cuda or cuda:N.");
+    visit("threads", self.threads, config::between(0, 1024), "Threads of one operation; 0 takes every core.");
+    visit("model", self.model, "The network.");
+    visit("data", self.data, "Data sets and how they are read.");
+    visit("task", self.task, "What the network learns to do.");
+    visit("train", self.train, "How it learns.");
+  }
+
+  std::filesystem::path run_folder() const { return output / name; }
+};
+
+/// Parse a config file with overrides. \throws UserError with every mistake it holds.
+ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                                 const config::Registries& registries);
+
+/// Device, threads and seed of a run; sets the number of threads of this process.
+Context make_context(const ExperimentConfig& config);
+
+/// Training and validation data of a config. \throws UserError when the set is not there.
+data::Dataset training_data(const DataConfig& config);
+data::Dataset validation_data(const DataConfig& config);
+
+/// \throws UserError unless both sets name the same classes in the same order.
+void check_same_classes(const DataInfo& training, const DataInfo& validation);
+
+/// A network of this config for this data, its weights drawn from the seed, on the context's device.
+models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context);
+
+/// The task around a network. \throws UserError when the data lack a field that it needs.
+std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
+                                       const models::UniRepLKNet& network, const DataInfo& info);
+
+}  // namespace unireplk::runner

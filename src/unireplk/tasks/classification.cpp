@@ -1,0 +1,96 @@
+#include "unireplk/tasks/classification.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/topk.h>
+
+#include <algorithm>
+
+#include "unireplk/core/error.h"
+#include "unireplk/tasks/classification_evaluation.h"
+#include "unireplk/tasks/evaluation_mode.h"
+
+namespace unireplk::tasks {
+namespace {
+
+constexpr int64_t kShownClasses = 5;
+
+/// A constant of the data set as float [C, 1, 1], to broadcast over a map.
+at::Tensor channel_constant(const DataInfo& info, const std::string& name) {
+  const auto found = info.constants.find(name);
+  UNIREPLK_CHECK(found != info.constants.end(), "classification needs the constant \"{}\" of the data", name);
+  return found->second.to(at::kFloat).reshape({-1, 1, 1});
+}
+
+}  // namespace
+
+at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
+  return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Mean, /*ignore_index=*/-100,
+                                label_smoothing);
+}
+
+at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
+  return targets.to(logits.scalar_type()).mul(at::log_softmax(logits, 1)).sum(1).mean().neg();
+}
+
+Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
+    : config_(config),
+      network_(std::move(network)),
+      info_(std::move(info)),
+      mean_(channel_constant(info_, "mean")),
+      std_(channel_constant(info_, "std")) {
+  UNIREPLK_CHECK(!info_.classes.empty(), "classification needs data with classes");
+}
+
+std::vector<FieldSpec> Classification::needs() const {
+  return {{.name = "image", .dtype = at::kByte, .shape = {-1, -1, mean_.size(0)}, .meaning = "rows x columns x channels"},
+          {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}};
+}
+
+at::Tensor Classification::normalised(const at::Tensor& image) {
+  UNIREPLK_CHECK(image.dim() == 4 && image.scalar_type() == at::kByte && image.size(3) == mean_.size(0),
+                 "expected a uint8 image [B, H, W, {}], got {} with {} dimensions", mean_.size(0),
+                 c10::toString(image.scalar_type()), image.dim());
+  mean_ = mean_.to(image.device());
+  std_ = std_.to(image.device());
+  // The permuted view of rows x columns x channels is a channels_last map already, and `to` keeps its strides.
+  return image.permute({0, 3, 1, 2}).to(at::kFloat).div_(255).sub_(mean_).div_(std_);
+}
+
+void Classification::prepare(Batch& batch, const Step&, bool) {
+  batch.fields["image"] = normalised(batch.tensor("image"));
+}
+
+Losses Classification::losses(const Batch& batch, const Step& step) {
+  std::optional<at::Generator> generator;
+  if (step.generator.defined()) generator = step.generator;
+  const at::Tensor logits = network_.forward(batch.tensor("image"), generator);  // [B, C]
+  const at::Tensor loss = batch.has("target") ? soft_cross_entropy(logits, batch.tensor("target"))
+                                              : label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);
+  return {.total = loss, .parts = {}};
+}
+
+std::vector<Prediction> Classification::predict(const Batch& batch) {
+  const EvaluationMode mode(network());
+  const at::Tensor logits = network_.forward(batch.tensor("image"), std::nullopt);
+  const int64_t shown = std::min(kShownClasses, logits.size(1));
+  const auto [top, index] = at::topk(at::softmax(logits.to(at::kDouble), 1), shown, 1);
+  const at::Tensor scores = top.cpu();
+  const at::Tensor classes = index.cpu();
+  std::vector<Prediction> predictions;
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    Prediction& prediction = predictions.emplace_back(Prediction{.key = batch.keys[i], .items = {}});
+    for (int64_t j = 0; j < shown; ++j) {
+      const auto label = static_cast<size_t>(classes[i][j].item<int64_t>());
+      prediction.items.push_back({info_.classes.at(label), scores[i][j].item<double>()});
+    }
+  }
+  return predictions;
+}
+
+std::unique_ptr<Evaluation> Classification::start_evaluation() {
+  return std::make_unique<ClassificationEvaluation>(network_);
+}
+
+}  // namespace unireplk::tasks

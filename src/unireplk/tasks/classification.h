@@ -1,0 +1,55 @@
+#pragma once
+
+#include <memory>
+
+#include "unireplk/config/constraints.h"
+#include "unireplk/tasks/network.h"
+#include "unireplk/tasks/task.h"
+
+namespace unireplk::tasks {
+
+/// `name: classification`.
+struct ClassificationConfig {
+  double label_smoothing = 0.1;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("label_smoothing", self.label_smoothing, config::below_one,
+          "Share of the target spread evenly over all classes; training only.");
+  }
+};
+
+/// Mean cross-entropy of logits [B, C] against labels [B] (int64), smoothed: spec/image.md section 7.
+at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing);
+
+/// Mean over the batch of -sum_c y_c log_softmax(z)_c, targets [B, C] in any floating dtype.
+at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
+
+/// One label for each map.
+///
+/// Batch fields: `image` uint8 [B, H, W, C] (prepare() makes it a normalised floating map [B, C, H, W], channels last),
+/// `label` int64 [B], and `target` [B, C] where soft targets replace the labels in the loss.
+/// Metrics: top1 (primary) and top5 in %, the latter clipped to the class count; loss without smoothing.
+class Classification : public Task {
+ public:
+  /// \param info  classes and the constants `mean` and `std`, [C] each, in units of a 0..1 image.
+  /// \throws ContractError when `info` lacks one of them.
+  Classification(const ClassificationConfig& config, Network network, DataInfo info);
+
+  torch::nn::Module& network() override { return *network_.module; }
+  std::vector<FieldSpec> needs() const override;
+  void prepare(Batch& batch, const Step& step, bool training) override;
+  Losses losses(const Batch& batch, const Step& step) override;
+  std::vector<Prediction> predict(const Batch& batch) override;
+  std::unique_ptr<Evaluation> start_evaluation() override;
+
+ private:
+  at::Tensor normalised(const at::Tensor& image);
+
+  ClassificationConfig config_;
+  Network network_;
+  DataInfo info_;
+  at::Tensor mean_;  ///< [C, 1, 1] on the device of the last batch
+  at::Tensor std_;
+};
+
+}  // namespace unireplk::tasks

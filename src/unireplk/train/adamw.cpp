@@ -1,0 +1,122 @@
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros_like.h>
+
+#include "unireplk/core/error.h"
+#include "unireplk/train/optimizer.h"
+
+namespace unireplk::train {
+namespace {
+
+struct Moments {
+  at::Tensor exp_avg;
+  at::Tensor exp_avg_sq;
+};
+
+/// The gradient in the memory order of its parameter: the fused update walks both with one index.
+at::Tensor aligned_gradient(const at::Tensor& parameter) {
+  const at::Tensor& gradient = parameter.grad();
+  if (gradient.strides() == parameter.strides()) return gradient;
+  return at::empty_like(parameter).copy_(gradient);
+}
+
+/// The tensors of one group in the parallel lists that the fused update takes.
+struct FusedLists {
+  std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, steps;
+};
+
+class AdamW : public Optimizer {
+ public:
+  AdamW(const AdamWConfig& config, const torch::nn::Module& network)
+      : config_(config), groups_(parameter_groups(network, config.layer_decay)) {
+    for (const auto& group : groups_) {
+      auto& moments = moments_.emplace_back();
+      for (const auto& parameter : group.parameters) {
+        const at::Tensor value = parameter.value.detach();
+        moments.push_back({at::zeros_like(value), at::zeros_like(value)});
+      }
+    }
+  }
+
+  const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  StepSettings base() const override { return {.lr = config_.lr, .weight_decay = config_.weight_decay}; }
+
+  void step(const StepSettings& settings) override {
+    const at::NoGradGuard no_grad;
+    ++step_;
+    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], moments_[i], settings);
+  }
+
+  void save(StateWriter& writer) const override {
+    writer.integer("step", step_);
+    for_each([&](const std::string& name, const Moments& moments) {
+      writer.tensor(name + ".exp_avg", moments.exp_avg);
+      writer.tensor(name + ".exp_avg_sq", moments.exp_avg_sq);
+    });
+  }
+
+  void load(const StateReader& reader) override {
+    step_ = reader.integer("step");
+    for_each([&](const std::string& name, const Moments& moments) {
+      restore(moments.exp_avg, reader, name + ".exp_avg");
+      restore(moments.exp_avg_sq, reader, name + ".exp_avg_sq");
+    });
+  }
+
+ private:
+  static void restore(at::Tensor target, const StateReader& reader, const std::string& key) {
+    const at::Tensor value = reader.tensor(key);
+    if (value.sizes() != target.sizes()) {
+      throw UserError({key, format("expected {} elements, got {}", target.numel(), value.numel()),
+                       "The checkpoint belongs to another network."});
+    }
+    target.copy_(value);
+  }
+
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      for (size_t j = 0; j < moments_[i].size(); ++j) visit(groups_[i].parameters[j].name, moments_[i][j]);
+    }
+  }
+
+  /// `count` is shared by all parameters of a device: it lives there, so no step waits for a copy.
+  static FusedLists lists_of(const ParameterGroup& group, const std::vector<Moments>& moments, double count) {
+    FusedLists lists;
+    at::Tensor steps;
+    for (size_t j = 0; j < moments.size(); ++j) {
+      const at::Tensor& parameter = group.parameters[j].value;
+      if (!parameter.grad().defined()) continue;
+      if (!steps.defined()) steps = at::full({}, count, parameter.options().dtype(at::kFloat).requires_grad(false));
+      lists.parameters.push_back(parameter);
+      lists.gradients.push_back(aligned_gradient(parameter));
+      lists.exp_avgs.push_back(moments[j].exp_avg);
+      lists.exp_avg_sqs.push_back(moments[j].exp_avg_sq);
+      lists.steps.push_back(steps);
+    }
+    return lists;
+  }
+
+  void update(const ParameterGroup& group, const std::vector<Moments>& moments, const StepSettings& settings) {
+    FusedLists lists = lists_of(group, moments, static_cast<double>(step_));
+    if (lists.parameters.empty()) return;
+    at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/{},
+                      lists.steps, settings.lr * group.lr_scale, config_.beta1, config_.beta2,
+                      group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  }
+
+  AdamWConfig config_;
+  std::vector<ParameterGroup> groups_;
+  std::vector<std::vector<Moments>> moments_;  ///< parallel to groups_ and their parameters
+  int64_t step_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, const torch::nn::Module& network) {
+  return std::make_unique<AdamW>(config, network);
+}
+
+}  // namespace unireplk::train

@@ -1,0 +1,124 @@
+#include "unireplk/train/checkpoint.h"
+
+#include <zlib.h>
+
+#include <array>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/core/error.h"
+#include "unireplk/formats/json.h"
+#include "unireplk/io/files.h"
+
+namespace unireplk::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int64_t kFormatVersion = 1;
+constexpr const char* kStateFile = "state.json";
+constexpr const char* kDamaged = "The checkpoint is damaged: use another one.";
+
+uint32_t crc32_of(std::string_view bytes) {
+  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+uint32_t crc32_of_file(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::vector<char> chunk(size_t{1} << 20);
+  uLong crc = 0;
+  while (stream.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), stream.gcount() > 0) {
+    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<z_size_t>(stream.gcount()));
+  }
+  return static_cast<uint32_t>(crc);
+}
+
+Json fingerprint(const fs::path& file) { return {{"bytes", fs::file_size(file)}, {"crc32", crc32_of_file(file)}}; }
+
+std::string tensor_file_name(const std::string& section) { return section + ".safetensors"; }
+
+void write_tensors(const fs::path& path, const io::StateBuffer& state) {
+  io::TensorFile file = state.tensors();
+  file.metadata = {{"format", "pt"}, {"format_version", format("{}", kFormatVersion)}};
+  io::write_safetensors(path, file);
+}
+
+void verify_file(const fs::path& path, const Json& expected) {
+  std::error_code error;
+  const auto bytes = fs::file_size(path, error);
+  if (error) throw UserError({path.string(), "cannot be read: " + error.message(), kDamaged});
+  if (bytes != expected.at("bytes").get<uintmax_t>()) {
+    throw UserError({path.string(), format("expected {} bytes, got {}", expected.at("bytes").get<uintmax_t>(), bytes), kDamaged});
+  }
+  if (crc32_of_file(path) != expected.at("crc32").get<uint32_t>()) {
+    throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
+  }
+}
+
+/// The verified content of state.json.
+Json read_state_file(const fs::path& path) {
+  Json document = formats::parse_json(io::read_file(path), path.string()).value_or_throw();
+  if (document.at("format_version").get<int64_t>() > kFormatVersion) {
+    throw UserError({path.string(), format("format version {} is newer than {}", document["format_version"].dump(), kFormatVersion),
+                     "Use a newer unireplk."});
+  }
+  if (crc32_of(document.at("checkpoint").dump()) != document.at("crc32").get<uint32_t>()) {
+    throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
+  }
+  return std::move(document.at("checkpoint"));
+}
+
+}  // namespace
+
+void Checkpoint::write(const fs::path& folder, int64_t step, const std::vector<Section>& sections) {
+  Json files = Json::object();
+  Json state = Json::object();
+  for (const auto& section : sections) {
+    io::StateBuffer buffer;
+    section.state->save(buffer);
+    state[section.name] = Json::parse(buffer.scalars_json());
+    if (!buffer.has_tensors()) continue;
+    const std::string name = tensor_file_name(section.name);
+    write_tensors(folder / name, buffer);
+    files[name] = fingerprint(folder / name);
+  }
+  const Json checkpoint = {{"step", step}, {"files", std::move(files)}, {"state", std::move(state)}};
+  const Json document = {
+      {"format_version", kFormatVersion}, {"crc32", crc32_of(checkpoint.dump())}, {"checkpoint", checkpoint}};
+  io::write_file_atomically(folder / kStateFile, document.dump(1) + '\n');
+}
+
+Checkpoint Checkpoint::read(const fs::path& folder) {
+  const fs::path state_file = folder / kStateFile;
+  try {
+    const Json document = read_state_file(state_file);
+    Checkpoint checkpoint;
+    checkpoint.folder_ = folder;
+    checkpoint.step_ = document.at("step").get<int64_t>();
+    for (const auto& [name, expected] : document.at("files").items()) verify_file(folder / name, expected);
+    for (const auto& [name, scalars] : document.at("state").items()) {
+      const std::string file = tensor_file_name(name);
+      io::TensorFile tensors;
+      if (document.at("files").contains(file)) tensors = io::read_safetensors(folder / file);
+      const std::string place = state_file.string() + ": " + name;
+      checkpoint.sections_.emplace(name, io::StateBuffer::from(std::move(tensors), scalars.dump(), place));
+    }
+    return checkpoint;
+  } catch (const Json::exception& error) {
+    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
+  }
+}
+
+void Checkpoint::restore(const std::vector<Section>& sections) const {
+  for (const auto& section : sections) {
+    const auto found = sections_.find(section.name);
+    if (found == sections_.end()) {
+      throw UserError({folder_.string(), "holds no state of \"" + section.name + '"',
+                       "Resume with the settings the run was started with."});
+    }
+    section.state->load(found->second);
+  }
+}
+
+}  // namespace unireplk::train

@@ -1,0 +1,128 @@
+#include "unireplk/train/checkpoint_store.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "unireplk/core/error.h"
+#include "unireplk/core/log.h"
+#include "unireplk/io/files.h"
+
+namespace unireplk::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "step_";
+constexpr std::string_view kTemporary = ".tmp_";  ///< being written
+constexpr std::string_view kReplaced = ".old_";   ///< about to be replaced by one of the same step
+
+/// The step of a checkpoint folder's name.
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  int64_t step = 0;
+  const char* last = name.data() + name.size();
+  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), last, step);
+  if (error != std::errc() || end != last) return std::nullopt;
+  return step;
+}
+
+fs::path beside(const fs::path& path, std::string_view prefix) {
+  return path.parent_path() / (std::string(prefix) + path.filename().string());
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(fs::path folder, int64_t keep) : folder_(std::move(folder)), keep_(keep) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) throw UserError({folder_.string(), "cannot be made: " + error.message(), "Check `output` and its rights."});
+  clear_leftovers();
+}
+
+fs::path CheckpointStore::folder_of(int64_t step) const { return folder_ / format("{}{:09}", kPrefix, step); }
+
+void CheckpointStore::clear_leftovers() const {
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::directory_iterator(folder_)) entries.push_back(entry.path());
+  for (const auto& path : entries) {
+    const std::string name = path.filename().string();
+    if (name.starts_with(kReplaced)) {
+      const fs::path original = folder_ / name.substr(kReplaced.size());
+      if (!fs::exists(original)) {
+        fs::rename(path, original);
+        continue;
+      }
+    } else if (!name.starts_with(kTemporary)) {
+      continue;
+    }
+    fs::remove_all(path);
+  }
+}
+
+void CheckpointStore::save(int64_t step, const std::vector<Section>& sections, bool is_best) {
+  const fs::path target = folder_of(step);
+  const fs::path temporary = beside(target, kTemporary);
+  fs::remove_all(temporary);
+  fs::create_directory(temporary);
+  Checkpoint::write(temporary, step, sections);
+  publish(temporary, target);
+  const std::string name = target.filename().string() + '\n';
+  io::write_file_atomically(folder_ / "latest", name);
+  if (is_best) io::write_file_atomically(folder_ / "best", name);
+  remove_old(step);
+}
+
+void CheckpointStore::publish(const fs::path& temporary, const fs::path& target) const {
+  const fs::path replaced = beside(target, kReplaced);
+  if (fs::exists(target)) fs::rename(target, replaced);
+  io::publish_folder(temporary, target);
+  fs::remove_all(replaced);
+}
+
+void CheckpointStore::remove_old(int64_t newest_step) const {
+  // Newer ones than the one just written belong to a future that was given up; they do not count.
+  std::vector<int64_t> all = steps();
+  std::erase_if(all, [&](int64_t step) { return step > newest_step; });
+  const auto kept = std::min(static_cast<size_t>(keep_), all.size());
+  for (size_t i = 0; i + kept < all.size(); ++i) {
+    const fs::path folder = folder_of(all[i]);
+    if (folder != pointed("best") && folder != pointed("latest")) fs::remove_all(folder);
+  }
+}
+
+std::optional<Checkpoint> CheckpointStore::newest() const {
+  const std::vector<int64_t> all = steps();
+  for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    try {
+      return Checkpoint::read(folder_of(*step));
+    } catch (const UserError& error) {
+      log_warning("skipped a checkpoint: {}", error.what());
+    }
+  }
+  if (all.empty()) return std::nullopt;
+  throw UserError({folder_.string(), format("none of {} checkpoints is sound", all.size()),
+                   "Remove the folder of the run to start it anew."});
+}
+
+std::optional<fs::path> CheckpointStore::pointed(const std::string& pointer) const {
+  const fs::path file = folder_ / pointer;
+  if (!fs::exists(file)) return std::nullopt;
+  std::string name = io::read_file(file, 4096);
+  while (!name.empty() && std::isspace(static_cast<unsigned char>(name.back()))) name.pop_back();
+  if (!step_of(name)) {
+    throw UserError({file.string(), "expected the name of a checkpoint folder, got \"" + name + '"',
+                     "Write the name of one of the folders beside it."});
+  }
+  return folder_ / name;
+}
+
+std::vector<int64_t> CheckpointStore::steps() const {
+  std::vector<int64_t> steps;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+}  // namespace unireplk::train

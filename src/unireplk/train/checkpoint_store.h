@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "unireplk/train/checkpoint.h"
+
+namespace unireplk::train {
+
+/// The folder `checkpoints` of a run: one folder for each checkpoint, and the files `latest` and `best`, which name one.
+///
+/// A checkpoint appears as a whole or not at all: it is written to a temporary folder, made durable and renamed.
+class CheckpointStore {
+ public:
+  /// Make the folder if need be and clear away what a killed process left half done.
+  /// \param keep  how many of the newest checkpoints stay; `best` and `latest` stay besides.
+  CheckpointStore(std::filesystem::path folder, int64_t keep);
+
+  /// Write a checkpoint, point `latest` (and `best`) to it, and remove what is too old.
+  void save(int64_t step, const std::vector<Section>& sections, bool is_best);
+
+  /// The newest checkpoint that is sound; those skipped are logged with the reason. Nothing when there is none at all.
+  /// \throws UserError when there are some and none is sound.
+  std::optional<Checkpoint> newest() const;
+
+  /// The folder that `latest` or `best` names; nothing when there is no such pointer.
+  std::optional<std::filesystem::path> pointed(const std::string& pointer) const;
+
+  /// Steps of all checkpoints, rising.
+  std::vector<int64_t> steps() const;
+
+ private:
+  std::filesystem::path folder_of(int64_t step) const;
+  void clear_leftovers() const;
+  void publish(const std::filesystem::path& temporary, const std::filesystem::path& target) const;
+  void remove_old(int64_t newest_step) const;
+
+  std::filesystem::path folder_;
+  int64_t keep_;
+};
+
+}  // namespace unireplk::train

@@ -1,0 +1,74 @@
+#include "unireplk/train/metrics_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/core/error.h"
+#include "unireplk/core/log.h"
+
+namespace unireplk::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string line_of(const StepRecord& record) {
+  Json line = {{"kind", "step"},    {"step", record.step}, {"epoch", record.epoch},
+               {"lr", record.lr},   {"loss", record.loss}, {"grad_norm", record.grad_norm}};
+  for (const auto& [name, value] : record.parts) line[name] = value;
+  return line.dump() + '\n';
+}
+
+std::string line_of(const ValidationRecord& record) {
+  Json line = {{"kind", "validation"}, {"step", record.step}, {"epoch", record.epoch}};
+  for (const auto& [weights, metrics] : record.results) {
+    for (const auto& metric : metrics) line[weights][metric.name] = metric.value;
+  }
+  return line.dump() + '\n';
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(std::filesystem::path path)
+    : path_(std::move(path)), file_(open(path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644)) {
+  if (file_ < 0) throw UserError({path_.string(), std::string("cannot be opened: ") + std::strerror(errno), ""});
+}
+
+MetricsFile::~MetricsFile() { close(file_); }
+
+void MetricsFile::append(const std::string& text) {
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t count = write(file_, text.data() + done, text.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw UserError({path_.string(), std::string("cannot be written: ") + std::strerror(errno), ""});
+    done += static_cast<size_t>(count);
+  }
+}
+
+void MetricsFile::on_steps(std::span<const StepRecord> records) {
+  std::string text;
+  for (const auto& record : records) text += line_of(record);
+  append(text);
+}
+
+void MetricsFile::on_validation(const ValidationRecord& record) { append(line_of(record)); }
+
+void MetricsFile::save(StateWriter& writer) const {
+  fsync(file_);
+  writer.integer("bytes", static_cast<int64_t>(std::filesystem::file_size(path_)));
+}
+
+void MetricsFile::load(const StateReader& reader) {
+  const int64_t bytes = reader.integer("bytes");
+  const auto present = static_cast<int64_t>(std::filesystem::file_size(path_));
+  if (present < bytes) {
+    log_warning("{}: records of before the checkpoint are missing; the curves will have a gap", path_.string());
+  } else if (ftruncate(file_, bytes) != 0) {
+    throw UserError({path_.string(), std::string("cannot be cut back: ") + std::strerror(errno), ""});
+  }
+}
+
+}  // namespace unireplk::train

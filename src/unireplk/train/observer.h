@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unireplk/tasks/task.h"
+
+namespace unireplk::train {
+
+/// What one optimizer step was like.
+struct StepRecord {
+  int64_t step = 0;   ///< steps done, this one included
+  int64_t epoch = 0;  ///< from 0
+  double lr = 0;
+  double loss = 0;       ///< mean over the micro-steps
+  double grad_norm = 0;  ///< before clipping
+  std::vector<std::pair<std::string, double>> parts;  ///< named parts of the loss
+};
+
+/// Metrics of one set of weights: "model", or "ema" for the averaged ones.
+struct WeightsMetrics {
+  std::string weights;
+  std::vector<tasks::Metric> metrics;
+};
+
+struct ValidationRecord {
+  int64_t step = 0;
+  int64_t epoch = 0;
+  std::vector<WeightsMetrics> results;
+};
+
+/// Watches a run. Steps arrive some at a time, in order, when their values have been read from the device.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_steps(std::span<const StepRecord> /*records*/) {}
+  virtual void on_validation(const ValidationRecord& /*record*/) {}
+};
+
+}  // namespace unireplk::train

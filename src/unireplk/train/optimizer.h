@@ -1,0 +1,64 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "unireplk/config/constraints.h"
+#include "unireplk/config/registry.h"
+#include "unireplk/tensor/state.h"
+#include "unireplk/train/parameter_groups.h"
+
+namespace unireplk::train {
+
+/// What a schedule sets anew for every step.
+struct StepSettings {
+  double lr = 0;
+  double weight_decay = 0;
+};
+
+/// Changes parameters by their gradients.
+class Optimizer : public Stateful {
+ public:
+  /// One update. Group learning rate = settings.lr x lr_scale; groups that decay use settings.weight_decay.
+  /// A parameter without a gradient is left alone.
+  virtual void step(const StepSettings& settings) = 0;
+
+  virtual const std::vector<ParameterGroup>& groups() const = 0;
+
+  /// Values the schedule starts from.
+  virtual StepSettings base() const = 0;
+
+  /// Forget all gradients.
+  void zero_grad();
+
+  /// All parameters that have a gradient, group by group.
+  std::vector<at::Tensor> gradients() const;
+};
+
+using MakeOptimizer = std::unique_ptr<Optimizer>(const torch::nn::Module& network);
+
+/// `name: adamw`.
+struct AdamWConfig {
+  double lr = 4e-3;
+  double weight_decay = 0.05;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double layer_decay = 1.0;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("lr", self.lr, config::positive, "Peak learning rate, used as it is: scale it with the total batch yourself.");
+    visit("weight_decay", self.weight_decay, config::non_negative, "Decoupled; not for vectors and biases.");
+    visit("beta1", self.beta1, config::below_one, "Decay of the mean of the gradients.");
+    visit("beta2", self.beta2, config::below_one, "Decay of the mean of their squares.");
+    visit("eps", self.eps, config::positive, "Added to the root of the second moment.");
+    visit("layer_decay", self.layer_decay, config::Range{.low = 0, .high = 1, .open_low = true},
+          "Factor on the learning rate for each of 13 depths from the head to the stem; 1 switches it off.");
+  }
+};
+
+/// AdamW with decoupled decay, eps outside the root (spec/image.md section 8), fused over the tensors of a group.
+/// State keys: NAME.exp_avg and NAME.exp_avg_sq for every parameter, and one count `step`.
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, const torch::nn::Module& network);
+
+}  // namespace unireplk::train

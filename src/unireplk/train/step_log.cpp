@@ -1,0 +1,44 @@
+#include "unireplk/train/step_log.h"
+
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace unireplk::train {
+
+void StepLog::Pending::add_part(const std::string& name, const at::Tensor& share) {
+  auto found = std::find_if(parts.begin(), parts.end(), [&](const auto& part) { return part.first == name; });
+  if (found == parts.end()) found = parts.insert(parts.end(), {name, at::Tensor()});
+  add(found->second, share);
+}
+
+std::vector<StepRecord> StepLog::take() {
+  std::vector<at::Tensor> scalars;
+  for (const auto& pending : pending_) {
+    scalars.push_back(pending.loss.to(at::kDouble));
+    scalars.push_back(pending.grad_norm.to(at::kDouble));
+    for (const auto& [name, value] : pending.parts) scalars.push_back(value.to(at::kDouble));
+  }
+  std::vector<StepRecord> records;
+  if (scalars.empty()) return records;
+  const at::Tensor values = at::stack(scalars).cpu();
+  const double* next = values.const_data_ptr<double>();
+  for (auto& pending : pending_) {
+    StepRecord& record = records.emplace_back(std::move(pending.record));
+    record.loss = *next++;
+    record.grad_norm = *next++;
+    for (auto& [name, value] : pending.parts) record.parts.emplace_back(std::move(name), *next++);
+  }
+  pending_.clear();
+  return records;
+}
+
+const StepRecord* first_unsound(const std::vector<StepRecord>& records) {
+  const auto found = std::find_if(records.begin(), records.end(), [](const StepRecord& record) {
+    return !std::isfinite(record.loss) || !std::isfinite(record.grad_norm);
+  });
+  return found == records.end() ? nullptr : &*found;
+}
+
+}  // namespace unireplk::train

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <optional>
+
+#include "unireplk/config/constraints.h"
+#include "unireplk/config/fields.h"
+#include "unireplk/config/registry.h"
+#include "unireplk/train/ema.h"
+#include "unireplk/train/optimizer.h"
+#include "unireplk/train/schedule.h"
+
+namespace unireplk::train {
+
+/// Arithmetic of forward and backward; parameters and optimizer state are fp32 in any case.
+enum class Precision { kFp32 };
+
+/// When to write a checkpoint, besides at the end, when stopped, and at each best validation.
+struct CheckpointConfig {
+  std::optional<int64_t> every_steps;
+  std::optional<int64_t> every_epochs;
+  std::optional<double> every_minutes = 10;
+  int64_t keep = 3;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("every_steps", self.every_steps, config::at_least(1), "Write one after this many optimizer steps.");
+    visit("every_epochs", self.every_epochs, config::at_least(1), "Write one after this many epochs.");
+    visit("every_minutes", self.every_minutes, config::positive, "Write one when this much time has passed.");
+    visit("keep", self.keep, config::at_least(1), "How many of the newest stay; the best stays besides.");
+  }
+};
+
+/// `train:` of a config.
+struct TrainConfig {
+  std::optional<int64_t> epochs;
+  std::optional<int64_t> max_steps;
+  int64_t accumulate_steps = 1;
+  Precision precision = Precision::kFp32;
+  config::Choice<MakeOptimizer> optimizer{"adamw"};
+  config::Choice<MakeSchedule> schedule{"cosine"};
+  std::optional<EmaConfig> ema;
+  std::optional<double> clip_grad_norm;
+  CheckpointConfig checkpoint;
+  int64_t log_every = 50;
+  int64_t validate_every_epochs = 1;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("epochs", self.epochs, config::at_least(1), "Passes over the training set.");
+    visit("max_steps", self.max_steps, config::at_least(1), "Optimizer steps; the earlier of the two ends the run.");
+    visit("accumulate_steps", self.accumulate_steps, config::at_least(1),
+          "Micro-batches of one optimizer step; their gradients are averaged.");
+    visit("precision", self.precision, "Arithmetic of forward and backward.");
+    visit("optimizer", self.optimizer, "How gradients change the weights.");
+    visit("schedule", self.schedule, "Learning rate and weight decay over the run.");
+    visit("ema", self.ema, "Running average of the weights; left out, there is none.");
+    visit("clip_grad_norm", self.clip_grad_norm, config::positive, "Largest L2 norm of all gradients together.");
+    visit("checkpoint", self.checkpoint, "When to save, and how much to keep.");
+    visit("log_every", self.log_every, config::at_least(1), "Steps between two readings of the loss.");
+    visit("validate_every_epochs", self.validate_every_epochs, config::at_least(1),
+          "Epochs between two validations; the end of the run is always validated.");
+  }
+
+  void validate(config::Problems& problems) const {
+    if (!epochs && !max_steps) problems.add("epochs", "expected epochs or max_steps, got neither", "Give one of them.");
+  }
+};
+
+}  // namespace unireplk::train
+
+namespace unireplk::config {
+
+template <>
+struct EnumNames<train::Precision> {
+  static constexpr std::pair<std::string_view, train::Precision> values[] = {{"fp32", train::Precision::kFp32}};
+};
+
+}  // namespace unireplk::config

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "unireplk/core/clock.h"
+#include "unireplk/data/loader.h"
+#include "unireplk/tasks/task.h"
+#include "unireplk/tensor/context.h"
+#include "unireplk/train/best_metric.h"
+#include "unireplk/train/checkpoint_store.h"
+#include "unireplk/train/ema.h"
+#include "unireplk/train/metrics_file.h"
+#include "unireplk/train/network_state.h"
+#include "unireplk/train/run_clock.h"
+#include "unireplk/train/run_folder.h"
+#include "unireplk/train/step_log.h"
+#include "unireplk/train/train_config.h"
+
+namespace unireplk::train {
+
+/// What a run is made of besides its settings. Everything referred to must outlive the trainer.
+struct TrainerParts {
+  tasks::Task& task;
+  data::Loader& train_data;
+  int64_t batches_per_epoch = 0;             ///< micro-batches that train_data gives
+  data::Loader* validation_data = nullptr;   ///< null: no validation, no best checkpoint
+  const RunFolder& folder;
+  Context context;
+  std::function<bool()> stop_requested = {};  ///< asked before every step and every batch of validation
+};
+
+enum class RunEnd { kFinished, kStopped };
+
+/// Trains a task's network: steps, validations, checkpoints. Resuming goes on as if nothing had happened, to the bit on
+/// a deterministic device.
+class Trainer {
+ public:
+  /// \throws UserError when the data make no full step, or the schedule does not fit the run.
+  Trainer(const TrainConfig& config, TrainerParts parts);
+
+  /// Add a watcher; it must outlive run().
+  void observe(Observer& observer) { observers_.push_back(&observer); }
+
+  /// Go back to the newest sound checkpoint of the run's folder. False when there is none: the run starts anew.
+  bool resume();
+
+  /// Train to the end, or until a stop is requested; then everything is saved and kStopped returned.
+  /// \throws UserError when the loss is no longer finite; the checkpoints written before are good.
+  RunEnd run();
+
+  const RunClock& clock() const { return clock_; }
+  const BestMetric& best() const { return best_; }
+
+ private:
+  bool train_epoch();
+  void train_step();
+  int64_t backward(int64_t micro_step, StepLog::Pending& log);
+  tasks::Step step_at(int64_t micro_step);
+  bool validation_is_due() const;
+  bool validate();
+  RunEnd stop();
+  void save_after_epoch();
+  void save();
+  void flush_log();
+
+  bool stop_requested() const { return parts_.stop_requested && parts_.stop_requested(); }
+  bool interval_is_over() const;
+  std::vector<Section> sections();
+
+  TrainConfig config_;
+  TrainerParts parts_;
+  RunClock clock_;
+  NetworkState network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Schedule> schedule_;
+  std::optional<Ema> ema_;
+  BestMetric best_;
+  MetricsFile metrics_;
+  CheckpointStore checkpoints_;
+  StepLog log_;
+  std::vector<Observer*> observers_;
+  at::Generator generator_;
+  Stopwatch since_save_;
+  bool is_best_ = false;   ///< the last validation was the best so far and has not been saved
+  bool is_saved_ = false;  ///< nothing has happened since the last checkpoint
+};
+
+}  // namespace unireplk::train
