@@ -1,6 +1,11 @@
 #include "unireplk/runner/builtins.h"
 
-#include "unireplk/data/image/builtins.h"
+#include "unireplk/data/image/crops.h"
+#include "unireplk/data/image/idx.h"
+#include "unireplk/data/image/image_folder.h"
+#include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/reshapes.h"
+#include "unireplk/data/registries.h"
 #include "unireplk/models/network.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/train/optimizer.h"
@@ -8,6 +13,38 @@
 
 namespace unireplk::runner {
 namespace {
+
+namespace image = data::image;
+
+config::Registry<data::SourceSignature> sources() {
+  config::Registry<data::SourceSignature> registry{"data source"};
+  registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
+  registry.add<image::ImageFolderConfig>("image_folder", "A folder of JPEG and PNG images for each class.",
+                                         image::make_image_folder);
+  return registry;
+}
+
+config::Registry<data::PipelineSignature> pipelines() {
+  config::Registry<data::PipelineSignature> registry{"pipeline"};
+  registry.add<image::ImagePipelineConfig>("image", "Decode, transform, to a square of bytes.",
+                                           image::make_image_pipeline);
+  return registry;
+}
+
+config::Registry<image::TransformSignature> transforms() {
+  config::Registry<image::TransformSignature> registry{"transform"};
+  registry.add<image::RandomResizedCropConfig>("random_resized_crop", "Cut a random rectangle and resize it.",
+                                               image::make_random_resized_crop);
+  registry.add<image::RandomCropConfig>("random_crop", "Cut at a random place, after padding.",
+                                        image::make_random_crop);
+  registry.add<image::HorizontalFlipConfig>("horizontal_flip", "Exchange left and right of some images.",
+                                            image::make_horizontal_flip);
+  registry.add<image::ResizeConfig>("resize", "Resize the shorter side, keep the shape.", image::make_resize);
+  registry.add<image::WarpConfig>("warp", "Resize both sides, whatever the shape was.", image::make_warp);
+  registry.add<image::CenterCropConfig>("center_crop", "Cut the middle.", image::make_center_crop);
+  registry.add<image::PadConfig>("pad", "A frame of one grey level.", image::make_pad);
+  return registry;
+}
 
 config::Registry<tasks::TaskSignature> tasks_registry() {
   config::Registry<tasks::TaskSignature> registry{"task"};
@@ -38,9 +75,9 @@ config::Registries builtins() {
   config::Registries all;
   all.add(models::backbones());
   all.add(models::heads());
-  all.add(data::image::sources());
-  all.add(data::image::pipelines());
-  all.add(data::image::transforms());
+  all.add(sources());
+  all.add(pipelines());
+  all.add(transforms());
   all.add(tasks_registry());
   all.add(optimizers());
   all.add(schedules());

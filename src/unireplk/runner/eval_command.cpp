@@ -1,0 +1,111 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/core/log.h"
+#include "unireplk/data/sampler.h"
+#include "unireplk/export/merge.h"
+#include "unireplk/runner/builtins.h"
+#include "unireplk/runner/program.h"
+#include "unireplk/runner/weights.h"
+#include "unireplk/train/evaluate.h"
+
+namespace unireplk::runner {
+namespace {
+
+struct Options {
+  Target target;
+  WeightsChoice weights;
+  std::string form = "train";
+};
+
+/// What a deploy file does not carry: data, and where to run.
+struct EvaluationConfig {
+  struct Data {
+    config::Choice<data::SourceSignature> validation;
+    data::LoaderConfig loader;
+
+    static void fields(auto& self, auto&& visit) {
+      visit("validation", self.validation, config::required, "What to measure on.");
+      visit("loader", self.loader, "Batches and the threads that make them.");
+    }
+  };
+  Data data;
+  std::string device = "auto";
+  int64_t threads = 0;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("data", self.data, "The data set.");
+    visit("device", self.device, "auto, cpu, cuda or cuda:N.");
+    visit("threads", self.threads, config::between(0, 1024), "Threads of one operation; 0 takes every core.");
+  }
+};
+
+void print(const std::string& what, const std::vector<tasks::Metric>& metrics, int64_t samples, bool json) {
+  if (json) {
+    nlohmann::ordered_json line{{"weights", what}, {"samples", samples}};
+    for (const auto& metric : metrics) line[metric.name] = metric.value;
+    std::cout << line.dump() << '\n';
+    return;
+  }
+  std::cout << format("{} on {} samples\n", what, samples);
+  for (const auto& metric : metrics) std::cout << format("  {:<8}{:>9.4f} {}\n", metric.name, metric.value, metric.unit);
+}
+
+ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
+                 const Context& context, const std::string& what, bool json) {
+  const auto sampler = data::sequential_sampler(dataset.size(), config.batch_size);
+  data::Loader loader(dataset, *sampler, data::Mode::kEvaluation, config, context);
+  task.network().eval();
+  const auto metrics = train::evaluate(task, loader);
+  print(what, *metrics, dataset.size() - loader.bad().count, json);
+  return ExitCode::kGood;
+}
+
+ExitCode eval_run(const Options& options, bool json) {
+  const auto registries = builtins();
+  const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
+  const Context context = make_context(run.config);
+  const auto dataset = validation_data(run.config.data);
+  auto network = load_network(run, dataset.info, context);
+  if (options.form == "deploy") network = exporting::merged(*network);
+  const auto task = make_task(run.config.task, network, dataset.info);
+  const auto what = format("{}, {} form", run.weights_file.string(), options.form);
+  return measure(*task, dataset, run.config.data.loader, context, what, json);
+}
+
+ExitCode eval_deploy_file(const Options& options, bool json) {
+  const auto registries = builtins();
+  const auto config = config::parse<EvaluationConfig>(
+      config::load_text("{}", "command line", options.target.overrides), registries);
+  const Context context = make_context({.device = config.device, .threads = config.threads});
+  auto file = exporting::read_deploy_file(options.target.path);
+  const auto parts = deploy_parts(file, options.target.path, registries);
+  std::shared_ptr<const data::Source> source = config.data.validation.make();
+  const auto dataset = data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
+  check_same_classes(file.data, dataset.info);
+  file.network->to(context.device);
+  const auto task = make_task(parts.task, file.network, file.data);
+  return measure(*task, dataset, config.data.loader, context, options.target.path + ", deploy form", json);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Program& program) {
+  auto* command = app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
+  auto options = std::make_shared<Options>();
+  add_target(*command, options->target, "RUN", "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
+  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
+  command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
+      ->check(CLI::IsMember({"ema", "model"}));
+  command->add_option("--form", options->form, "train, or deploy: merge first.")
+      ->check(CLI::IsMember({"train", "deploy"}))
+      ->capture_default_str();
+  command->callback([options, &program] {
+    program.run = [options, &program] {
+      return is_run(options->target.path) ? eval_run(*options, program.json) : eval_deploy_file(*options, program.json);
+    };
+  });
+}
+
+}  // namespace unireplk::runner

@@ -1,0 +1,104 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/io/tensor_file.h"
+#include "unireplk/models/describe.h"
+#include "unireplk/runner/builtins.h"
+#include "unireplk/runner/program.h"
+#include "unireplk/runner/weights.h"
+
+namespace unireplk::runner {
+namespace {
+
+struct Options {
+  Target target;
+  int64_t size = 0;
+  bool deploy = false;
+};
+
+struct Subject {
+  models::UniRepLKNetOptions network;
+  int64_t height = 224, width = 224;
+};
+
+Subject from_weights(const std::string& path) {
+  return {.network = models::infer_options(io::read_safetensors(path).tensors, path)};
+}
+
+/// The network that a config makes of its data.
+Subject from_config(const Target& target) {
+  const auto file = is_run(target.path) ? target.path + "/config.yaml" : target.path;
+  const auto config = load_experiment(file, target.overrides, builtins());
+  const auto info = training_data(config.data).info;
+  Subject subject{.network = models::classifier_options(config.model, info)};
+  if (const auto* image = info.find("image"); image && image->shape[0] > 0) {
+    subject.height = image->shape[0];
+    subject.width = image->shape[1];
+  }
+  return subject;
+}
+
+nlohmann::ordered_json to_json(const std::vector<models::LayerRow>& rows) {
+  auto layers = nlohmann::ordered_json::array();
+  for (const auto& row : rows) {
+    layers.push_back({{"name", row.name},
+                      {"kind", row.kind},
+                      {"shape", {row.channels, row.height, row.width}},
+                      {"parameters", row.parameters},
+                      {"macs", row.macs},
+                      {"receptive_field", row.receptive_field}});
+  }
+  return layers;
+}
+
+void print_table(const std::vector<models::LayerRow>& rows) {
+  std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12}{:>8}\n", "layer", "kind", "output", "parameters", "MMAC", "sees");
+  for (const auto& row : rows) {
+    std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12.2f}{:>8}\n", row.name, row.kind,
+                        format("{}x{}x{}", row.channels, row.height, row.width), row.parameters,
+                        static_cast<double>(row.macs) / 1e6, row.receptive_field);
+  }
+}
+
+ExitCode inspect(const Options& options, bool json) {
+  const bool is_weights = std::filesystem::path(options.target.path).extension() == ".safetensors";
+  auto subject = is_weights ? from_weights(options.target.path) : from_config(options.target);
+  if (options.size > 0) subject.height = subject.width = options.size;
+  if (options.deploy) subject.network.deploy = true;
+  const auto rows = models::layer_table(subject.network, subject.height, subject.width);
+  const auto counts = models::count(subject.network, subject.height, subject.width);
+  const auto name = models::variant_name(subject.network);
+  const char* form = subject.network.deploy ? "deploy" : "train";
+  if (json) {
+    std::cout << nlohmann::ordered_json{{"network", name},
+                                        {"form", form},
+                                        {"input", {subject.network.in_channels, subject.height, subject.width}},
+                                        {"parameters", counts.parameters},
+                                        {"macs", counts.macs},
+                                        {"layers", to_json(rows)}}
+                     .dump()
+              << '\n';
+    return ExitCode::kGood;
+  }
+  print_table(rows);
+  std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n", name, form,
+                      subject.network.in_channels, subject.height, subject.width, counts.parameters,
+                      static_cast<double>(counts.macs) / 1e6);
+  return ExitCode::kGood;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Program& program) {
+  auto* command = app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
+  auto options = std::make_shared<Options>();
+  add_target(*command, options->target, "CONFIG", "Config file, run folder, or .safetensors file.");
+  command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
+  command->callback(
+      [options, &program] { program.run = [options, &program] { return inspect(*options, program.json); }; });
+}
+
+}  // namespace unireplk::runner

@@ -1,0 +1,81 @@
+#include <c10/core/InferenceMode.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/runner/builtins.h"
+#include "unireplk/runner/program.h"
+#include "unireplk/runner/weights.h"
+
+namespace unireplk::runner {
+namespace {
+
+struct Options {
+  std::filesystem::path weights;
+  std::vector<std::filesystem::path> files;
+  std::string device = "auto";
+  int64_t threads = 0;
+  int64_t top = 5;
+};
+
+/// One file as a batch of its own.
+Batch batch_of(const std::filesystem::path& file, const data::Pipeline& pipeline, const DataInfo& info) {
+  const data::Record record{.payload = file, .target = {}, .key = {}, .source = {.file = file.string()}};
+  auto samples = pipeline.apply(record, Draw{}).value_or_throw();
+  std::vector<FieldSpec> inputs;
+  for (const auto& spec : info.fields) {
+    if (samples.front().fields.contains(spec.name)) inputs.push_back(spec);
+  }
+  return collate(std::move(samples), inputs);
+}
+
+void print(const std::filesystem::path& file, const tasks::Prediction& prediction, int64_t top, bool json) {
+  const auto count = std::min<size_t>(prediction.items.size(), static_cast<size_t>(top));
+  if (json) {
+    auto items = nlohmann::ordered_json::array();
+    for (size_t i = 0; i < count; ++i)
+      items.push_back({{"label", prediction.items[i].label}, {"score", prediction.items[i].score}});
+    std::cout << nlohmann::ordered_json{{"file", file.string()}, {"classes", items}}.dump() << '\n';
+    return;
+  }
+  std::cout << file.string() << '\n';
+  for (size_t i = 0; i < count; ++i)
+    std::cout << format("  {:>6.2f} %  {}\n", 100 * prediction.items[i].score, prediction.items[i].label);
+}
+
+ExitCode predict(const Options& options, bool json) {
+  const auto registries = builtins();
+  const Context context = make_context({.device = options.device, .threads = options.threads});
+  auto file = exporting::read_deploy_file(options.weights);
+  const auto parts = deploy_parts(file, options.weights, registries);
+  const auto pipeline = parts.pipeline.make(file.data, data::Mode::kEvaluation);
+  file.network->to(context.device);
+  file.network->eval();
+  const auto task = make_task(parts.task, file.network, file.data);
+  const c10::InferenceMode guard;
+  for (const auto& path : options.files) {
+    auto batch = batch_of(path, *pipeline, file.data).to(context.device);
+    task->prepare(batch, {}, /*training=*/false);
+    for (const auto& prediction : task->predict(batch)) print(path, prediction, options.top, json);
+  }
+  return ExitCode::kGood;
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app, Program& program) {
+  auto* command = app.add_subcommand("predict", "What a deploy file says of files; it needs nothing else.");
+  auto options = std::make_shared<Options>();
+  command->add_option("WEIGHTS", options->weights, "Deploy file.")->required();
+  command->add_option("FILE", options->files, "Files to look at.")->required();
+  command->add_option("--device", options->device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
+  command->add_option("--threads", options->threads, "Threads of one operation; 0 takes every core.")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--top", options->top, "Classes to print.")->check(CLI::PositiveNumber)->capture_default_str();
+  command->callback(
+      [options, &program] { program.run = [options, &program] { return predict(*options, program.json); }; });
+}
+
+}  // namespace unireplk::runner

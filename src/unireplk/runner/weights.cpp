@@ -1,0 +1,74 @@
+#include "unireplk/runner/weights.h"
+
+#include "unireplk/io/files.h"
+#include "unireplk/io/tensor_file.h"
+#include "unireplk/models/state_dict.h"
+
+namespace unireplk::runner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxPointerBytes = 256;
+
+bool is_checkpoint(const fs::path& path) { return fs::exists(path / "state.json"); }
+
+/// The folder that `latest` or `best` names, or that bears the name itself.
+fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
+  const auto folder = run / "checkpoints";
+  auto chosen = name;
+  if (name == "best" || name == "latest") {
+    const auto pointer = folder / name;
+    if (!fs::exists(pointer)) {
+      throw UserError({pointer.string(), "expected a checkpoint, got none",
+                       name == "best" ? "Train until a validation, or pass --checkpoint latest." : "Train first."});
+    }
+    chosen = io::read_file(pointer, kMaxPointerBytes);
+    chosen.erase(chosen.find_last_not_of(" \n\r\t") + 1);
+  }
+  if (chosen.find('/') != std::string::npos || !is_checkpoint(folder / chosen)) {
+    throw UserError({(folder / chosen).string(), "expected a checkpoint folder with a state.json, got none",
+                     "Pass best, latest or the name of a folder in " + folder.string() + "."});
+  }
+  return folder / chosen;
+}
+
+fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
+  if (weights.empty()) {
+    const auto averaged = checkpoint / "ema.safetensors";
+    return fs::exists(averaged) ? averaged : checkpoint / "model.safetensors";
+  }
+  auto file = checkpoint / (weights + ".safetensors");
+  if (!fs::exists(file)) {
+    throw UserError({file.string(), "expected weights, got no such file", "Pass --weights model; the run has no average."});
+  }
+  return file;
+}
+
+}  // namespace
+
+bool is_run(const fs::path& path) { return fs::exists(path / "config.yaml") || is_checkpoint(path); }
+
+OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
+                   const config::Registries& registries) {
+  const auto folder = is_checkpoint(path) ? fs::absolute(path).lexically_normal().parent_path().parent_path() : path;
+  const auto checkpoint = is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint);
+  return {load_experiment(folder / "config.yaml", overrides, registries), weights_file(checkpoint, choice.weights)};
+}
+
+models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {
+  models::UniRepLKNet network(models::classifier_options(run.config.model, info));
+  const auto file = io::read_safetensors(run.weights_file);
+  models::load_state_dict(*network, file.tensors, {.place = run.weights_file.string()});
+  network->to(context.device);
+  network->eval();
+  return network;
+}
+
+DeployParts deploy_parts(const exporting::DeployFile& file, const fs::path& path,
+                         const config::Registries& registries) {
+  const auto text = format("pipeline: {}\ntask: {}\n", file.pipeline, file.task);  // JSON is YAML
+  return config::parse<DeployParts>(config::load_text(text, path.string()), registries);
+}
+
+}  // namespace unireplk::runner
