@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "unireplk/config/diff.h"
+#include "unireplk/config/dump.h"
 
 namespace unireplk::runner {
 namespace {
@@ -26,10 +26,10 @@ void check_resumable(const std::string& earlier, const ExperimentConfig& config,
   const auto place = (run_folder / "config.yaml").string();
   const auto before = config::parse<ExperimentConfig>(config::load_text(earlier, place), registries);
   std::vector<Problem> problems;
-  for (const auto& change : config::diff(before, config)) {
-    if (may_change(change.key)) continue;
-    problems.push_back({place, format("{}: the run was started with {}, got {}", change.key, change.before, change.after),
-                        "A resumed run cannot change this; restore the value, or give the run another name."});
+  for (const auto& key : config::diff(before, config)) {
+    if (may_change(key)) continue;
+    problems.push_back({place, format("{}: expected the value the run was started with, got another", key),
+                        "A resumed run cannot change it: restore the value, or give the run another name."});
   }
   if (!problems.empty()) throw UserError(std::move(problems));
 }

@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "support/catch.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+
+namespace unireplk::test {
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("config: every mistake of a file is reported at once, with its place, and nothing is written") {
+  const TemporaryFolder folder;
+  const auto finished = unireplk({"train", "tests/fixtures/ten_mistakes.yaml", "output=" + folder.path().string()});
+  CHECK(finished.exit_code == 2);
+  CHECK(finished.out.empty());
+  const std::regex located(R"(^tests/fixtures/ten_mistakes\.yaml:\d+:\d+: \S+: .+\.$)");
+  const auto lines = lines_of(finished.err);
+  INFO(finished.err);
+  CHECK(lines.size() >= 10);
+  for (const auto& line : lines) CHECK(std::regex_match(line, located));
+  for (const char* key : {"name", "seed", "model.backbone", "model.heads", "data.train.images", "data.train.shuffle",
+                          "data.pipeline.size", "data.loader.batch_size", "data.loader.workers", "train.epochs",
+                          "train.optimizer.lr", "data.pipeline.train"}) {
+    INFO(key);
+    CHECK(std::any_of(lines.begin(), lines.end(),
+                      [&](const auto& line) { return line.find(std::string(": ") + key) != std::string::npos; }));
+  }
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("train: data that is not there is named with its key") {
+  const TemporaryFolder folder;
+  const auto finished = unireplk({"train", "tests/fixtures/tiny.yaml", "output=" + folder.path().string(),
+                                  "data.train.images=no/such/file.gz"});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Catch::Contains("no/such/file.gz"));
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("command line: a mistake exits with 2 and says where help is") {
+  CHECK(unireplk({}).exit_code == 2);
+  const auto unknown = unireplk({"trian"});
+  CHECK(unknown.exit_code == 2);
+  CHECK_THAT(unknown.err, Catch::Contains("--help"));
+  CHECK(unireplk({"--help"}).exit_code == 0);
+  for (const char* command : {"train", "eval", "predict", "export", "inspect", "config", "list", "bench", "doctor"}) {
+    INFO(command);
+    CHECK(unireplk({command, "--help"}).exit_code == 0);
+  }
+}
+
+TEST_CASE("device: a GPU that is not there is refused in words") {
+  if (unireplk({"doctor", "--json"}).out.find("\"device_auto\":\"cuda") != std::string::npos) return;
+  const auto finished = unireplk({"train", "tests/fixtures/tiny.yaml", "device=cuda", "--dry-run"});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Catch::Contains("cuda"));
+}
+
+}  // namespace unireplk::test

@@ -1,0 +1,126 @@
+#include <signal.h>
+
+#include <fstream>
+#include <iterator>
+#include <random>
+
+#include "support/catch.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+
+namespace unireplk::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string content(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Arguments that train the tiny network into `output`; metrics are written at every step.
+std::vector<std::string> training(const fs::path& output, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{unireplk_path(),        "train",
+                                     "--resume",             "tests/fixtures/tiny.yaml",
+                                     "output=" + output.string(), "train.log_every=1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+int64_t count_lines(const fs::path& path) {
+  const auto text = content(path);
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+bool has_checkpoint(const fs::path& run) { return fs::exists(run / "checkpoints" / "latest"); }
+
+/// Files of the last checkpoint and the metrics, which must not depend on how often a run was interrupted.
+void check_equal_runs(const fs::path& expected, const fs::path& actual) {
+  const auto last = content(expected / "checkpoints" / "latest");
+  REQUIRE(content(actual / "checkpoints" / "latest") == last);
+  const auto name = last.substr(0, last.find_last_not_of(" \n") + 1);
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"}) {
+    INFO(file);
+    const auto bytes = content(expected / "checkpoints" / name / file);
+    CHECK(!bytes.empty());
+    CHECK((content(actual / "checkpoints" / name / file) == bytes));
+  }
+  CHECK((content(actual / "metrics.jsonl") == content(expected / "metrics.jsonl")));
+}
+
+}  // namespace
+
+TEST_CASE("resume: five kills leave the bits of the unbroken run", "[numeric]") {
+  const TemporaryFolder folder;
+  REQUIRE(run(training(folder / "whole")).exit_code == 0);
+  const auto whole = folder / "whole" / "tiny";
+  const int64_t lines = count_lines(whole / "metrics.jsonl");
+
+  const auto broken = folder / "broken" / "tiny";
+  std::mt19937 random(std::random_device{}());
+  for (int kills = 0; kills < 5;) {
+    // Somewhere in the next sixth of the run, off the steps that are saved (every tenth).
+    const int64_t start = kills * lines / 6;
+    int64_t target = start + 11 + static_cast<int64_t>(random() % static_cast<uint64_t>(lines / 6));
+    if (target % 10 == 0) ++target;
+    CAPTURE(kills, target, lines);
+    Process process(training(folder / "broken"));
+    REQUIRE(process.wait_until([&] {
+      return has_checkpoint(broken) && count_lines(broken / "metrics.jsonl") >= std::min(target, lines - 3);
+    }));
+    process.send(SIGKILL);
+    const auto finished = process.wait();
+    REQUIRE(finished.exit_code == 128 + SIGKILL);
+    if (kills > 0) CHECK_THAT(finished.err, Catch::Contains("resumed from"));
+    ++kills;
+  }
+  const auto last = run(training(folder / "broken"));
+  CHECK(last.exit_code == 0);
+  CHECK_THAT(last.err, Catch::Contains("resumed from"));
+  check_equal_runs(whole, broken);
+}
+
+TEST_CASE("resume: a stop signal saves, exits 75, and the run goes on to the same bits", "[numeric]") {
+  const TemporaryFolder folder;
+  REQUIRE(run(training(folder / "whole")).exit_code == 0);
+  {
+    Process process(training(folder / "stopped"));
+    const auto metrics = folder / "stopped" / "tiny" / "metrics.jsonl";
+    REQUIRE(process.wait_until([&] { return count_lines(metrics) >= 17; }));
+    process.send(SIGTERM);
+    CHECK(process.wait().exit_code == 75);
+  }
+  CHECK(run(training(folder / "stopped")).exit_code == 0);
+  check_equal_runs(folder / "whole" / "tiny", folder / "stopped" / "tiny");
+}
+
+TEST_CASE("resume: the number of loader workers changes no bit", "[numeric]") {
+  const TemporaryFolder folder;
+  for (const char* workers : {"0", "1", "4"}) {
+    REQUIRE(run(training(folder / workers, {std::string("data.loader.workers=") + workers})).exit_code == 0);
+  }
+  check_equal_runs(folder / "0" / "tiny", folder / "1" / "tiny");
+  check_equal_runs(folder / "0" / "tiny", folder / "4" / "tiny");
+}
+
+TEST_CASE("resume: a changed setting is refused by name") {
+  const TemporaryFolder folder;
+  REQUIRE(run(training(folder / "run", {"train.max_steps=3"})).exit_code == 0);
+  const auto before = content(folder / "run" / "tiny" / "metrics.jsonl");
+  const auto finished = run(training(folder / "run", {"train.max_steps=3", "train.optimizer.lr=0.5"}));
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Catch::Contains("train.optimizer.lr"));
+  CHECK(content(folder / "run" / "tiny" / "metrics.jsonl") == before);
+}
+
+TEST_CASE("resume: without --resume an existing run is refused") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> arguments{"train", "tests/fixtures/tiny.yaml", "train.max_steps=2",
+                                           "output=" + folder.path().string()};
+  REQUIRE(unireplk(arguments).exit_code == 0);
+  const auto again = unireplk(arguments);
+  CHECK(again.exit_code == 2);
+  CHECK_THAT(again.err, Catch::Contains("--resume"));
+}
+
+}  // namespace unireplk::test
