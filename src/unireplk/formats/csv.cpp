@@ -6,7 +6,7 @@
 namespace unireplk::formats {
 namespace {
 
-struct Refusal {
+struct CsvRefusal {
   int line;
   std::string message;
 };
@@ -36,7 +36,7 @@ std::string CsvReader::quoted_field() {
   std::string out;
   while (true) {
     const size_t quote = rest_.find('"');
-    if (quote == std::string_view::npos) throw Refusal{opened, "a quoted field is never closed"};
+    if (quote == std::string_view::npos) throw CsvRefusal{opened, "a quoted field is never closed"};
     out.append(rest_.substr(0, quote));
     line_ += static_cast<int>(std::ranges::count(rest_.substr(0, quote), '\n'));
     rest_.remove_prefix(quote + 1);
@@ -45,8 +45,8 @@ std::string CsvReader::quoted_field() {
     rest_.remove_prefix(1);
   }
   if (!at_line_end() && !rest_.starts_with(options_.delimiter)) {
-    throw Refusal{line_,
-                  format("expected \"{}\" or the end of the line after a closing quote", options_.delimiter)};
+    throw CsvRefusal{
+        line_, format("expected \"{}\" or the end of the line after a closing quote", options_.delimiter)};
   }
   return out;
 }
@@ -55,7 +55,7 @@ std::string CsvReader::plain_field() {
   const char stops[] = {options_.delimiter, '\n', '"'};
   size_t end = std::min(rest_.find_first_of(std::string_view(stops, 3)), rest_.size());
   if (end < rest_.size() && rest_[end] == '"')
-    throw Refusal{line_, "a quote inside a field that is not quoted"};
+    throw CsvRefusal{line_, "a quote inside a field that is not quoted"};
   const bool ends_line = end == rest_.size() || rest_[end] == '\n';
   if (ends_line && end > 0 && rest_[end - 1] == '\r') --end;
   std::string out(rest_.substr(0, end));
@@ -73,7 +73,8 @@ std::string CsvReader::field() {
     out = plain_field();
   }
   if (std::cmp_greater(out.size(), options_.max_field_bytes)) {
-    throw Refusal{line_, format("expected fields of at most {} bytes, got more", options_.max_field_bytes)};
+    throw CsvRefusal{line_,
+                     format("expected fields of at most {} bytes, got more", options_.max_field_bytes)};
   }
   return out;
 }
@@ -86,13 +87,13 @@ Result<bool> CsvReader::next(CsvRow& row) {
   try {
     while (true) {
       if (std::cmp_equal(row.fields.size(), options_.max_columns)) {
-        throw Refusal{line_, format("expected at most {} columns, got more", options_.max_columns)};
+        throw CsvRefusal{line_, format("expected at most {} columns, got more", options_.max_columns)};
       }
       row.fields.push_back(field());
       if (at_line_end()) break;
       rest_.remove_prefix(1);  // the delimiter
     }
-  } catch (const Refusal& refusal) {
+  } catch (const CsvRefusal& refusal) {
     rest_ = {};
     return Problem{.place = place_of(place_, refusal.line), .message = refusal.message, .cure = ""};
   }

@@ -13,12 +13,13 @@
 namespace unireplk::formats {
 namespace {
 
-constexpr int64_t kMaxRank = 8;
+constexpr int64_t kMaxIdxRank = 8;
 
 /// The file's bytes in order, decompressed when need be.
-class Input {
+class IdxInput {
  public:
-  Input(std::span<const std::byte> file, const std::string& place) : plain_(file), file_bytes_(file.size()) {
+  IdxInput(std::span<const std::byte> file, const std::string& place)
+      : plain_(file), file_bytes_(file.size()) {
     if (is_gzip(file)) gzip_ = std::make_unique<GzipReader>(file, place);
   }
 
@@ -58,9 +59,9 @@ std::optional<DType> dtype_of_code(uint32_t code) {
   }
 }
 
-class Parser {
+class IdxParser {
  public:
-  Parser(std::span<const std::byte> file, const std::string& place) : input_(file, place), place_(place) {}
+  IdxParser(std::span<const std::byte> file, const std::string& place) : input_(file, place), place_(place) {}
 
   Result<OwnedTensor> parse(int64_t max_bytes) {
     OwnedTensor out;
@@ -101,8 +102,8 @@ class Parser {
     const auto rank = static_cast<int64_t>(word & 0xff);
     if (word >> 16 != 0 || !dtype)
       return problem(format("expected an IDX header, got the bytes {:08x}", word));
-    if (rank < 1 || rank > kMaxRank)
-      return problem(format("expected 1 to {} dimensions, got {}", kMaxRank, rank));
+    if (rank < 1 || rank > kMaxIdxRank)
+      return problem(format("expected 1 to {} dimensions, got {}", kMaxIdxRank, rank));
     out.dtype = *dtype;
     for (int64_t i = 0; i < rank; ++i) {
       std::array<std::byte, 4> extent{};
@@ -112,14 +113,14 @@ class Parser {
     return std::nullopt;
   }
 
-  Input input_;
+  IdxInput input_;
   const std::string& place_;
 };
 
 }  // namespace
 
 Result<OwnedTensor> parse_idx(std::span<const std::byte> file, const std::string& place, int64_t max_bytes) {
-  return Parser(file, place).parse(max_bytes);
+  return IdxParser(file, place).parse(max_bytes);
 }
 
 }  // namespace unireplk::formats

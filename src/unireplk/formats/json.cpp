@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Refusal {
+struct JsonRefusal {
   std::string message;
 };
 
@@ -23,7 +23,7 @@ class Watch {
       case json::parse_event_t::object_start:
       case json::parse_event_t::array_start:
         if (depth >= max_depth_)
-          throw Refusal{format("expected at most {} levels of nesting, got more", max_depth_)};
+          throw JsonRefusal{format("expected at most {} levels of nesting, got more", max_depth_)};
         keys_.emplace_back();
         break;
       case json::parse_event_t::object_end:
@@ -32,7 +32,7 @@ class Watch {
         break;
       case json::parse_event_t::key: {
         const auto& key = value.get_ref<const std::string&>();
-        if (!keys_.back().insert(key).second) throw Refusal{format("key \"{}\" appears twice", key)};
+        if (!keys_.back().insert(key).second) throw JsonRefusal{format("key \"{}\" appears twice", key)};
         break;
       }
       case json::parse_event_t::value:
@@ -56,7 +56,7 @@ Result<json> parse_json(std::string_view text, const std::string& place, int max
   try {
     return json::parse(
         text, [&](int depth, json::parse_event_t event, json& value) { return watch(depth, event, value); });
-  } catch (const Refusal& refusal) {
+  } catch (const JsonRefusal& refusal) {
     return Problem{.place = place, .message = "not acceptable JSON: " + refusal.message, .cure = ""};
   } catch (const json::exception& error) {
     return Problem{.place = place, .message = format("not valid JSON: {}", error.what()), .cure = ""};

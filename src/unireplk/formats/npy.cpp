@@ -13,10 +13,10 @@ namespace unireplk::formats {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr size_t kMaxRank = 32;
-constexpr size_t kMaxHeader = 65536;
+constexpr size_t kMaxNpyRank = 32;
+constexpr size_t kMaxNpyHeader = 65536;
 
-struct Header {
+struct NpyHeader {
   DType dtype = DType::kU8;
   bool big_endian = false;
   bool fortran_order = false;
@@ -24,11 +24,11 @@ struct Header {
   size_t data_begin = 0;
 };
 
-struct Refusal {
+struct NpyRefusal {
   std::string message;
 };
 
-std::optional<DType> dtype_of_code(std::string_view code) {
+std::optional<DType> dtype_of_descr(std::string_view code) {
   constexpr std::pair<std::string_view, DType> kCodes[] = {
       {"b1", DType::kBool}, {"u1", DType::kU8},  {"i1", DType::kI8},  {"u2", DType::kU16},
       {"i2", DType::kI16},  {"u4", DType::kU32}, {"i4", DType::kI32}, {"u8", DType::kU64},
@@ -40,12 +40,12 @@ std::optional<DType> dtype_of_code(std::string_view code) {
 }
 
 /// Reads the one Python literal that .npy files begin with: a dictionary of descr, fortran_order and shape.
-/// Throws Refusal.
+/// Throws NpyRefusal.
 class LiteralParser {
  public:
   explicit LiteralParser(std::string_view text) : rest_(text) {}
 
-  void parse(Header& header) {
+  void parse(NpyHeader& header) {
     bool seen[3] = {false, false, false};
     expect('{');
     while (!take('}')) {
@@ -58,14 +58,14 @@ class LiteralParser {
       } else if (key == "shape") {
         header.shape = tuple(), once(seen[2], key);
       } else {
-        throw Refusal{format("unknown key \"{}\"", key)};
+        throw NpyRefusal{format("unknown key \"{}\"", key)};
       }
-      if (!take(',') && !next_is('}')) throw Refusal{"expected , or } in the header"};
+      if (!take(',') && !next_is('}')) throw NpyRefusal{"expected , or } in the header"};
     }
     skip_space();
-    if (!rest_.empty()) throw Refusal{"text after the header's dictionary"};
+    if (!rest_.empty()) throw NpyRefusal{"text after the header's dictionary"};
     if (!seen[0] || !seen[1] || !seen[2])
-      throw Refusal{"expected descr, fortran_order and shape in the header"};
+      throw NpyRefusal{"expected descr, fortran_order and shape in the header"};
   }
 
  private:
@@ -83,18 +83,18 @@ class LiteralParser {
   }
 
   void expect(char c) {
-    if (!take(c)) throw Refusal{format("expected {} in the header", c)};
+    if (!take(c)) throw NpyRefusal{format("expected {} in the header", c)};
   }
 
   static void once(bool& seen, std::string_view key) {
-    if (std::exchange(seen, true)) throw Refusal{format("key \"{}\" appears twice", key)};
+    if (std::exchange(seen, true)) throw NpyRefusal{format("key \"{}\" appears twice", key)};
   }
 
   std::string_view quoted() {
     skip_space();
     const char quote = rest_.empty() ? '\0' : rest_.front();
     const size_t end = quote == '\'' || quote == '"' ? rest_.find(quote, 1) : std::string_view::npos;
-    if (end == std::string_view::npos) throw Refusal{"expected a quoted text in the header"};
+    if (end == std::string_view::npos) throw NpyRefusal{"expected a quoted text in the header"};
     const std::string_view text = rest_.substr(1, end - 1);
     rest_.remove_prefix(end + 1);
     return text;
@@ -108,16 +108,16 @@ class LiteralParser {
       rest_.remove_prefix(word.size());
       return value;
     }
-    throw Refusal{"expected fortran_order to be True or False"};
+    throw NpyRefusal{"expected fortran_order to be True or False"};
   }
 
-  void parse_type(Header& header) {
-    if (next_is('[')) throw Refusal{"expected numbers, got records"};
+  void parse_type(NpyHeader& header) {
+    if (next_is('[')) throw NpyRefusal{"expected numbers, got records"};
     const std::string_view text = quoted();
     const char order = text.empty() ? '\0' : text.front();
-    const auto dtype = text.size() == 3 ? dtype_of_code(text.substr(1)) : std::nullopt;
+    const auto dtype = text.size() == 3 ? dtype_of_descr(text.substr(1)) : std::nullopt;
     if (!dtype || std::string_view("<>=|").find(order) == std::string_view::npos) {
-      throw Refusal{format("expected booleans, integers or floats, got numpy type \"{}\"", text)};
+      throw NpyRefusal{format("expected booleans, integers or floats, got numpy type \"{}\"", text)};
     }
     header.dtype = *dtype;
     header.big_endian = order == '>';
@@ -127,9 +127,10 @@ class LiteralParser {
     std::vector<int64_t> out;
     expect('(');
     while (!take(')')) {
-      if (out.size() == kMaxRank) throw Refusal{format("expected at most {} dimensions, got more", kMaxRank)};
+      if (out.size() == kMaxNpyRank)
+        throw NpyRefusal{format("expected at most {} dimensions, got more", kMaxNpyRank)};
       out.push_back(extent());
-      if (!take(',') && (out.size() == 1 || !next_is(')'))) throw Refusal{"expected , or ) in the shape"};
+      if (!take(',') && (out.size() == 1 || !next_is(')'))) throw NpyRefusal{"expected , or ) in the shape"};
     }
     return out;
   }
@@ -138,7 +139,7 @@ class LiteralParser {
     skip_space();
     int64_t value = -1;
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
-    if (error != std::errc() || value < 0) throw Refusal{"expected extents >= 0 below 2^63 in the shape"};
+    if (error != std::errc() || value < 0) throw NpyRefusal{"expected extents >= 0 below 2^63 in the shape"};
     rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
     return value;
   }
@@ -146,20 +147,20 @@ class LiteralParser {
   std::string_view rest_;
 };
 
-Header parse_header(std::span<const std::byte> file) {
+NpyHeader parse_npy_header(std::span<const std::byte> file) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (!text.starts_with(kMagic) || file.size() < 10)
-    throw Refusal{"expected a .npy file to begin with \\x93NUMPY"};
+    throw NpyRefusal{"expected a .npy file to begin with \\x93NUMPY"};
   const auto version = std::to_integer<int>(file[6]);
-  if (version < 1 || version > 3) throw Refusal{format("expected format version 1 to 3, got {}", version)};
+  if (version < 1 || version > 3) throw NpyRefusal{format("expected format version 1 to 3, got {}", version)};
   const size_t length_bytes = version == 1 ? 2 : 4;
   const size_t begin = 8 + length_bytes;
-  if (file.size() < begin) throw Refusal{"the file ends inside its header"};
+  if (file.size() < begin) throw NpyRefusal{"the file ends inside its header"};
   const size_t length = little_endian(file.subspan(8, length_bytes));
-  if (length > kMaxHeader)
-    throw Refusal{format("expected a header of at most {} bytes, got {}", kMaxHeader, length)};
-  if (file.size() - begin < length) throw Refusal{"the file ends inside its header"};
-  Header header;
+  if (length > kMaxNpyHeader)
+    throw NpyRefusal{format("expected a header of at most {} bytes, got {}", kMaxNpyHeader, length)};
+  if (file.size() - begin < length) throw NpyRefusal{"the file ends inside its header"};
+  NpyHeader header;
   LiteralParser(text.substr(begin, length)).parse(header);
   header.data_begin = begin + length;
   return header;
@@ -189,18 +190,18 @@ std::vector<std::byte> reordered(std::span<const std::byte> data, std::span<cons
   return out;
 }
 
-OwnedTensor parse(std::span<const std::byte> file) {
-  Header header = parse_header(file);
+OwnedTensor parse_or_throw(std::span<const std::byte> file) {
+  NpyHeader header = parse_npy_header(file);
   const auto data = file.subspan(header.data_begin);
   const auto bytes = dense_bytes(header.dtype, header.shape);
   if (!bytes || std::cmp_not_equal(*bytes, data.size())) {
-    throw Refusal{format("expected {} bytes of data for shape ({}), got {}",
-                         bytes ? std::to_string(*bytes) : "more than 2^63", fmt::join(header.shape, ", "),
-                         data.size())};
+    throw NpyRefusal{format("expected {} bytes of data for shape ({}), got {}",
+                            bytes ? std::to_string(*bytes) : "more than 2^63", fmt::join(header.shape, ", "),
+                            data.size())};
   }
   if (header.dtype == DType::kBool &&
       !std::ranges::all_of(data, [](std::byte b) { return b <= std::byte{1}; })) {
-    throw Refusal{"expected booleans to be 0 or 1"};
+    throw NpyRefusal{"expected booleans to be 0 or 1"};
   }
   const auto element = size_in_bytes(header.dtype);
   OwnedTensor out{.dtype = header.dtype, .shape = std::move(header.shape), .bytes = {}};
@@ -217,8 +218,8 @@ OwnedTensor parse(std::span<const std::byte> file) {
 
 Result<OwnedTensor> parse_npy(std::span<const std::byte> file, const std::string& place) {
   try {
-    return parse(file);
-  } catch (const Refusal& refusal) {
+    return parse_or_throw(file);
+  } catch (const NpyRefusal& refusal) {
     return Problem{.place = place, .message = refusal.message, .cure = ""};
   }
 }
