@@ -6,13 +6,8 @@
 namespace unireplk::models {
 namespace {
 
-int64_t parameters_of(const torch::nn::Module& module) {
-  int64_t total = 0;
-  for (const auto& parameter : module.parameters()) total += parameter.numel();
-  return total;
-}
-
-/// Walks down the network and keeps where it is: size of the map, step between its pixels, what one of them sees.
+/// Walks down the network and keeps where it is: size of the map, step between its pixels, what one of them
+/// sees.
 class Walk {
  public:
   Walk(const UniRepLKNetOptions& options, int64_t height, int64_t width)
@@ -23,7 +18,8 @@ class Walk {
     for (size_t s = 0; s < kStages; ++s) {
       if (s > 0) strided_conv(format("downsample_layers.{}.0", s), options_.dims[s - 1], options_.dims[s]);
       for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b) block(s, b);
-      if (options_.mode == Mode::kFeatures) add(format("norm{}", s), "norm", options_.dims[s], 2 * options_.dims[s], 0);
+      if (options_.mode == Mode::kFeatures)
+        add(format("norm{}", s), "norm", options_.dims[s], 2 * options_.dims[s], 0);
     }
     if (options_.mode == Mode::kClassifier) classifier();
     return std::move(rows_);
@@ -59,7 +55,7 @@ class Walk {
     const int64_t each_pixel = c * taps + 8 * c * c;  // token mixer, pwconv1 and pwconv2
     const int64_t once = 2 * c * (c / 4);             // squeeze-excitation
     field_ += std::max<int64_t>(options.kernel_size - 1, 0) * step_;
-    add(block_name(stage, index), kind, c, parameters_of(*block), each_pixel * height_ * width_ + once);
+    add(block_name(stage, index), kind, c, count_parameters(*block), each_pixel * height_ * width_ + once);
   }
 
   void classifier() {
@@ -88,6 +84,12 @@ class Walk {
 };
 
 }  // namespace
+
+int64_t count_parameters(const torch::nn::Module& module) {
+  int64_t total = 0;
+  for (const auto& parameter : module.parameters()) total += parameter.numel();
+  return total;
+}
 
 std::vector<LayerRow> layer_table(const UniRepLKNetOptions& options, int64_t height, int64_t width) {
   UNIREPLK_CHECK(height >= 1 && width >= 1, "layer_table: expected a size >= 1, got {} x {}", height, width);

@@ -11,9 +11,12 @@ namespace {
 /// Stage 2 repeats a short pattern of kernels that depends on its depth (spec: model, section 1.2).
 std::vector<int64_t> stage2_pattern(int64_t depth) {
   switch (depth) {
-    case 18: return {13, 3};
-    case 27: return {13, 3, 3};
-    default: return {13};
+    case 18:
+      return {13, 3};
+    case 27:
+      return {13, 3, 3};
+    default:
+      return {13};
   }
 }
 
@@ -23,13 +26,17 @@ bool is_published(const PerStage& depths) {
 
 std::vector<std::vector<int64_t>> published_kernel_sizes(const PerStage& depths) {
   if (!is_published(depths)) {
-    throw UserError({"kernel_sizes", format("depths [{}] are not those of a published variant and have no default kernel sizes",
-                                            fmt::join(depths, ", ")),
-                     "Give kernel_sizes, one list for each stage."});
+    throw UserError(
+        {"kernel_sizes",
+         format("depths [{}] are not those of a published variant and have no default kernel sizes",
+                fmt::join(depths, ", ")),
+         "Give kernel_sizes, one list for each stage."});
   }
   std::vector<std::vector<int64_t>> sizes;
   for (size_t s = 0; s < kStages; ++s) {
-    const auto pattern = s == 0 ? std::vector<int64_t>{3} : s == 2 ? stage2_pattern(depths[s]) : std::vector<int64_t>{13};
+    const auto pattern = s == 0   ? std::vector<int64_t>{3}
+                         : s == 2 ? stage2_pattern(depths[s])
+                                  : std::vector<int64_t>{13};
     auto& stage = sizes.emplace_back();
     for (int64_t b = 0; b < depths[s]; ++b) stage.push_back(pattern[static_cast<size_t>(b) % pattern.size()]);
   }
@@ -48,30 +55,35 @@ void check_numbers(const UniRepLKNetOptions& o) {
     check(o.dims[s] >= 4 && o.dims[s] <= kMostChannels, "dims",
           format("expected 4 to {} channels in stage {}, got {}", kMostChannels, s, o.dims[s]));
   }
-  check(o.dims[0] % 2 == 0, "dims", format("expected an even number of channels in stage 0, got {}", o.dims[0]));
+  check(o.dims[0] % 2 == 0, "dims",
+        format("expected an even number of channels in stage 0, got {}", o.dims[0]));
   check(o.in_channels >= 1 && o.in_channels <= kMostChannels, "in_channels",
         format("expected 1 to {}, got {}", kMostChannels, o.in_channels));
   check(o.mode != Mode::kClassifier || o.num_classes >= 1, "num_classes",
         format("expected at least 1 class, got {}", o.num_classes));
-  check(o.drop_path >= 0 && o.drop_path < 1, "drop_path", format("expected a rate in [0, 1), got {}", o.drop_path));
+  check(o.drop_path >= 0 && o.drop_path < 1, "drop_path",
+        format("expected a rate in [0, 1), got {}", o.drop_path));
 }
 
 void check_kernel_sizes(const UniRepLKNetOptions& o) {
   constexpr int64_t kLargestKernel = 511;
   if (o.kernel_sizes.size() != kStages) {
-    throw UserError({"kernel_sizes", format("expected {} lists, one a stage, got {}", kStages, o.kernel_sizes.size()), ""});
+    throw UserError({"kernel_sizes",
+                     format("expected {} lists, one a stage, got {}", kStages, o.kernel_sizes.size()), ""});
   }
   for (size_t s = 0; s < kStages; ++s) {
     const auto& sizes = o.kernel_sizes[s];
     if (static_cast<int64_t>(sizes.size()) != o.depths[s]) {
       throw UserError({format("kernel_sizes[{}]", s),
-                       format("expected {} kernel sizes, as many as stage {} has blocks, got {}", o.depths[s], s, sizes.size()),
+                       format("expected {} kernel sizes, as many as stage {} has blocks, got {}", o.depths[s],
+                              s, sizes.size()),
                        ""});
     }
     for (size_t b = 0; b < sizes.size(); ++b) {
       if (sizes[b] == 0 || (sizes[b] >= 3 && sizes[b] % 2 == 1 && sizes[b] <= kLargestKernel)) continue;
       throw UserError({format("kernel_sizes[{}][{}]", s, b),
-                       format("expected 0 or an odd number from 3 to {}, got {}", kLargestKernel, sizes[b]), ""});
+                       format("expected 0 or an odd number from 3 to {}, got {}", kLargestKernel, sizes[b]),
+                       ""});
     }
   }
 }
@@ -100,8 +112,9 @@ void check_branch_rules(const UniRepLKNetOptions& o) {
       used |= std::ranges::find(o.kernel_sizes[s], rule.kernel_size) != o.kernel_sizes[s].end();
     }
     if (!used || rule.kernel_size < 7) {
-      throw UserError({place, format("no block has dilated branches beside kernel size {}{}", rule.kernel_size,
-                                     rule.stage ? format(" in stage {}", *rule.stage) : ""),
+      throw UserError({place,
+                       format("no block has dilated branches beside kernel size {}{}", rule.kernel_size,
+                              rule.stage ? format(" in stage {}", *rule.stage) : ""),
                        "Branches stand beside kernels from 7; name one that kernel_sizes has."});
     }
   }
@@ -110,12 +123,15 @@ void check_branch_rules(const UniRepLKNetOptions& o) {
 }  // namespace
 
 const std::vector<Variant>& variants() {
-  static const std::vector<Variant> list{
-      {"unireplknet_a", {2, 2, 6, 2}, {40, 80, 160, 320}},     {"unireplknet_f", {2, 2, 6, 2}, {48, 96, 192, 384}},
-      {"unireplknet_p", {2, 2, 6, 2}, {64, 128, 256, 512}},    {"unireplknet_n", {2, 2, 8, 2}, {80, 160, 320, 640}},
-      {"unireplknet_t", {3, 3, 18, 3}, {80, 160, 320, 640}},   {"unireplknet_s", {3, 3, 27, 3}, {96, 192, 384, 768}},
-      {"unireplknet_b", {3, 3, 27, 3}, {128, 256, 512, 1024}}, {"unireplknet_l", {3, 3, 27, 3}, {192, 384, 768, 1536}},
-      {"unireplknet_xl", {3, 3, 27, 3}, {256, 512, 1024, 2048}}};
+  static const std::vector<Variant> list{{"unireplknet_a", {2, 2, 6, 2}, {40, 80, 160, 320}},
+                                         {"unireplknet_f", {2, 2, 6, 2}, {48, 96, 192, 384}},
+                                         {"unireplknet_p", {2, 2, 6, 2}, {64, 128, 256, 512}},
+                                         {"unireplknet_n", {2, 2, 8, 2}, {80, 160, 320, 640}},
+                                         {"unireplknet_t", {3, 3, 18, 3}, {80, 160, 320, 640}},
+                                         {"unireplknet_s", {3, 3, 27, 3}, {96, 192, 384, 768}},
+                                         {"unireplknet_b", {3, 3, 27, 3}, {128, 256, 512, 1024}},
+                                         {"unireplknet_l", {3, 3, 27, 3}, {192, 384, 768, 1536}},
+                                         {"unireplknet_xl", {3, 3, 27, 3}, {256, 512, 1024, 2048}}};
   return list;
 }
 
@@ -140,15 +156,16 @@ UniRepLKNetOptions resolved(UniRepLKNetOptions options) {
   return options;
 }
 
-nn::BlockOptions block_options(const UniRepLKNetOptions& options, size_t stage, size_t index, at::TensorOptions tensor) {
+nn::BlockOptions block_options(const UniRepLKNetOptions& options, size_t stage, size_t index,
+                               at::TensorOptions tensor) {
   nn::BlockOptions block{.channels = options.dims[stage],
                          .kernel_size = options.kernel_sizes[stage][index],
                          .layer_scale_init = options.layer_scale_init,
                          .deploy = options.deploy,
                          .tensor = tensor};
   for (const auto& rule : options.branches) {  // a later rule wins
-    const bool meant = rule.kernel_size == block.kernel_size && rule.stage.value_or(static_cast<int64_t>(stage)) ==
-                                                                    static_cast<int64_t>(stage);
+    const bool meant = rule.kernel_size == block.kernel_size &&
+                       rule.stage.value_or(static_cast<int64_t>(stage)) == static_cast<int64_t>(stage);
     if (meant) block.branches = branches_of(rule);
   }
   return block;

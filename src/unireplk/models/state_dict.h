@@ -11,13 +11,15 @@ namespace unireplk::models {
 /// Tensors by name, in a meaningful order.
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-/// Parameters and buffers of a module in PyTorch's order: for each module its own parameters, its own buffers, then its
-/// children (spec: model, section 4). The tensors are the module's own, with their graph leaves.
+/// Parameters and buffers of a module in PyTorch's order: for each module its own parameters, its own
+/// buffers, then its children (spec: model, section 4). The tensors are the module's own, with their graph
+/// leaves.
 NamedTensors state_dict(const torch::nn::Module& module);
 
 struct LoadOptions {
-  std::string place;   ///< where the tensors came from, for messages
-  bool strict = true;  ///< false: missing and unexpected names are reported, not refused; shapes must always fit
+  std::string place;  ///< where the tensors came from, for messages
+  bool strict =
+      true;  ///< false: missing and unexpected names are reported, not refused; shapes must always fit
 };
 
 /// Names that did not match.
@@ -26,9 +28,11 @@ struct LoadReport {
   std::vector<std::string> unexpected;  ///< in the tensors, not in the module
 };
 
-/// Copy tensors into a module by name. The prefixes `module.` and `backbone.` are taken off names when all carry them;
-/// a missing `num_batches_tracked` becomes 0 (spec: model, section 9.1). Nothing is changed when it throws.
-/// \throws UserError listing what is missing, unexpected or of another shape, and telling train from deploy form.
-LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options);
+/// Copy tensors into a module by name. The prefixes `module.` and `backbone.` are taken off names when all
+/// carry them; a missing `num_batches_tracked` becomes 0 (spec: model, section 9.1). Nothing is changed when
+/// it throws. \throws UserError listing what is missing, unexpected or of another shape, and telling train
+/// from deploy form.
+LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors,
+                           const LoadOptions& options);
 
 }  // namespace unireplk::models

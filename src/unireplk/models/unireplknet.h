@@ -42,12 +42,15 @@ struct BackboneConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("drop_path", self.drop_path, config::below_one, "Rate of the last block; rises evenly from 0.");
-    visit("layer_scale_init", self.layer_scale_init, config::non_negative, "Start of layer scale; 0: no layer scale.");
+    visit("layer_scale_init", self.layer_scale_init, config::non_negative,
+          "Start of layer scale; 0: no layer scale.");
     visit("kernel_sizes", self.kernel_sizes,
           "Kernel size of each block, one list a stage: 0, 3, 5 or odd from 7. Left out: as published.");
     visit("branches", self.branches, "Dilated branches that replace the published ones.");
-    visit("in_channels", self.in_channels, config::at_least(1), "Channels of the input map; from the data when left out.");
-    visit("checkpointing", self.checkpointing, "Recompute activations in backward: less memory, a third more time.");
+    visit("in_channels", self.in_channels, config::at_least(1),
+          "Channels of the input map; from the data when left out.");
+    visit("checkpointing", self.checkpointing,
+          "Recompute activations in backward: less memory, a third more time.");
   }
 };
 
@@ -74,8 +77,8 @@ enum class Mode {
 struct UniRepLKNetOptions {
   PerStage depths{2, 2, 6, 2};
   PerStage dims{40, 80, 160, 320};
-  std::vector<std::vector<int64_t>> kernel_sizes;  ///< empty: as published for these depths
-  std::vector<BranchRule> branches;
+  std::vector<std::vector<int64_t>> kernel_sizes = {};  ///< empty: as published for these depths
+  std::vector<BranchRule> branches = {};
   int64_t in_channels = 3;
   int64_t num_classes = 1000;
   Mode mode = Mode::kClassifier;
@@ -103,7 +106,8 @@ const Variant& find_variant(const std::string& name);
 UniRepLKNetOptions variant_options(const std::string& name);
 
 /// Check options and fill in the published kernel sizes where none are given.
-/// \throws UserError for list lengths, kernel sizes and branches that do not fit, and for depths that are not published
+/// \throws UserError for list lengths, kernel sizes and branches that do not fit, and for depths that are not
+/// published
 ///   and come without kernel sizes.
 UniRepLKNetOptions resolved(UniRepLKNetOptions options);
 
@@ -114,7 +118,8 @@ nn::BlockOptions block_options(const UniRepLKNetOptions& options, size_t stage, 
 /// "stages.{stage}.{index}"
 std::string block_name(size_t stage, size_t index);
 
-/// UniRepLKNet (arXiv 2311.15599; spec: model, section 1) in train or deploy form, with the official state-dict names.
+/// UniRepLKNet (arXiv 2311.15599; spec: model, section 1) in train or deploy form, with the official
+/// state-dict names.
 ///
 /// A new network has unset weights: follow with initialise() or load_state_dict().
 struct UniRepLKNetImpl : torch::nn::Module {
@@ -122,12 +127,13 @@ struct UniRepLKNetImpl : torch::nn::Module {
   explicit UniRepLKNetImpl(const UniRepLKNetOptions& options, at::TensorOptions tensor = {});
 
   /// Logits [N, classes], or the last map in trunk mode.
-  /// \param x          [N, in_channels, H, W], floating, any size from 1 and any strides (channels_last costs no copy).
-  /// \param generator  on the device of x; needed in training when drop path is on, else unused.
+  /// \param x          [N, in_channels, H, W], floating, any size from 1 and any strides (channels_last costs
+  /// no copy). \param generator  on the device of x; needed in training when drop path is on, else unused.
   at::Tensor forward(const at::Tensor& x, std::optional<at::Generator> generator = std::nullopt);
 
   /// The four maps [N, dims[s], H / 2^(s+2), W / 2^(s+2)] (halved rounding up), normalised in feature mode.
-  std::vector<at::Tensor> features(const at::Tensor& x, std::optional<at::Generator> generator = std::nullopt);
+  std::vector<at::Tensor> features(const at::Tensor& x,
+                                   std::optional<at::Generator> generator = std::nullopt);
 
   /// How to run one block on its input: block number in the whole network, the block, the map.
   using RunBlock = std::function<at::Tensor(size_t number, nn::BlockImpl& block, const at::Tensor& x)>;

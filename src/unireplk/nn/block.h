@@ -12,10 +12,11 @@
 namespace unireplk::nn {
 
 struct BlockOptions {
-  int64_t channels = 40;     ///< at least 4
-  int64_t kernel_size = 13;  ///< 0: no token mixer; odd from 3: depthwise, with dilated branches from 7
-  double layer_scale_init = 1e-6;              ///< <= 0: no layer scale
-  std::optional<std::vector<Branch>> branches = {};  ///< beside kernels from 7; default_branches() when not given
+  int64_t channels = 40;           ///< at least 4
+  int64_t kernel_size = 13;        ///< 0: no token mixer; odd from 3: depthwise, with dilated branches from 7
+  double layer_scale_init = 1e-6;  ///< <= 0: no layer scale
+  std::optional<std::vector<Branch>> branches =
+      {};  ///< beside kernels from 7; default_branches() when not given
   bool deploy = false;
   at::TensorOptions tensor = {};
 };
@@ -26,11 +27,13 @@ struct MergedBlock {
   Affine output;  ///< pwconv2, its norm, the beta of GRN and layer scale
 };
 
-/// x + drop_path(gamma * branch(x)) with branch = depthwise token mixer, squeeze-excitation, feed-forward with GRN
-/// (spec: model, section 2). One class for train form (branches, batch norms) and deploy form (none).
+/// x + drop_path(gamma * branch(x)) with branch = depthwise token mixer, squeeze-excitation, feed-forward
+/// with GRN (spec: model, section 2). One class for train form (branches, batch norms) and deploy form
+/// (none).
 ///
 /// Maps are [N, C, H, W], channels_last throughout; nothing inside copies to another layout.
-/// In eval mode without gradients the train form runs its merged kernels from a cache, dropped on any weight change.
+/// In eval mode without gradients the train form runs its merged kernels from a cache, dropped on any weight
+/// change.
 struct BlockImpl : torch::nn::Module {
   /// \throws UserError for a kernel size or branches that do not fit.
   explicit BlockImpl(const BlockOptions& options);
@@ -38,8 +41,8 @@ struct BlockImpl : torch::nn::Module {
   /// \param drop_mask  [N, 1, 1, 1] (ops::drop_path_mask), or undefined.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& drop_mask = {}, const Pass& pass = {});
 
-  /// The branch before layer scale as its parts stand, never from the cache: the judge of every merged form. In deploy
-  /// form layer scale is folded in.
+  /// The branch before layer scale as its parts stand, never from the cache: the judge of every merged form.
+  /// In deploy form layer scale is folded in.
   at::Tensor unfused(const at::Tensor& x, const Pass& pass = {});
 
   bool is_merged() const { return pwconv2_norm.is_empty(); }
@@ -47,21 +50,22 @@ struct BlockImpl : torch::nn::Module {
   /// Merged maps of the train form with running statistics.
   MergedBlock merged() const;
 
-  /// Become the deploy form, in place; each number is rounded once. Nothing happens to a block that is one already.
+  /// Become the deploy form, in place; each number is rounded once. Nothing happens to a block that is one
+  /// already.
   void merge();
 
   void train(bool on = true) override;
 
   const BlockOptions& options() const { return options_; }
 
-  at::Tensor gamma;  ///< [C], or undefined
-  Conv2d dwconv{nullptr};                        ///< kernel size 3 and 5
-  DilatedReparamBlock dwconv_dilated{nullptr};   ///< kernel sizes from 7; also registered as "dwconv"
+  at::Tensor gamma;                             ///< [C], or undefined
+  Conv2d dwconv{nullptr};                       ///< kernel size 3 and 5
+  DilatedReparamBlock dwconv_dilated{nullptr};  ///< kernel sizes from 7; also registered as "dwconv"
   BatchNorm norm{nullptr};
   SqueezeExcite se{nullptr};
-  Linear pwconv1{nullptr};  ///< "pwconv1.1"
-  Grn grn{nullptr};         ///< "act.1"
-  Linear pwconv2{nullptr};  ///< "pwconv2.0"
+  Linear pwconv1{nullptr};          ///< "pwconv1.1"
+  Grn grn{nullptr};                 ///< "act.1"
+  Linear pwconv2{nullptr};          ///< "pwconv2.0"
   BatchNorm pwconv2_norm{nullptr};  ///< "pwconv2.2"
 
  private:
@@ -71,7 +75,6 @@ struct BlockImpl : torch::nn::Module {
 
   /// From the mixed tokens [N, C, H, W] to the input of pwconv2 [N, H, W, 4C].
   at::Tensor hidden(const at::Tensor& mixed, const at::Tensor& beta, const Pass& pass);
-
 
   BlockOptions options_;
   std::shared_ptr<torch::nn::Module> pwconv2_group_;

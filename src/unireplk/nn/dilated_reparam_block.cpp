@@ -6,8 +6,9 @@
 
 namespace unireplk::nn {
 
-DilatedReparamBlockImpl::DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size, std::vector<Branch> list,
-                                                 bool deploy, at::TensorOptions tensor) {
+DilatedReparamBlockImpl::DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size,
+                                                 std::vector<Branch> list, bool deploy,
+                                                 at::TensorOptions tensor) {
   lk_origin = register_module("lk_origin", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
   if (deploy) return;
   check_branches(kernel_size, list);

@@ -8,8 +8,8 @@
 
 namespace unireplk::nn {
 
-/// A large depthwise kernel and small dilated ones beside it, each with a batch norm; their sum is the output. In deploy
-/// form one kernel with a bias (spec: model, section 2.1).
+/// A large depthwise kernel and small dilated ones beside it, each with a batch norm; their sum is the
+/// output. In deploy form one kernel with a bias (spec: model, section 2.1).
 struct DilatedReparamBlockImpl : torch::nn::Module {
   /// \param branches  must fit (check_branches); ignored in deploy form.
   DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size, std::vector<Branch> branches, bool deploy,

@@ -8,17 +8,17 @@ namespace {
 
 constexpr double kWeightStd = 0.02;
 
-void zero(const at::Tensor& tensor) {
+void set_zero(const at::Tensor& tensor) {
   if (tensor.defined()) tensor.zero_();
 }
 
 void initialise_one(torch::nn::Module& module, at::Generator& generator) {
   if (auto* conv = module.as<Conv2d>()) {
     conv->weight.normal_(0, kWeightStd, generator);
-    zero(conv->bias);
+    set_zero(conv->bias);
   } else if (auto* linear = module.as<Linear>()) {
     linear->weight.normal_(0, kWeightStd, generator);
-    zero(linear->bias);
+    set_zero(linear->bias);
   } else if (auto* layer_norm = module.as<ChannelNorm>()) {
     layer_norm->weight.fill_(1);
     layer_norm->bias.zero_();
@@ -30,7 +30,7 @@ void initialise_one(torch::nn::Module& module, at::Generator& generator) {
     batch_norm->num_batches_tracked.zero_();
   } else if (auto* grn = module.as<Grn>()) {
     grn->gamma.zero_();
-    zero(grn->beta);
+    set_zero(grn->beta);
   } else if (auto* block = module.as<Block>()) {
     if (block->gamma.defined()) block->gamma.fill_(block->options().layer_scale_init);
   }

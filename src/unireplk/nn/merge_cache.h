@@ -16,8 +16,8 @@ struct MergedWeights {
 
 /// Merged weights, kept for as long as the tensors they came from stay the same. Thread-safe.
 ///
-/// A source is the same while it lies in the same storage at the same version. The cache holds on to the storages it saw,
-/// so an address cannot be used again by other weights behind its back.
+/// A source is the same while it lies in the same storage at the same version. The cache holds on to the
+/// storages it saw, so an address cannot be used again by other weights behind its back.
 class MergeCache {
  public:
   /// The kept weights if they came from `sources` as these are now, else what `compute` returns.

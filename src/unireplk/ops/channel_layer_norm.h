@@ -4,14 +4,15 @@
 
 namespace unireplk::ops {
 
-/// Layer normalisation over the channels of a map, at every pixel: (x - mean) / sqrt(var + eps) * weight + bias with the
-/// biased variance (spec: model, section 2.4).
+/// Layer normalisation over the channels of a map, at every pixel: (x - mean) / sqrt(var + eps) * weight +
+/// bias with the biased variance (spec: model, section 2.4).
 ///
 /// \param x             [N, C, H, W], channels_last: then its NHWC view is contiguous and nothing is copied.
 /// \param weight, bias  [C]
 /// \return              [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit.
 /// Numerics: mean and variance in float32 or wider.
-at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
+at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                              double eps);
 
 }  // namespace unireplk::ops

@@ -5,8 +5,8 @@
 
 namespace unireplk::ops {
 
-/// Draw what a branch is multiplied with under drop path (spec: model, section 2.5): for each sample 1 / (1 - rate) with
-/// probability 1 - rate, else 0.
+/// Draw what a branch is multiplied with under drop path (spec: model, section 2.5): for each sample 1 / (1 -
+/// rate) with probability 1 - rate, else 0.
 ///
 /// \param like       gives batch size (dimension 0), device and dtype.
 /// \param rate       in [0, 1).

@@ -4,8 +4,8 @@
 
 namespace unireplk::ops {
 
-/// Global response normalisation (spec: model, section 2.3): (gamma * Nx + 1) * x + beta, where Nx is the L2 norm of a
-/// channel over the map, divided by the mean of these norms over the channels plus 1e-6.
+/// Global response normalisation (spec: model, section 2.3): (gamma * Nx + 1) * x + beta, where Nx is the L2
+/// norm of a channel over the map, divided by the mean of these norms over the channels plus 1e-6.
 ///
 /// \param x      [N, H, W, C], floating.
 /// \param gamma  [1, 1, 1, C]

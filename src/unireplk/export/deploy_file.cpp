@@ -1,0 +1,142 @@
+#include "unireplk/export/deploy_file.h"
+
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/core/error.h"
+#include "unireplk/export/network_json.h"
+#include "unireplk/formats/json.h"
+#include "unireplk/io/tensor_file.h"
+#include "unireplk/models/state_dict.h"
+
+namespace unireplk::exporting {
+namespace {
+
+using nlohmann::json;
+
+/// Constants of the data lie beside the weights under this prefix; no weight's name starts with it.
+constexpr std::string_view kConstantPrefix = "data.constants.";
+
+/// A deploy file is given away: what it says must mean the same on another machine.
+void check_no_paths(const json& value, const std::string& place) {
+  if (value.is_string()) {
+    const auto text = value.get<std::string>();
+    if (std::filesystem::path(text).is_absolute()) {
+      throw UserError({place, format("a deploy file must not hold an absolute path, got \"{}\"", text),
+                       "Give the file's content through the data set's constants."});
+    }
+  }
+  if (value.is_object()) {
+    for (const auto& [key, child] : value.items()) check_no_paths(child, place + "." + key);
+  } else if (value.is_array()) {
+    for (const auto& child : value) check_no_paths(child, place);
+  }
+}
+
+json parse(const std::string& text, const std::string& place) {
+  return formats::parse_json(text, place).value_or_throw();
+}
+
+const std::string& entry(const io::TensorFile& file, const std::string& key, const std::string& place) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) {
+    throw UserError(
+        {place, format("not a deploy file: no metadata \"{}\"", key), "Write one with `unireplk export`."});
+  }
+  return found->second;
+}
+
+void check_version(const io::TensorFile& file, const std::string& place) {
+  const auto& text = entry(file, "format_version", place);
+  if (text != std::to_string(kDeployFormatVersion)) {
+    throw UserError({place, format("expected format version {}, got \"{}\"", kDeployFormatVersion, text),
+                     "Read it with the version of the program that wrote it, or a newer one."});
+  }
+}
+
+Proof proof_from(const json& source, const std::string& place) {
+  try {
+    Proof proof;
+    for (const auto& row : source.at("blocks")) {
+      proof.blocks.push_back({.block = row.at("block"),
+                              .difference_f64 = row.at("difference_f64"),
+                              .difference_f32 = row.at("difference_f32")});
+    }
+    source.at("logits_difference").get_to(proof.logits_difference);
+    return proof;
+  } catch (const json::exception& error) {
+    throw UserError({place, format("not a proof ({})", error.what()), ""});
+  }
+}
+
+}  // namespace
+
+std::string proof_json(const Proof& proof) {
+  auto blocks = json::array();
+  for (const auto& row : proof.blocks) {
+    blocks.push_back({{"block", row.block},
+                      {"difference_f64", row.difference_f64},
+                      {"difference_f32", row.difference_f32}});
+  }
+  return json{{"limit_f64", kProofLimitF64},
+              {"limit_f32", kProofLimitF32},
+              {"worst_f64", proof.worst_f64()},
+              {"worst_f32", proof.worst_f32()},
+              {"logits_difference", proof.logits_difference},
+              {"blocks", std::move(blocks)}}
+      .dump();
+}
+
+void write_deploy_file(const std::filesystem::path& path, const DeployFile& file) {
+  UNIREPLK_CHECK(!file.network.is_empty() && file.network->options().deploy,
+                 "write_deploy_file: not in deploy form");
+  UNIREPLK_CHECK(!file.proof.blocks.empty(), "write_deploy_file: there is no proof");
+  require(file.proof);
+  const auto pipeline = parse(file.pipeline, "pipeline");
+  const auto task = parse(file.task, "task");
+  check_no_paths(pipeline, "pipeline");
+  check_no_paths(task, "task");
+  io::TensorFile out{.tensors = models::state_dict(*file.network), .metadata = {}};
+  for (const auto& [name, value] : file.data.constants)
+    out.tensors.emplace_back(std::string(kConstantPrefix) + name, value);
+  out.metadata = {{"format", "pt"},
+                  {"format_version", std::to_string(kDeployFormatVersion)},
+                  {"form", "deploy"},
+                  {"model", to_json(file.network->options()).dump()},
+                  {"pipeline", pipeline.dump()},
+                  {"task", task.dump()},
+                  {"data", to_json(file.data).dump()},
+                  {"proof", proof_json(file.proof)}};
+  io::write_safetensors(path, out);
+}
+
+DeployFile read_deploy_file(const std::filesystem::path& path) {
+  const auto file = io::read_safetensors(path);
+  const auto place = path.string();
+  check_version(file, place);
+  const auto node = [&](const char* key) { return parse(entry(file, key, place), place + ": " + key); };
+  const auto options = options_from_json(node("model"), place + ": model");
+  if (!options.deploy)
+    throw UserError({place, "the network is not in deploy form", "Write it with `unireplk export`."});
+
+  DeployFile result;
+  result.pipeline = node("pipeline").dump();
+  result.task = node("task").dump();
+  result.data = data_info_from_json(node("data"), place + ": data");
+  result.proof = proof_from(node("proof"), place + ": proof");
+  models::NamedTensors weights;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.starts_with(kConstantPrefix)) {
+      result.data.constants[name.substr(kConstantPrefix.size())] = tensor;
+    } else {
+      weights.emplace_back(name, tensor);
+    }
+  }
+  result.network = models::UniRepLKNet(options);
+  load_state_dict(*result.network, weights, {.place = place});
+  result.network->eval();
+  return result;
+}
+
+}  // namespace unireplk::exporting
