@@ -49,6 +49,9 @@ class Watch {
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const std::string& place, int max_depth) {
+  if (text.find('\0') != std::string_view::npos) {  // the parser would take it for the end of the text
+    return Problem{.place = place, .message = "not valid JSON: it holds a zero byte", .cure = ""};
+  }
   Watch watch(max_depth);
   try {
     return json::parse(

@@ -19,7 +19,7 @@ constexpr int64_t kSafetensorsMaxHeader =
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;
+  std::vector<int64_t> shape = {};
   int64_t offset = 0;  ///< of the first byte, from the start of the file
   int64_t bytes = 0;
 };
