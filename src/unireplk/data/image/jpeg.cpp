@@ -20,8 +20,8 @@ struct Header {
   int colorspace = -1;
 };
 
-Problem corrupt(const std::string& place, tjhandle decoder) {
-  return {place, format("truncated or corrupt JPEG image ({})", tjGetErrorStr2(decoder)), "Replace the file."};
+Problem corrupt(const std::string& place, std::string_view reason) {
+  return {place, format("truncated or corrupt JPEG image ({})", reason), "Replace the file."};
 }
 
 const unsigned char* data_of(std::span<const std::byte> file) {
@@ -35,7 +35,8 @@ Result<Header> read_header(tjhandle decoder, std::span<const std::byte> file, co
                                          &subsampling, &header.colorspace);
   // Unusual subsampling is refused only after everything else has been read, and decoding does not need its name.
   const bool unusual = subsampling < 0 && header.width > 0 && header.colorspace >= 0;
-  if (status != 0 && !unusual) return corrupt(place, decoder);
+  if (status != 0 && !unusual) return corrupt(place, tjGetErrorStr2(decoder));
+  if (header.width < 1) return corrupt(place, "no image behind the file's beginning");  // not an error of the library
   if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
   return header;
 }
@@ -74,7 +75,7 @@ Result<Image> pixels_of(tjhandle decoder, std::span<const std::byte> file, const
   std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) * samples);
   const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0, header.height,
                                    format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
-  if (status != 0 && !is_harmless(decoder)) return corrupt(place, decoder);
+  if (status != 0 && !is_harmless(decoder)) return corrupt(place, tjGetErrorStr2(decoder));
   if (is_cmyk) return rgb_of_inverted_cmyk(pixels, header.width, header.height);
   return Image{header.width, header.height, is_grey ? 1 : 3, std::move(pixels)};
 }
