@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/data/dataset.h"
@@ -35,18 +36,22 @@ struct BadSamples {
 
 /// Batches of a data set in the sampler's order, decoded by worker threads. The number of workers changes no bit.
 ///
-/// A bad sample in training is named once, counted and replaced by the next good item; in evaluation it is left out.
-/// \throws UserError from next() when more than max_bad_fraction of an epoch's samples are bad.
+/// A bad sample is named once in the log and counted. In training the next good item stands in for it, in evaluation it
+/// is left out. Padding (-1 of the sampler) becomes the first good item, marked as padding.
 class Loader {
  public:
-  /// `sampler` and `dataset` must outlive the loader.
+  /// `sampler` must outlive the loader. Batches go to the device of the context.
   Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context);
   ~Loader();
 
-  /// Begin at batch `step` of `epoch`; what was in flight is dropped.
+  /// Begin at batch `step` of `epoch`; what was in flight is dropped. Has to come before the first next().
   void start(int64_t epoch, int64_t step = 0);
 
-  /// The next batch on the context's device; nothing at the end of the epoch.
+  /// The next batch; nothing at the end of the epoch.
+  ///
+  /// \throws UserError when more than max_bad_fraction of this rank's samples of a training epoch are bad, or every
+  ///         sample of an evaluation; and whatever source or pipeline have thrown. Batches come in order, so it does
+  ///         not depend on the number of workers when this happens. Then call start() or drop the loader.
   std::optional<Batch> next();
 
   BadSamples bad() const;

@@ -34,6 +34,9 @@ class Source {
   /// Read item `index` in [0, size()). Thread-safe.
   virtual Result<Record> read(int64_t index) const = 0;
 
+  /// Where item `index` lies, without reading it.
+  virtual SourceRef where(int64_t index) const { return {.file = "item", .position = index}; }
+
   /// Classes and constants, and a FieldSpec for every target; the pipeline adds the inputs.
   virtual DataInfo info() const = 0;
 };

@@ -1,0 +1,44 @@
+#include "unireplk/data/image/decode.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "unireplk/data/image/decoders.h"
+
+namespace unireplk::data::image {
+namespace {
+
+template <size_t N>
+bool begins_with(std::span<const std::byte> file, const std::array<uint8_t, N>& signature) {
+  return file.size() >= N && std::equal(signature.begin(), signature.end(), file.begin(),
+                                        [](uint8_t a, std::byte b) { return std::byte{a} == b; });
+}
+
+constexpr std::array<uint8_t, 3> kJpeg{0xFF, 0xD8, 0xFF};
+constexpr std::array<uint8_t, 8> kPng{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+
+Result<Image> decode_any(std::span<const std::byte> file, const std::string& place) {
+  if (begins_with(file, kJpeg)) return decode_jpeg(file, place);
+  if (begins_with(file, kPng)) return decode_png(file, place);
+  if (file.empty()) return Problem{place, "expected an image, got an empty file", ""};
+  return Problem{place, "expected a JPEG or PNG image, got something else", "Convert the file to one of them."};
+}
+
+}  // namespace
+
+std::optional<Problem> check_dimensions(int64_t width, int64_t height, const std::string& place) {
+  if (width >= 1 && height >= 1 && width <= kMaxSide && height <= kMaxSide && width <= kMaxPixels / height) return {};
+  return Problem{place,
+                 format("expected an image of at most {} pixels a side and {} in all, got {} x {}", kMaxSide, kMaxPixels,
+                        width, height),
+                 "Make it smaller."};
+}
+
+Result<Image> decode(std::span<const std::byte> file, int64_t channels, const std::string& place) {
+  auto image = decode_any(file, place);
+  if (!image) return image;
+  return with_channels(std::move(image).value(), channels);
+}
+
+}  // namespace unireplk::data::image

@@ -1,0 +1,68 @@
+#include "unireplk/data/image/image.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "unireplk/core/error.h"
+
+namespace unireplk::data::image {
+namespace {
+
+uint8_t luma(const uint8_t* rgb) {
+  return static_cast<uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);
+}
+
+}  // namespace
+
+Image Image::zeros(int64_t width, int64_t height, int64_t channels) {
+  UNIREPLK_CHECK(width > 0 && height > 0 && (channels == 1 || channels == 3),
+                 "image: {} x {} with {} channels is not an image", width, height, channels);
+  UNIREPLK_CHECK(width <= kMaxPixels / height, "image: {} x {} has too many pixels", width, height);
+  return {width, height, channels, std::vector<uint8_t>(static_cast<size_t>(width * height * channels))};
+}
+
+Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
+  UNIREPLK_CHECK(left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width &&
+                     top <= image.height - height,
+                 "crop: {} x {} at ({}, {}) does not lie in {} x {}", width, height, left, top, image.width,
+                 image.height);
+  Image out = Image::zeros(width, height, image.channels);
+  for (int64_t y = 0; y < height; ++y) {
+    std::copy_n(image.row(top + y) + left * image.channels, out.row_bytes(), out.row(y));
+  }
+  return out;
+}
+
+Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom, uint8_t value) {
+  UNIREPLK_CHECK(left >= 0 && top >= 0 && right >= 0 && bottom >= 0, "pad: a width is negative");
+  Image out = Image::zeros(image.width + left + right, image.height + top + bottom, image.channels);
+  if (value != 0) std::fill(out.pixels.begin(), out.pixels.end(), value);
+  for (int64_t y = 0; y < image.height; ++y) {
+    std::copy_n(image.row(y), image.row_bytes(), out.row(top + y) + left * image.channels);
+  }
+  return out;
+}
+
+Image mirror(Image image) {
+  const int64_t channels = image.channels;
+  for (int64_t y = 0; y < image.height; ++y) {
+    uint8_t* left = image.row(y);
+    uint8_t* right = left + (image.width - 1) * channels;
+    for (; left < right; left += channels, right -= channels) std::swap_ranges(left, left + channels, right);
+  }
+  return image;
+}
+
+Image with_channels(Image image, int64_t channels) {
+  if (image.channels == channels) return image;
+  Image out = Image::zeros(image.width, image.height, channels);
+  const size_t count = static_cast<size_t>(image.width * image.height);
+  if (channels == 1) {
+    for (size_t i = 0; i < count; ++i) out.pixels[i] = luma(&image.pixels[3 * i]);
+  } else {
+    for (size_t i = 0; i < count; ++i) std::fill_n(&out.pixels[3 * i], 3, image.pixels[i]);
+  }
+  return out;
+}
+
+}  // namespace unireplk::data::image

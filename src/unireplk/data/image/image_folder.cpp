@@ -1,0 +1,153 @@
+#include "unireplk/data/image/image_folder.h"
+
+#include <ATen/ops/scalar_tensor.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unireplk/data/image/read_bytes.h"
+
+namespace unireplk::data::image {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 9> kExtensions{".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
+                                                      ".pgm", ".tif",  ".tiff", ".webp"};
+
+struct Item {
+  std::string file;  // below the root
+  int64_t label = 0;
+};
+
+bool is_image_name(const fs::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
+
+[[noreturn]] void throw_unreadable(const fs::path& folder, const std::error_code& error) {
+  throw UserError({folder.string(), format("cannot list this folder: {}", error.message()), "Check its permissions."});
+}
+
+std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
+  std::vector<fs::directory_entry> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) entries.push_back(*it);
+  if (error) throw_unreadable(folder, error);
+  return entries;
+}
+
+/// Collects (folder, file name) of every image below a folder.
+class Walk {
+ public:
+  using Found = std::vector<std::pair<std::string, std::string>>;
+
+  explicit Walk(const fs::path& folder) {
+    visit(folder);
+    std::sort(found_.begin(), found_.end());
+  }
+
+  Found take() && { return std::move(found_); }
+
+ private:
+  void visit(const fs::path& folder) {
+    std::error_code error;
+    const fs::path real = fs::canonical(folder, error);
+    if (error) throw_unreadable(folder, error);
+    if (std::find(above_.begin(), above_.end(), real) != above_.end()) return;  // a link to a folder we are in
+    above_.push_back(real);
+    for (const auto& entry : entries_of(folder)) {
+      if (entry.is_directory(error)) {
+        visit(entry.path());
+      } else if (is_image_name(entry.path())) {
+        found_.emplace_back(folder.string(), entry.path().filename().string());
+      }
+    }
+    above_.pop_back();
+  }
+
+  Found found_;
+  std::vector<fs::path> above_;
+};
+
+std::vector<std::string> class_folders(const fs::path& root) {
+  std::error_code error;
+  if (!fs::is_directory(root, error)) {
+    throw UserError({root.string(), "expected a folder with one sub-folder for each class, got no folder",
+                     format("Correct `root`; a relative path starts at {}.", fs::current_path(error).string())});
+  }
+  std::vector<std::string> classes;
+  for (const auto& entry : entries_of(root)) {
+    if (entry.is_directory(error)) classes.push_back(entry.path().filename().string());
+  }
+  if (classes.empty()) {
+    throw UserError({root.string(), "expected one sub-folder for each class, got none",
+                     "Move the images of each class into a folder of its own."});
+  }
+  std::sort(classes.begin(), classes.end());
+  return classes;
+}
+
+class ImageFolder : public Source {
+ public:
+  explicit ImageFolder(fs::path root) : root_(std::move(root)), classes_(class_folders(root_)) {
+    std::vector<Problem> problems;
+    for (size_t label = 0; label < classes_.size(); ++label) {
+      const fs::path folder = root_ / classes_[label];
+      const auto files = Walk(folder).take();
+      if (files.empty()) {
+        problems.push_back({folder.string(),
+                            format("expected at least one image ({}), got none", fmt::join(kExtensions, " ")),
+                            "Add images or remove the folder."});
+      }
+      for (const auto& [parent, name] : files) {
+        const std::string path = (fs::path(parent) / name).lexically_relative(root_).string();
+        items_.push_back({path, static_cast<int64_t>(label)});
+      }
+    }
+    if (!problems.empty()) throw UserError(std::move(problems));
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(items_.size()); }
+
+  SourceRef where(int64_t index) const override { return {.file = (root_ / item(index).file).string()}; }
+
+  Result<Record> read(int64_t index) const override {
+    SourceRef source = where(index);
+    auto bytes = read_bytes(source.file);
+    if (!bytes) return bytes.problem();
+    return Record{.payload = std::move(bytes).value(),
+                  .target = {{"label", at::scalar_tensor(item(index).label, at::kLong)}},
+                  .key = {.item = index},
+                  .source = std::move(source)};
+  }
+
+  DataInfo info() const override {
+    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}},
+            .classes = classes_,
+            .constants = {}};
+  }
+
+ private:
+  const Item& item(int64_t index) const {
+    UNIREPLK_CHECK(index >= 0 && index < size(), "image_folder: item {} of {}", index, size());
+    return items_[static_cast<size_t>(index)];
+  }
+
+  fs::path root_;
+  std::vector<std::string> classes_;
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> make_image_folder(const ImageFolderConfig& config) {
+  return std::make_unique<ImageFolder>(config.root);
+}
+
+}  // namespace unireplk::data::image

@@ -1,0 +1,194 @@
+#include "unireplk/data/image/image_pipeline.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "unireplk/data/image/crops.h"
+#include "unireplk/data/image/decode.h"
+#include "unireplk/data/image/read_bytes.h"
+#include "unireplk/data/image/reshapes.h"
+
+namespace unireplk::data::image {
+namespace {
+
+constexpr int64_t kSmall = 32;      // up to here images are taken as they are
+constexpr int64_t kWarpFrom = 384;  // from here evaluation keeps the whole image
+
+struct Step {
+  std::unique_ptr<Transform> transform;
+  uint32_t stream = 0;
+};
+
+uint32_t fnv1a(std::string_view text) {
+  uint32_t hash = 2166136261u;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  return hash;
+}
+
+/// Transforms in order, each with the stream that its name and its number among those of that name give.
+class Steps {
+ public:
+  void add(const std::string& name, std::unique_ptr<Transform> transform) {
+    steps_.push_back({std::move(transform), fnv1a(name) + seen_[name]++});
+  }
+  std::vector<Step> take() && { return std::move(steps_); }
+
+ private:
+  std::vector<Step> steps_;
+  std::map<std::string, uint32_t> seen_;
+};
+
+/// spec/image.md section 3.
+Steps published_training(const ImagePipelineConfig& config) {
+  Steps steps;
+  if (config.size <= kSmall) {
+    steps.add("random_crop", make_random_crop({.size = config.size, .padding = 4}));
+  } else {
+    RandomResizedCropConfig crop;
+    crop.size = config.size;
+    steps.add("random_resized_crop", make_random_resized_crop(crop));
+  }
+  steps.add("horizontal_flip", make_horizontal_flip({}));
+  return steps;
+}
+
+/// spec/image.md section 4.
+Steps published_evaluation(const ImagePipelineConfig& config) {
+  Steps steps;
+  if (config.size >= kWarpFrom) {
+    steps.add("warp", make_warp({.size = config.size}));
+  } else if (config.size > kSmall) {
+    const auto shorter = static_cast<int64_t>(static_cast<double>(config.size) / config.crop_pct);
+    steps.add("resize", make_resize({.size = shorter}));
+    steps.add("center_crop", make_center_crop({.size = config.size}));
+  }
+  return steps;
+}
+
+std::vector<Step> steps_of(const ImagePipelineConfig& config, Mode mode) {
+  const auto& chosen = mode == Mode::kTrain ? config.train : config.evaluation;
+  if (!chosen) return (mode == Mode::kTrain ? published_training(config) : published_evaluation(config)).take();
+  Steps steps;
+  for (const auto& choice : *chosen) steps.add(choice.name(), choice.make());
+  return std::move(steps).take();
+}
+
+int64_t channels_of(const ImagePipelineConfig& config, const DataInfo& source) {
+  if (config.channels) return *config.channels;
+  const auto found = source.constants.find("channels");
+  return found == source.constants.end() ? 3 : found->second.item<int64_t>();
+}
+
+at::Tensor constant_of(const char* key, const std::optional<std::vector<double>>& given, int64_t channels,
+                       const std::vector<double>& imagenet) {
+  const std::vector<double> usual = channels == 3 ? imagenet : std::vector<double>{0.5};
+  const auto& values = given ? *given : usual;
+  if (static_cast<int64_t>(values.size()) != channels) {
+    throw UserError({format("data.pipeline.{}", key),
+                     format("expected {} values, one for each channel, got {}", channels, values.size()),
+                     "Set `channels`, or give as many values as the images have channels."});
+  }
+  return at::tensor(values, at::kFloat);
+}
+
+Result<Image> image_of(const at::Tensor& pixels, int64_t channels) {
+  const bool has_channels = pixels.dim() == 3 && (pixels.size(2) == 1 || pixels.size(2) == 3);
+  UNIREPLK_CHECK(pixels.scalar_type() == at::kByte && (pixels.dim() == 2 || has_channels) && pixels.numel() > 0,
+                 "image pipeline: expected uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
+                 at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", "));
+  Image image = Image::zeros(pixels.size(1), pixels.size(0), has_channels ? pixels.size(2) : 1);
+  const at::Tensor dense = pixels.contiguous();
+  std::memcpy(image.pixels.data(), dense.const_data_ptr<uint8_t>(), image.pixels.size());
+  return with_channels(std::move(image), channels);
+}
+
+Result<Image> image_of(const EncodedBytes& file, int64_t channels, const std::string& place) {
+  return decode(file.bytes, channels, place);
+}
+
+Result<Image> image_of(const std::filesystem::path& path, int64_t channels, const std::string& place) {
+  const auto file = read_bytes(path);
+  if (!file) return file.problem();
+  return image_of(*file, channels, place);
+}
+
+Result<Image> image_of(const Record& record, int64_t channels, const std::string& place) {
+  if (const auto* pixels = std::get_if<at::Tensor>(&record.payload)) return image_of(*pixels, channels);
+  if (const auto* file = std::get_if<EncodedBytes>(&record.payload)) return image_of(*file, channels, place);
+  return image_of(std::get<std::filesystem::path>(record.payload), channels, place);
+}
+
+at::Tensor tensor_of(const Image& image) {
+  at::Tensor tensor = at::empty({image.height, image.width, image.channels}, at::kByte);
+  std::memcpy(tensor.mutable_data_ptr<uint8_t>(), image.pixels.data(), image.pixels.size());
+  return tensor;
+}
+
+class ImagePipeline : public Pipeline {
+ public:
+  ImagePipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode)
+      : size_(config.size),
+        channels_(channels_of(config, source)),
+        mean_(constant_of("mean", config.mean, channels_, {0.485, 0.456, 0.406})),
+        std_(constant_of("std", config.std, channels_, {0.229, 0.224, 0.225})),
+        steps_(steps_of(config, mode)) {}
+
+  Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const override {
+    const std::string place = record.source.text();
+    auto image = image_of(record, channels_, place);
+    for (const auto& step : steps_) {
+      if (!image) return image.problem();
+      RandomStream random = draw.stream(step.stream);
+      image = step.transform->apply(std::move(image).value(), random);
+      if (!image) return Problem{place, image.problem().message, image.problem().cure};
+    }
+    if (!image) return image.problem();
+    if (image->width != size_ || image->height != size_) {
+      return Problem{place,
+                     format("expected {} x {} pixels after the transforms, got {} x {}", size_, size_, image->width,
+                            image->height),
+                     "Change `size` of the pipeline, or let its transforms end with that size."};
+    }
+    Sample sample{.fields = record.target, .key = record.key, .source = record.source};
+    sample.fields["image"] = tensor_of(*image);
+    return std::vector{std::move(sample)};
+  }
+
+  DataInfo describe(DataInfo source) const override {
+    std::erase_if(source.fields, [](const FieldSpec& spec) { return spec.name == "image"; });
+    source.fields.push_back({.name = "image",
+                             .dtype = at::kByte,
+                             .shape = {size_, size_, channels_},
+                             .meaning = format("{} image, rows x columns x channels, 0..255",
+                                               channels_ == 1 ? "grey" : "RGB")});
+    source.constants["channels"] = at::tensor(channels_, at::kLong);
+    source.constants["mean"] = mean_;
+    source.constants["std"] = std_;
+    return source;
+  }
+
+ private:
+  int64_t size_;
+  int64_t channels_;
+  at::Tensor mean_;
+  at::Tensor std_;
+  std::vector<Step> steps_;
+};
+
+}  // namespace
+
+void ImagePipelineConfig::validate(config::Problems& problems) const {
+  if (channels == 2) problems.add("channels", "expected 1 (grey) or 3 (RGB), got 2");
+}
+
+std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode) {
+  return std::make_unique<ImagePipeline>(config, source, mode);
+}
+
+}  // namespace unireplk::data::image

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "unireplk/config/registry.h"
+#include "unireplk/data/image/transform.h"
+#include "unireplk/data/pipeline.h"
+
+namespace unireplk::data::image {
+
+/// From an image file, or its pixels, to a square of bytes.
+struct ImagePipelineConfig {
+  int64_t size = 224;
+  std::optional<int64_t> channels;
+  double crop_pct = 0.875;
+  std::optional<std::vector<config::Choice<TransformSignature>>> train;
+  std::optional<std::vector<config::Choice<TransformSignature>>> evaluation;
+  std::optional<std::vector<double>> mean;
+  std::optional<std::vector<double>> std;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("size", self.size, config::between(1, 16384), "Rows and columns that the network sees.");
+    visit("channels", self.channels, config::between(1, 3), "1 (grey) or 3 (RGB); left out, what the data has.");
+    visit("crop_pct", self.crop_pct, config::Range{.low = 0, .high = 1, .open_low = true},
+          "Share of the shorter side that the centre crop of the usual evaluation keeps; of no effect from 384 pixels on.");
+    visit("train", self.train, "Transforms in training; left out, the published ones for this size.");
+    visit("evaluation", self.evaluation, "Transforms in evaluation; left out, the published ones for this size.");
+    visit("mean", self.mean, config::fraction, "Mean of each channel, of values in [0, 1]; left out, ImageNet's, or 0.5 for grey.");
+    visit("std", self.std, config::positive, "Standard deviation of each channel; left out, ImageNet's, or 0.5 for grey.");
+  }
+  void validate(config::Problems& problems) const;
+};
+
+/// Takes EncodedBytes, the path of an image file, or uint8 [H, W] or [H, W, C] pixels. Gives one sample with `image`,
+/// uint8 [size, size, C], and the record's targets as they are. Constants `mean` and `std`, float32 [C], are for the
+/// task, which normalises on the device. Source: spec/image.md sections 3 and 4.
+///
+/// Transform number n of its kind in the list draws from a stream of its own, so that adding one of another kind
+/// changes no other.
+///
+/// \throws UserError when mean or std do not fit the channels.
+std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode);
+
+}  // namespace unireplk::data::image

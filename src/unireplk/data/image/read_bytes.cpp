@@ -1,0 +1,22 @@
+#include "unireplk/data/image/read_bytes.h"
+
+#include <cstring>
+
+#include "unireplk/io/files.h"
+
+namespace unireplk::data::image {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
+
+Result<EncodedBytes> read_bytes(const std::filesystem::path& file) {
+  try {
+    const std::string content = io::read_file(file, kMaxFileBytes);
+    EncodedBytes out{std::vector<std::byte>(content.size())};
+    std::memcpy(out.bytes.data(), content.data(), content.size());
+    return out;
+  } catch (const UserError& error) {
+    return error.problems().front();
+  }
+}
+
+}  // namespace unireplk::data::image

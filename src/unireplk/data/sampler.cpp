@@ -1,0 +1,111 @@
+#include "unireplk/data/sampler.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randperm.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "unireplk/core/error.h"
+
+namespace unireplk::data {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void check_request(int64_t step, int64_t steps, Rank rank, int64_t ranks) {
+  UNIREPLK_CHECK(rank.count == ranks && rank.index >= 0 && rank.index < ranks,
+                 "sampler: made for {} ranks, asked by rank {} of {}", ranks, rank.index, rank.count);
+  UNIREPLK_CHECK(step >= 0 && step < steps, "sampler: step {} of an epoch of {} steps", step, steps);
+}
+
+class ShuffledSampler : public Sampler {
+ public:
+  ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks)
+      : size_(size), batch_size_(batch_size), seed_(seed), ranks_(ranks), steps_(ceil_div(size, ranks) / batch_size) {}
+
+  int64_t steps(int64_t) const override { return steps_; }
+
+  std::vector<int64_t> batch(int64_t epoch, int64_t step, Rank rank) const override {
+    check_request(step, steps_, rank, ranks_);
+    const at::Tensor order = order_of(epoch);
+    const int64_t* items = order.const_data_ptr<int64_t>();
+    std::vector<int64_t> batch(static_cast<size_t>(batch_size_));
+    for (int64_t i = 0; i < batch_size_; ++i) {
+      const int64_t position = rank.index + (step * batch_size_ + i) * ranks_;
+      batch[static_cast<size_t>(i)] = items[position % size_];  // the epoch is padded with its own beginning
+    }
+    return batch;
+  }
+
+ private:
+  /// The permutation of an epoch. The latest is kept: making one of a million items takes tens of milliseconds.
+  at::Tensor order_of(int64_t epoch) const {
+    const std::lock_guard lock(mutex_);
+    if (!order_.defined() || epoch != epoch_) {
+      const auto generator = at::detail::createCPUGenerator(seed_ + static_cast<uint64_t>(epoch));
+      order_ = at::randperm(size_, generator, at::TensorOptions(at::kLong));
+      epoch_ = epoch;
+    }
+    return order_;
+  }
+
+  const int64_t size_;
+  const int64_t batch_size_;
+  const uint64_t seed_;
+  const int64_t ranks_;
+  const int64_t steps_;
+  mutable std::mutex mutex_;
+  mutable at::Tensor order_;
+  mutable int64_t epoch_ = 0;
+};
+
+class SequentialSampler : public Sampler {
+ public:
+  SequentialSampler(int64_t size, int64_t batch_size, int64_t ranks)
+      : size_(size), batch_size_(batch_size), ranks_(ranks), share_(ceil_div(size, ranks)) {}
+
+  int64_t steps(int64_t) const override { return ceil_div(share_, batch_size_); }
+
+  std::vector<int64_t> batch(int64_t epoch, int64_t step, Rank rank) const override {
+    check_request(step, steps(epoch), rank, ranks_);
+    std::vector<int64_t> batch;
+    const int64_t end = std::min((step + 1) * batch_size_, share_);
+    for (int64_t i = step * batch_size_; i < end; ++i) {
+      const int64_t item = rank.index + i * ranks_;
+      batch.push_back(item < size_ ? item : -1);
+    }
+    return batch;
+  }
+
+ private:
+  const int64_t size_;
+  const int64_t batch_size_;
+  const int64_t ranks_;
+  const int64_t share_;
+};
+
+void check_sizes(int64_t size, int64_t batch_size, int64_t ranks) {
+  UNIREPLK_CHECK(size >= 0 && batch_size >= 1 && ranks >= 1, "sampler: {} items, batches of {}, {} ranks", size,
+                 batch_size, ranks);
+}
+
+}  // namespace
+
+std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks) {
+  check_sizes(size, batch_size, ranks);
+  const int64_t share = ceil_div(size, ranks);
+  if (share < batch_size) {
+    throw UserError({"data.loader.batch_size",
+                     format("expected at most the {} training samples of each process, got {}", share, batch_size),
+                     "Use a smaller batch or more data."});
+  }
+  return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks);
+}
+
+std::unique_ptr<Sampler> sequential_sampler(int64_t size, int64_t batch_size, int64_t ranks) {
+  check_sizes(size, batch_size, ranks);
+  return std::make_unique<SequentialSampler>(size, batch_size, ranks);
+}
+
+}  // namespace unireplk::data

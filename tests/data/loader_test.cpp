@@ -1,0 +1,280 @@
+#include "unireplk/data/loader.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+
+#include <atomic>
+#include <chrono>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "support/catch.h"
+#include "unireplk/core/log.h"
+
+using namespace unireplk;
+using namespace unireplk::data;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// Items 0 .. size - 1; some cannot be read, one throws.
+class Numbers : public Source {
+ public:
+  explicit Numbers(int64_t size, std::set<int64_t> bad = {}, int64_t throwing = -1)
+      : size_(size), bad_(std::move(bad)), throwing_(throwing) {}
+
+  int64_t size() const override { return size_; }
+  Result<Record> read(int64_t index) const override {
+    ++reads;
+    if (index == throwing_) throw std::runtime_error("the disk is on fire");
+    std::this_thread::sleep_for(std::chrono::microseconds(index * 37 % 400));  // so that workers finish out of order
+    if (bad_.contains(index)) return Problem{format("item{}.jpg", index), "truncated", ""};
+    return Record{.payload = at::tensor(index), .target = {{"label", at::tensor(index)}}, .key = {}, .source = {.file = "numbers", .position = index}};
+  }
+  DataInfo info() const override {
+    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {1}, .meaning = ""}}, .classes = {}, .constants = {}};
+  }
+
+  mutable std::atomic<int64_t> reads = 0;
+
+ private:
+  int64_t size_;
+  std::set<int64_t> bad_;
+  int64_t throwing_;
+};
+
+/// `noise`: four random values; `views` samples of each record.
+class Noise : public Pipeline {
+ public:
+  explicit Noise(int32_t views = 1) : views_(views) {}
+
+  Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const override {
+    std::vector<Sample> samples;
+    for (int32_t view = 0; view < views_; ++view) {
+      RandomStream random = draw.stream(static_cast<uint32_t>(view));
+      Sample sample{.fields = record.target, .key = {.item = record.key.item, .view = view}, .source = record.source};
+      sample.fields["noise"] = at::tensor({random.uniform(), random.uniform(), random.uniform(), random.uniform()});
+      samples.push_back(std::move(sample));
+    }
+    return samples;
+  }
+  DataInfo describe(DataInfo source) const override {
+    source.fields.push_back({.name = "noise", .dtype = at::kDouble, .shape = {4}, .meaning = ""});
+    return source;
+  }
+
+ private:
+  int32_t views_;
+};
+
+struct Setting {
+  int64_t size = 40;
+  std::set<int64_t> bad = {};
+  int64_t throwing = -1;
+  Mode mode = Mode::kTrain;
+  int64_t batch_size = 4;
+  int64_t workers = 2;
+  double max_bad_fraction = 0.5;
+  int32_t views = 1;
+  Rank rank = {};
+};
+
+/// A loader with everything it needs.
+class Bench {
+ public:
+  explicit Bench(Setting s)
+      : source(std::make_shared<Numbers>(s.size, s.bad, s.throwing)),
+        sampler(s.mode == Mode::kTrain ? shuffled_sampler(s.size, s.batch_size, 3, s.rank.count)
+                                       : sequential_sampler(s.size, s.batch_size, s.rank.count)),
+        loader(make_dataset(source, std::make_shared<Noise>(s.views)), *sampler, s.mode,
+               {.batch_size = s.batch_size, .workers = s.workers, .prefetch = 3, .max_bad_fraction = s.max_bad_fraction},
+               {.device = at::kCPU, .threads = 1, .seed = 11, .rank = s.rank}) {}
+
+  std::vector<Batch> rest() {
+    std::vector<Batch> batches;
+    while (auto batch = loader.next()) batches.push_back(*std::move(batch));
+    return batches;
+  }
+  std::vector<Batch> epoch(int64_t epoch, int64_t step = 0) {
+    loader.start(epoch, step);
+    return rest();
+  }
+
+  std::shared_ptr<Numbers> source;
+  std::unique_ptr<Sampler> sampler;
+  Loader loader;
+};
+
+bool equal(const std::vector<Batch>& a, const std::vector<Batch>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    for (const auto* name : {"noise", "label"}) {
+      if (!a[i].tensor(name).equal(b[i].tensor(name))) return false;
+    }
+  }
+  return true;
+}
+
+std::vector<int64_t> items_of(const std::vector<Batch>& batches) {
+  std::vector<int64_t> items;
+  for (const auto& batch : batches) {
+    for (const auto& key : batch.keys) items.push_back(key.padding ? -1 : key.item);
+  }
+  return items;
+}
+
+struct QuietLog {
+  QuietLog() { set_log_level(LogLevel::kError); }
+  ~QuietLog() { set_log_level(LogLevel::kInfo); }
+};
+
+}  // namespace
+
+TEST_CASE("loader: the number of workers changes no bit") {
+  const QuietLog quiet;
+  const std::set<int64_t> bad{5, 6, 17};
+  Bench none({.bad = bad, .workers = 0});
+  const auto expected = none.epoch(2);
+  REQUIRE(expected.size() == 10);
+  for (const int64_t workers : {1, 4, 9}) {
+    Bench some({.bad = bad, .workers = workers});
+    CHECK(equal(some.epoch(2), expected));
+    CHECK(some.loader.bad().count == 3);
+    CHECK(some.loader.bad().first == none.loader.bad().first);
+  }
+}
+
+TEST_CASE("loader: starts anywhere in an epoch") {
+  Bench bench({});
+  const auto whole = bench.epoch(3);
+  const auto tail = bench.epoch(3, 7);
+  CHECK(equal(tail, {whole.begin() + 7, whole.end()}));
+  CHECK(bench.epoch(3, 10).empty());
+  CHECK_FALSE(equal(bench.epoch(4), whole));
+}
+
+TEST_CASE("loader: start drops what was in flight") {
+  Bench bench({.workers = 4});
+  const auto expected = bench.epoch(1);
+  bench.loader.start(0);
+  REQUIRE(bench.loader.next());
+  CHECK(equal(bench.epoch(1), expected));
+}
+
+TEST_CASE("loader: prefetches no more than asked") {
+  Bench bench({.workers = 2});
+  bench.loader.start(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(bench.source->reads <= 3 * 4);
+  CHECK(bench.rest().size() == 10);
+}
+
+TEST_CASE("loader: can be dropped in the middle of an epoch") {
+  Bench bench({.workers = 3});
+  bench.loader.start(0);
+  CHECK(bench.loader.next());
+}
+
+TEST_CASE("loader: in training the next good item stands in for a bad one") {
+  const QuietLog quiet;
+  const int64_t workers = GENERATE(0, 2);
+  Bench good({.workers = workers});
+  Bench bench({.bad = {5, 6, 39}, .workers = workers});
+  auto expected = items_of(good.epoch(0));
+  for (auto& item : expected) item = item == 5 || item == 6 ? 7 : item == 39 ? 0 : item;
+  CHECK(items_of(bench.epoch(0)) == expected);
+  CHECK(bench.loader.bad().count == 3);
+  CHECK(bench.loader.bad().total == 40);
+  CHECK_THAT(bench.loader.bad().first, Contains("jpg: truncated."));
+}
+
+TEST_CASE("loader: in evaluation a bad item is left out") {
+  const QuietLog quiet;
+  Bench bench({.size = 10, .bad = {0, 4, 5, 6, 7}, .mode = Mode::kEvaluation, .max_bad_fraction = 0.0});
+  CHECK(items_of(bench.epoch(0)) == std::vector<int64_t>{1, 2, 3, 8, 9});
+  CHECK(bench.loader.bad().count == 5);
+  CHECK(bench.loader.bad().total == 10);
+}
+
+TEST_CASE("loader: too many bad items end the training with their names") {
+  const QuietLog quiet;
+  std::string first;
+  for (const int64_t workers : {0, 1, 4}) {
+    Bench bench({.bad = {1, 8, 30}, .workers = workers, .max_bad_fraction = 0.05});
+    bench.loader.start(0);
+    std::string message;
+    try {
+      bench.rest();
+    } catch (const UserError& error) {
+      message = error.what();
+    }
+    CHECK_THAT(message, Contains("data.loader.max_bad_fraction: 3 of the 40 samples of this epoch cannot be read, more "
+                                 "than 0.05 allows, first:\n  item"));
+    CHECK_THAT(message, Contains("item8.jpg: truncated."));
+    if (first.empty()) first = message;
+    CHECK(message == first);
+  }
+  std::set<int64_t> all;
+  for (int64_t i = 0; i < 40; ++i) all.insert(i);
+  Bench hopeless({.bad = all, .max_bad_fraction = 1.0});
+  CHECK_THROWS_AS(hopeless.epoch(0), UserError);
+  Bench nothing({.bad = all, .mode = Mode::kEvaluation});
+  CHECK_THROWS_WITH(nothing.epoch(0), Contains("none of 40 samples can be read, first:\n  item0.jpg: truncated."));
+}
+
+TEST_CASE("loader: an exception in a worker reaches next") {
+  const int64_t workers = GENERATE(0, 3);
+  Bench bench({.throwing = 12, .mode = Mode::kEvaluation, .workers = workers});
+  bench.loader.start(0);
+  for (int i = 0; i < 3; ++i) CHECK(bench.loader.next());
+  CHECK_THROWS_WITH(bench.loader.next(), "the disk is on fire");
+}
+
+TEST_CASE("loader: an exception of the sampler reaches next") {
+  const int64_t workers = GENERATE(0, 2);
+  Bench bench({.workers = workers});
+  const auto other = shuffled_sampler(40, 4, 0, 2);
+  Loader loader(make_dataset(bench.source, std::make_shared<Noise>()), *other, Mode::kTrain, {.workers = workers}, {});
+  loader.start(0);
+  CHECK_THROWS_AS(loader.next(), ContractError);
+}
+
+TEST_CASE("loader: padding is marked, and counted nowhere") {
+  const QuietLog quiet;
+  Bench bench({.size = 4, .bad = {0}, .mode = Mode::kEvaluation, .batch_size = 2, .rank = {2, 3}});
+  const auto batches = bench.epoch(0);
+  REQUIRE(batches.size() == 1);
+  CHECK(items_of(batches) == std::vector<int64_t>{2, -1});
+  CHECK(batches[0].keys[1].item == 1);  // item 0 is bad
+  CHECK(bench.loader.bad().count == 0);
+  CHECK(bench.loader.bad().total == 1);
+}
+
+TEST_CASE("loader: all views of an item come together") {
+  Bench bench({.mode = Mode::kEvaluation, .views = 3});
+  const auto batches = bench.epoch(0);
+  REQUIRE(batches.front().size() == 12);
+  CHECK(batches.front().keys[4].item == 1);
+  CHECK(batches.front().keys[4].view == 1);
+}
+
+TEST_CASE("loader: counts the time it waits") {
+  Bench bench({.workers = 0});
+  CHECK(bench.loader.seconds_waited() == 0.0);
+  bench.epoch(0);
+  CHECK(bench.loader.seconds_waited() > 0.0);
+}
+
+TEST_CASE("loader: next before start is refused") {
+  Bench bench({});
+  CHECK_THROWS_AS(bench.loader.next(), ContractError);
+}
+
+TEST_CASE("make_batch: leaves out what the samples lack") {
+  const DataInfo info = Noise().describe(Numbers(1).info());
+  Sample sample{.fields = {{"noise", at::full({4}, 1.0, at::kDouble)}}, .key = {}, .source = {}};
+  const Batch batch = make_batch({sample}, info);
+  CHECK(batch.has("noise"));
+  CHECK_FALSE(batch.has("label"));
+}
