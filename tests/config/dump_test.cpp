@@ -10,18 +10,15 @@
 
 using namespace unireplk;
 using config::load_text;
+using test::parse_sample;
 using test::registries;
 using test::Sample;
 
 namespace {
 
-Sample parse(const std::string& yaml) {
-  return config::parse<Sample>(load_text(yaml, "a.yaml"), registries());
-}
-
 Sample full() {
   Sample sample =
-      parse("root: x\noptimizer: {name: adamw, inner: {name: sgd}}\nsources: [{name: sgd}, null]");
+      parse_sample("root: x\noptimizer: {name: adamw, inner: {name: sgd}}\nsources: [{name: sgd}, null]");
   sample.flag = true;
   sample.count = std::numeric_limits<int64_t>::min();
   sample.small = 255;
@@ -44,7 +41,7 @@ TEST_CASE("dump: parsing it gives an equal value, for YAML and JSON") {
   const Sample sample = full();
   for (const auto& text : {config::dump(sample), config::to_json(sample)}) {
     INFO(text);
-    const Sample again = parse(text);
+    const Sample again = parse_sample(text);
     CHECK(config::diff(sample, again).empty());
     CHECK(again.count == sample.count);
     CHECK(again.seed == sample.seed);
@@ -84,7 +81,7 @@ optimizer:
 second: null
 sources: []
 )";
-  CHECK(config::dump(parse("root: x\nlist: [{depth: 1}]")) == expected);
+  CHECK(config::dump(parse_sample("root: x\nlist: [{depth: 1}]")) == expected);
 }
 
 TEST_CASE("dump: JSON is JSON, numbers stay numbers") {
@@ -118,13 +115,15 @@ optimizer:
   CHECK(text.find("root: x  # dir/a.yaml:1:7\n") != std::string::npos);
   CHECK(text.find("betas: [0.9, 0.99]  # default\n") != std::string::npos);
   CHECK(text.find(expected) != std::string::npos);
-  CHECK(config::diff(parse(text), parse(config::dump(config::parse<Sample>(tree, registries())))).empty());
+  CHECK(
+      config::diff(parse_sample(text), parse_sample(config::dump(config::parse<Sample>(tree, registries()))))
+          .empty());
 }
 
 TEST_CASE("diff: names the keys that differ") {
-  const Sample a = parse("root: x\nlist: [{depth: 1}, {depth: 2}]\nsizes: [1]");
-  const Sample b =
-      parse("root: y\nlist: [{depth: 1}, {depth: 3}]\nsizes: [1, 2]\noptimizer: {name: adamw}\nlimit: 3");
+  const Sample a = parse_sample("root: x\nlist: [{depth: 1}, {depth: 2}]\nsizes: [1]");
+  const Sample b = parse_sample(
+      "root: y\nlist: [{depth: 1}, {depth: 3}]\nsizes: [1, 2]\noptimizer: {name: adamw}\nlimit: 3");
   const std::vector<std::string> expected = {"root",          "limit",          "sizes",
                                              "list[1].depth", "optimizer.name", "optimizer.momentum",
                                              "optimizer.lr",  "optimizer.inner"};

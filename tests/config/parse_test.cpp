@@ -6,23 +6,21 @@
 using namespace unireplk;
 using config::load_text;
 using test::messages;
+using test::Optimizer;
+using test::parse_sample;
 using test::registries;
 using test::Sample;
 
 namespace {
 
-Sample parse(const std::string& yaml) {
-  return config::parse<Sample>(load_text(yaml, "a.yaml"), registries());
-}
-
 std::vector<std::string> problems(const std::string& yaml) {
-  return messages([&] { parse(yaml); });
+  return messages([&] { parse_sample(yaml); });
 }
 
 }  // namespace
 
 TEST_CASE("parse: defaults stay where a key is absent") {
-  const Sample sample = parse("root: data");
+  const Sample sample = parse_sample("root: data");
   CHECK(sample.lr == 1e-3);
   CHECK(sample.root == "data");
   CHECK(sample.optimizer.name() == "sgd");
@@ -31,7 +29,7 @@ TEST_CASE("parse: defaults stay where a key is absent") {
 }
 
 TEST_CASE("parse: every member type") {
-  const Sample sample = parse(R"(
+  const Sample sample = parse_sample(R"(
 flag: true
 count: -3
 small: 7
@@ -98,7 +96,8 @@ optimizer: {name: adam}
 TEST_CASE("parse: required keys") {
   CHECK(problems("lr: 1") ==
         std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
-  CHECK(problems("") == std::vector<std::string>{"root: required, but missing. Folder of the data."});
+  CHECK(problems("") ==
+        std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
   CHECK(problems("root: x\noptimizer: {lr: 1}") ==
         std::vector<std::string>{R"(a.yaml:2:13: optimizer.lr: unknown key. Known: momentum, name.)"});
   CHECK(problems("root: x\nsecond: {lr: 1}") ==
@@ -138,12 +137,12 @@ TEST_CASE("parse: strict about numbers") {
 }
 
 TEST_CASE("parse: null resets an optional and is refused elsewhere") {
-  CHECK_FALSE(parse("root: x\nlimit: null").limit);
-  CHECK_FALSE(parse("root: x\nlimit:").limit);
+  CHECK_FALSE(parse_sample("root: x\nlimit: null").limit);
+  CHECK_FALSE(parse_sample("root: x\nlimit:").limit);
   CHECK(problems("root: x\ninner:") ==
         std::vector<std::string>{
             "a.yaml:2:1: inner: expected a map of keys, got nothing. Remove the key or give it a value."});
-  CHECK(parse("root: x\noptimizer: null").optimizer.empty());
+  CHECK(parse_sample("root: x\noptimizer: null").optimizer.empty());
 }
 
 TEST_CASE("parse: a choice written as a text says how to write it") {
@@ -154,8 +153,94 @@ TEST_CASE("parse: a choice written as a text says how to write it") {
 }
 
 TEST_CASE("parse: a choice may nest itself") {
-  const Sample sample =
-      parse("root: x\noptimizer: {name: adamw, inner: {name: adamw, inner: {name: sgd, momentum: 0.5}}}");
+  const Sample sample = parse_sample(
+      "root: x\noptimizer: {name: adamw, inner: {name: adamw, inner: {name: sgd, momentum: 0.5}}}");
   const auto& outer = sample.optimizer.config<test::AdamWConfig>();
   CHECK(outer.inner.config<test::AdamWConfig>().inner.config<test::SgdConfig>().momentum == 0.5);
+}
+
+TEST_CASE("parse: thousands of mistakes are cut short") {
+  std::string text = "root: x\n";
+  for (int i = 0; i < 5000; ++i) text += format("k{}: 1\n", i);
+  const auto found = problems(text);
+  REQUIRE(found.size() == 101);
+  CHECK(found.back() == "4900 more mistakes.");
+}
+
+namespace {
+
+using Loop = config::Choice<int()>;
+
+struct LoopConfig {
+  Loop inner{"loop"};
+  static void fields(auto& self, auto&& visit) { visit("inner", self.inner, "Itself."); }
+};
+
+}  // namespace
+
+TEST_CASE("parse: a default choice that contains itself is a mistake of the program") {
+  config::Registry<int()> loops{"loop"};
+  loops.add<LoopConfig>("loop", "Turns.", [](const LoopConfig&) { return 1; });
+  config::Registries all;
+  all.add(std::move(loops));
+  CHECK_THROWS_AS(config::parse<LoopConfig>(load_text("", "a.yaml"), all), ContractError);
+}
+
+namespace {
+
+struct Demands {
+  int64_t classes = 0;
+  std::vector<std::string> names;
+  std::map<std::string, int32_t> sizes;
+  std::string mode = "a";
+  Optimizer optimizer;
+  double lr = 1;
+  std::optional<double> ema;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("classes", self.classes, config::positive, "Number of classes.");
+    visit("names", self.names, config::non_empty, "Names.");
+    visit("sizes", self.sizes, config::between(1, 9), "Sizes.");
+    visit("mode", self.mode, config::one_of({"alpha", "beta"}), "Mode.");
+    visit("optimizer", self.optimizer, config::required, "Optimizer.");
+    visit("lr", self.lr, config::required & config::positive, "Rate.");
+    visit("ema", self.ema, config::below_one, "Decay.");
+  }
+};
+
+std::vector<std::string> demands(const std::string& yaml) {
+  return messages([&] { config::parse<Demands>(load_text(yaml, "a.yaml"), registries()); });
+}
+
+}  // namespace
+
+TEST_CASE("parse: a key whose default breaks its constraint must be given") {
+  CHECK(demands("{}") ==
+        std::vector<std::string>{"a.yaml:1:1: classes: required, but missing. Number of classes.",
+                                 "a.yaml:1:1: names: required, but missing. Names.",
+                                 "a.yaml:1:1: mode: required, but missing. Mode.",
+                                 "a.yaml:1:1: optimizer: required, but missing. Optimizer.",
+                                 "a.yaml:1:1: lr: required, but missing. Rate."});
+}
+
+TEST_CASE("parse: constraints hold for the elements of lists, maps and optionals") {
+  CHECK(demands(R"(classes: 0
+names: []
+sizes: {a: 3, b: 10}
+mode: alfa
+optimizer:
+lr: 0
+ema: 1
+)") == std::vector<std::string>{
+           "a.yaml:1:10: classes: expected an integer > 0, got 0.",
+           "a.yaml:2:8: names: expected a list that is not empty, got [].",
+           "a.yaml:3:18: sizes.b: expected an integer in [1, 9], got 10.",
+           R"(a.yaml:4:7: mode: expected one of alpha, beta, got "alfa". Did you mean "alpha"?)",
+           "a.yaml:5:1: optimizer: expected a map that names an optimizer, got nothing. Known names: "
+           "sgd, adamw.",
+           "a.yaml:6:5: lr: expected a number > 0, got 0.",
+           "a.yaml:7:6: ema: expected a number in [0, 1), got 1.",
+       });
+  CHECK(demands("classes: 1\nnames: [a, \"\"]\nmode: beta\noptimizer: {name: sgd}\nlr: 1") ==
+        std::vector<std::string>{"a.yaml:2:12: names[1]: expected a text that is not empty, got \"\"."});
 }

@@ -86,5 +86,8 @@ TEST_CASE("reader: hostile sizes end quickly") {
   CHECK(only_problem(std::string(config::kMaxFileBytes + 1, 'x')).find("expected at most 1 MiB") !=
         std::string::npos);
   CHECK(messages([] { load_text("a: [" + repeated("1, ", 50000) + "]", "a.yaml"); }).empty());
+  std::string keys;
+  for (int i = 0; i < 90000; ++i) keys += format("k{}: 1\n", i);
+  CHECK(only_problem(keys) == "a.yaml:10001:1: expected at most 10000 keys in a map, got more.");
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
 }

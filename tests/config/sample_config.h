@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "unireplk/config/fields.h"
+#include "unireplk/config/parse.h"
 #include "unireplk/config/registry.h"
 
 namespace unireplk::test {
@@ -123,3 +124,12 @@ struct unireplk::config::EnumNames<unireplk::test::Precision> {
   static constexpr std::pair<std::string_view, test::Precision> values[] = {{"fp32", test::Precision::kFp32},
                                                                             {"bf16", test::Precision::kBf16}};
 };
+
+namespace unireplk::test {
+
+/// Parse `yaml` as the file a.yaml.
+inline Sample parse_sample(const std::string& yaml) {
+  return config::parse<Sample>(config::load_text(yaml, "a.yaml"), registries());
+}
+
+}  // namespace unireplk::test

@@ -42,7 +42,8 @@ Sample with(const std::string& yaml, const std::vector<std::string>& overrides) 
   return config::parse<Sample>(load_text(yaml, "a.yaml", overrides), registries());
 }
 
-std::vector<std::string> problems(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+std::vector<std::string> override_problems(const std::string& yaml,
+                                           const std::vector<std::string>& overrides = {}) {
   return messages([&] { with(yaml, overrides); });
 }
 
@@ -135,17 +136,17 @@ TEST_CASE("override: keys, list items, new maps, YAML values") {
 }
 
 TEST_CASE("override: mistakes name the command line and the key") {
-  CHECK(problems("root: x", {"lr=-1", "lrr=1", "lr", "=1", "a..b=1", "list[0].depth=1", "sizes=[1"}).size() ==
-        7);
-  CHECK(problems("root: x", {"lr=-1"}) ==
+  CHECK(override_problems("root: x", {"lr=-1", "lrr=1", "lr", "=1", "a..b=1", "list[0].depth=1", "sizes=[1"})
+            .size() == 7);
+  CHECK(override_problems("root: x", {"lr=-1"}) ==
         std::vector<std::string>{"command line: lr: expected a number > 0, got -1."});
-  CHECK(problems("root: x", {"inner.dpth=1"}) ==
+  CHECK(override_problems("root: x", {"inner.dpth=1"}) ==
         std::vector<std::string>{
             R"(command line: inner.dpth: unknown key. Did you mean "depth"? Known: depth, width.)"});
-  CHECK(problems("root: x\nsizes: [1]", {"sizes[1]=3"}) ==
+  CHECK(override_problems("root: x\nsizes: [1]", {"sizes[1]=3"}) ==
         std::vector<std::string>{R"(command line: sizes[1]: expected an index below 1, got "1".)"});
   CHECK(
-      problems("root: x", {"lr"}) ==
+      override_problems("root: x", {"lr"}) ==
       std::vector<std::string>{
           R"(command line: lr: expected key.path=value, got "lr". Write for example train.optimizer.lr=0.001.)"});
 }

@@ -175,7 +175,10 @@ class Parser {
     const auto entry = registry.find(base.default_name());
     UNIREPLK_CHECK(entry, "{}: no {} \"{}\", which is the default", spot.path, registry.kind(),
                    base.default_name());
+    UNIREPLK_CHECK(++num_open_defaults_ < kMaxOpenDefaults, "{}: a default choice that contains itself",
+                   spot.path);
     fill(base, entry, spot);
+    --num_open_defaults_;
   }
 
   void fill(ChoiceBase& base, const std::shared_ptr<const Entry>& entry, const Spot& spot) {
@@ -184,9 +187,21 @@ class Parser {
     base.assign(entry, std::move(config));
   }
 
+  static constexpr int kMaxOpenDefaults = 32;
+
   const Registries& registries_;
   std::vector<Problem>& problems_;
+  int num_open_defaults_ = 0;
 };
+
+/// Nobody reads more; what made so many is no config.
+void shorten(std::vector<Problem>& problems) {
+  constexpr size_t kMost = 100;
+  if (problems.size() <= kMost) return;
+  const size_t rest = problems.size() - kMost;
+  problems.resize(kMost);
+  problems.push_back({{}, format("{} more mistakes", rest), {}});
+}
 
 }  // namespace
 
@@ -196,6 +211,7 @@ void detail::parse_struct(const Tree& tree, const Registries& registries, const 
   const bool is_empty = tree.root.kind == Node::Kind::kNull;
   Parser(registries, problems)
       .structure(type, value, {is_empty ? nullptr : &tree.root, tree.root.origin, {}});
+  shorten(problems);
   if (!problems.empty()) throw UserError(std::move(problems));
 }
 

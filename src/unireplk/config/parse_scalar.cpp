@@ -1,6 +1,7 @@
 #include "unireplk/config/parse_scalar.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "unireplk/config/describe.h"
 #include "unireplk/config/text.h"
@@ -48,12 +49,14 @@ std::string bool_cure(const std::string& text) {
 std::string integer_cure(const ScalarType& type, const std::string& text) {
   const auto number = read_number(text);
   if (!number) return number_cure(text);
-  const bool is_digits = text.find_first_not_of("+-0123456789") == std::string::npos;
-  if (is_digits && text.find_first_not_of("+-0") != text.find_first_not_of("+-"))
-    return "Leave out leading zeros.";
-  if (is_digits) return format("The most is {}, the least {}.", type.highest, type.lowest);
-  const bool is_whole =
-      *number > -1e15 && *number < 1e15 && *number == static_cast<double>(static_cast<int64_t>(*number));
+  const size_t first = text.find_first_not_of("+-");
+  if (text.find_first_not_of("0123456789", first) == std::string::npos) {
+    if (text[first] == '0' && first + 1 < text.size()) return "Leave out leading zeros.";
+    const auto value = read_integer(text);
+    const bool is_in_limits = value && within_limits(type, *value);
+    return is_in_limits ? "" : format("The most is {}, the least {}.", type.highest, type.lowest);
+  }
+  const bool is_whole = std::abs(*number) < 1e15 && *number == std::trunc(*number);
   return is_whole ? format("Write {}.", static_cast<int64_t>(*number)) : std::string{};
 }
 

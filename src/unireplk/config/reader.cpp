@@ -158,11 +158,16 @@ class Builder : public YAML::EventHandler {
 
   void add_member(Frame& top, Node value) {
     const Node key = *std::exchange(top.key, std::nullopt);
+    if (top.node.members.size() == kMaxKeys) {
+      fail(key.origin, format("expected at most {} keys in a map, got more", kMaxKeys), {});
+    }
     if (const Node* first = top.node.find(key.scalar)) {
       problems_.push_back({key.origin.text(), format("the key {} comes twice", excerpt(key.scalar)),
                            format("Its first value is at {}.", first->origin.text())});
       return;
     }
+    if (value.kind == Node::Kind::kNull)
+      value.origin = key.origin;  // yaml-cpp reports where the next token is
     top.node.members.push_back({key.scalar, key.origin, std::move(value)});
   }
 
@@ -209,8 +214,9 @@ Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
   Builder builder(name, problems);
   try {
     YAML::Parser parser(stream);
-    if (!parser.HandleNextDocument(builder)) return {};
+    parser.HandleNextDocument(builder);
     Node root = builder.take();
+    if (root.kind == Node::Kind::kNull) root.origin = origin_at(name, 0, 0);
     Builder rest(name, problems);
     if (parser.HandleNextDocument(rest)) {
       throw UserError(
@@ -218,8 +224,9 @@ Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
     }
     return root;
   } catch (const YAML::Exception& error) {
-    throw UserError(
-        {origin_at(name, error.mark.line, error.mark.column).text(), "YAML syntax: " + error.msg, {}});
+    const bool is_open_quote = error.msg == YAML::ErrorMsg::DOC_IN_SCALAR;
+    throw UserError({origin_at(name, error.mark.line, error.mark.column).text(), "YAML syntax: " + error.msg,
+                     is_open_quote ? "Close the quote that was opened before." : ""});
   }
 }
 

@@ -14,6 +14,7 @@ namespace unireplk::config {
 inline constexpr size_t kMaxFileBytes = 1 << 20;
 inline constexpr size_t kMaxExpandedBytes = 8 << 20;  ///< after aliases are expanded
 inline constexpr size_t kMaxDepth = 64;
+inline constexpr size_t kMaxKeys = 10000;  ///< of one map
 
 /// Parse one YAML (or JSON) document.
 ///

@@ -29,7 +29,7 @@ size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   if (word.size() > kLongestWord) return {};
-  size_t best = std::max<size_t>(1, word.size() / 3) + 1;
+  size_t best = (word.size() < 4 ? 1 : std::max<size_t>(2, word.size() / 3)) + 1;  // beyond the farthest slip
   std::string found;
   for (const auto& candidate : known) {
     const size_t far = distance(word, candidate);
