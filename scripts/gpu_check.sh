@@ -22,7 +22,7 @@ stage=build/gpu_check
 limit_mib=60
 built=build/cuda/bin
 # Every machine has these, and they have to be its own: the C and C++ run-time libraries, and the driver.
-own_libraries='ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libresolv|libstdc\+\+|libgcc_s|libcuda'
+own_libraries='ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libresolv|libutil|libstdc\+\+|libgcc_s|libcuda'
 
 libtorch_folder() { sed -n 's/^LibTorch_INCLUDE_DIR:[A-Z]*=\(.*\)\/include$/\1/p' build/cuda/CMakeCache.txt; }
 
