@@ -14,13 +14,18 @@ fail() {
   exit 2
 }
 
-# Run a command and show it first, in a form that can be pasted.
-show() {
+# A command as it could be pasted.
+announce() {
   local word line='+'
   for word in "$@"; do
     if [[ $word =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]]; then line+=" $word"; else line+=" ${word@Q}"; fi
   done
   printf '%s\n' "$line" >&2
+}
+
+# Announce a command and run it.
+show() {
+  announce "$@"
   "$@"
 }
 
@@ -45,9 +50,10 @@ build_jobs() {
 
 # configure PRESET [cmake arguments...]: stays quiet unless something is wrong.
 configure() {
-  local preset=$1 log
+  local log
   log=$(mktemp)
-  if ! show cmake --preset "$@" >"$log" 2>&1; then
+  announce cmake --preset "$@"
+  if ! cmake --preset "$@" >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     exit 1

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Check and measure the collected CUDA build on this machine, which needs NVIDIA's driver and PyTorch.
+#
+#   ./run.sh [--tests | --train | --bench] [--any-version]
+#
+#   --tests, --train, --bench   that part only
+#   --any-version               go on with another version of PyTorch than the programs are built against
+#
+# LibTorch comes from LibTorch_ROOT if set, else from the PyTorch of python3, which is then measured too.
+# Results: results/*.log and results/bench.jsonl in this folder. Exits 0 when all tests passed and training worked.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
+
+parts=() any_version=''
+for argument in "$@"; do
+  case $argument in
+    --tests | --train | --bench) parts+=("${argument#--}") ;;
+    --any-version) any_version=yes ;;
+    *) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 2 ;;
+  esac
+done
+((${#parts[@]} > 0)) || parts=(tests train bench)
+
+say() { printf '== %s\n' "$*"; }
+fail() {
+  printf 'run.sh: %s\n' "$*" >&2
+  exit 2
+}
+
+torch=${LibTorch_ROOT:-$(python3 -c \
+  'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")')}
+[[ -f $torch/lib/libtorch_cuda.so ]] ||
+  fail "no LibTorch for CUDA: expected libtorch_cuda.so in ${torch:-the PyTorch of python3}/lib. Set LibTorch_ROOT"
+
+minor() { cut -d. -f1,2 <<<"$1"; }
+
+check_version() {
+  local expected found
+  expected=$(cat libtorch_version)
+  found=$(sed -n "s/^__version__ = '\(.*\)'$/\1/p" "$torch/version.py" 2>/dev/null || cat "$torch/build-version")
+  say "LibTorch ${found:-of no known version} in $torch; the programs are built against $expected"
+  if [[ $(minor "$found") != $(minor "$expected") && -z $any_version ]]; then
+    fail "expected LibTorch $expected, found ${found:-no version}: their binary interfaces differ.
+Install that version, set LibTorch_ROOT to one, or try it all the same with --any-version"
+  fi
+}
+
+export LD_LIBRARY_PATH="$PWD/lib:$torch/lib:$torch/../nvidia/cu13/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
+mkdir -p results
+failures=0
+
+# logged NAME COMMAND...: its output goes to results/NAME.log, its end to the screen.
+logged() {
+  local name=$1
+  shift
+  if "$@" >"results/$name.log" 2>&1; then
+    say "$name: good. $(grep -v '^ *$' "results/$name.log" | tail -1)"
+  else
+    failures=$((failures + 1))
+    say "$name: FAILED"
+    tail -25 "results/$name.log"
+  fi
+}
+
+run_tests() {
+  local program
+  for program in bin/test_*; do
+    if "$program" --list-tests '[cuda]' 2>/dev/null | grep -q '^0 matching'; then continue; fi
+    logged "${program##*/}" "$program" '[cuda]'
+  done
+}
+
+run_train() {
+  rm -rf results/fashion_a
+  logged train bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results
+  logged eval bin/unireplk eval results/fashion_a
+  logged export bin/unireplk export results/fashion_a --output results/fashion_a.safetensors
+  logged predict bin/unireplk predict results/fashion_a.safetensors examples/data/fashion/ankle_boot.png
+}
+
+# measured WHO CASE COMMAND...: one line of JSON. Where PyTorch cannot run there is nothing to compare with; no failure.
+measured() {
+  local who=$1 case=$2 line
+  shift 2
+  if line=$("$@" 2>results/bench_error.log | tail -1) && [[ $line == \{* ]]; then
+    printf '{"who": "%s", "case": "%s", "result": %s}\n' "$who" "$case" "$line" >>results/bench.jsonl
+  elif [[ $who == pytorch* ]]; then
+    say "bench: $who, $case was not measured: $(tail -1 results/bench_error.log)"
+  else
+    failures=$((failures + 1))
+    say "bench: FAILED: $*"
+    tail -5 results/bench_error.log
+  fi
+}
+
+run_bench() {
+  local kind their_kind variant batch size case options precision precisions=(fp32)
+  local ours=(bin/unireplk bench) reference=(python3 tools/reference/bench.py)
+  rm -f results/bench.jsonl
+  if "${ours[@]}" train-step --help 2>/dev/null | grep -q -e --precision; then precisions+=(bf16); fi
+  for kind in train-step inference; do
+    their_kind=${kind/inference/deploy}
+    while read -r variant batch size; do
+      case="$kind $variant, batch $batch, $size px"
+      options=(--device cuda --variant "$variant" --batch "$batch" --size "$size" --iters 20 --warmup 5)
+      measured "unireplk fp32" "$case" "${ours[@]}" "$kind" "${options[@]}"
+      for precision in "${precisions[@]:1}"; do
+        measured "unireplk $precision" "$case" "${ours[@]}" "$kind" "${options[@]}" --precision "$precision"
+      done
+      measured "pytorch fp32" "$case" "${reference[@]}" "$their_kind" "${options[@]}" --channels-last
+      measured "pytorch bf16" "$case" "${reference[@]}" "$their_kind" "${options[@]}" --channels-last --amp bf16
+    done <<<"t 64 224
+a 256 224"
+  done
+  python3 table.py results/bench.jsonl
+}
+
+check_version
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+bin/unireplk --version || fail "the program does not start. What it lacks: $(ldd bin/unireplk | grep 'not found')"
+for part in "${parts[@]}"; do
+  say "$part"
+  "run_$part"
+done
+say "$failures failures"
+((failures == 0))
