@@ -88,11 +88,11 @@ TEST_CASE("verify: one dilation offset broken makes the proof fail", "[numeric]"
   auto train = filled(narrow());
   auto deploy = merged(*train);
   auto wrong = filled(narrow());
-  wrong->blocks()[1]->dwconv_dilated->branches[2].dilation = 4;  // of 3; only the merge reads it
+  nn::DilatedReparamBlock merged_wrongly = wrong->blocks()[1]->dwconv_dilated;
+  merged_wrongly->branches[2].dilation = 4;  // of 3; only the merge reads it
   wrong->merge();
-  deploy->blocks()[1]->dwconv_dilated->lk_origin->assign(
-      wrong->blocks()[1]->dwconv_dilated->lk_origin->weight,
-      wrong->blocks()[1]->dwconv_dilated->lk_origin->bias);
+  nn::DilatedReparamBlock deployed = deploy->blocks()[1]->dwconv_dilated;
+  deployed->lk_origin->assign(merged_wrongly->lk_origin->weight, merged_wrongly->lk_origin->bias);
   const auto proof = proof_of(train, deploy);
   REQUIRE(proof.failures().size() == 1);
   CHECK_THAT(proof.failures().front(), Contains("stages.1.0") && Contains("in float32, limit 1e-05"));

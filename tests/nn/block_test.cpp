@@ -2,6 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/record_function.h>
 
+#include "nn/print_branch.h"
 #include "support/catch.h"
 #include "support/golden.h"
 #include "support/tolerances.h"

@@ -1,4 +1,6 @@
 #include "unireplk/nn/branches.h"
+
+#include "nn/print_branch.h"
 #include "support/catch.h"
 #include "unireplk/core/error.h"
 

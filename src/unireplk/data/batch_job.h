@@ -32,4 +32,16 @@ struct SlotReader {
   Slot read(int64_t item, int64_t epoch) const;
 };
 
+/// A batch in the making. Each slot is written by the one worker that took it.
+struct BatchJob {
+  int64_t epoch = 0;
+  std::vector<int64_t> items;
+  std::vector<Slot> slots;
+  size_t taken = 0;
+  size_t finished = 0;
+
+  bool has_work() const { return taken < items.size(); }
+  bool is_ready() const { return finished == items.size(); }
+};
+
 }  // namespace unireplk::data

@@ -22,19 +22,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPatience{60};
 
-/// A batch in the making. Each slot is written by the one worker that took it.
-struct Job {
-  int64_t epoch = 0;
-  std::vector<int64_t> items;
-  std::vector<Slot> slots;
-  size_t taken = 0;
-  size_t finished = 0;
-
-  bool has_work() const { return taken < items.size(); }
-  bool is_ready() const { return finished == items.size(); }
-};
-
-/// Share of an epoch that one chain of bad neighbours may reach before a slot gives up: next() fails then anyway.
+/// Share of an epoch that one chain of bad neighbours may reach before a slot gives up: next() fails then
+/// anyway.
 int64_t tries_of(int64_t size, double max_bad_fraction) {
   return static_cast<int64_t>(static_cast<double>(size) * max_bad_fraction) + 2;
 }
@@ -92,7 +81,7 @@ class Loader::Impl {
   double seconds_waited() const { return seconds_waited_; }
 
  private:
-  using JobPtr = std::shared_ptr<Job>;
+  using JobPtr = std::shared_ptr<BatchJob>;
 
   /// Samples that this epoch asks this rank for; padding is not worth telling apart.
   int64_t epoch_samples() const {
@@ -103,7 +92,7 @@ class Loader::Impl {
   /// Begin the next batch if the epoch has one and the queue has room. Under the lock.
   JobPtr new_job() {
     if (next_step_ >= steps_ || queue_.size() >= static_cast<size_t>(config_.prefetch)) return {};
-    auto job = std::make_shared<Job>();
+    auto job = std::make_shared<BatchJob>();
     job->epoch = epoch_;
     try {
       job->items = sampler_.batch(epoch_, next_step_++, context_.rank);
@@ -180,11 +169,12 @@ class Loader::Impl {
     for (const int64_t item : working_on_) {
       if (item >= 0) files.push_back(dataset_.source->where(item).text());
     }
-    log_warning("waiting for data for {} s; workers are reading {}. Check the disk or network behind these files",
-                kPatience.count(), files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
+    log_warning(
+        "waiting for data for {} s; workers are reading {}. Check the disk or network behind these files",
+        kPatience.count(), files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
   }
 
-  std::vector<Sample> samples_of(Job& job) {
+  std::vector<Sample> samples_of(BatchJob& job) {
     std::vector<Sample> samples;
     for (size_t i = 0; i < job.slots.size(); ++i) {
       Slot& slot = job.slots[i];
@@ -224,7 +214,8 @@ class Loader::Impl {
   std::vector<std::jthread> workers_;
 };
 
-Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context)
+Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config,
+               Context context)
     : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context)) {}
 
 Loader::~Loader() = default;

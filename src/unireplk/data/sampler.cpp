@@ -22,7 +22,11 @@ void check_request(int64_t step, int64_t steps, Rank rank, int64_t ranks) {
 class ShuffledSampler : public Sampler {
  public:
   ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks)
-      : size_(size), batch_size_(batch_size), seed_(seed), ranks_(ranks), steps_(ceil_div(size, ranks) / batch_size) {}
+      : size_(size),
+        batch_size_(batch_size),
+        seed_(seed),
+        ranks_(ranks),
+        steps_(ceil_div(size, ranks) / batch_size) {}
 
   int64_t steps(int64_t) const override { return steps_; }
 
@@ -39,7 +43,8 @@ class ShuffledSampler : public Sampler {
   }
 
  private:
-  /// The permutation of an epoch. The latest is kept: making one of a million items takes tens of milliseconds.
+  /// The permutation of an epoch. The latest is kept: making one of a million items takes tens of
+  /// milliseconds.
   at::Tensor order_of(int64_t epoch) const {
     const std::lock_guard lock(mutex_);
     if (!order_.defined() || epoch != epoch_) {
@@ -86,8 +91,8 @@ class SequentialSampler : public Sampler {
 };
 
 void check_sizes(int64_t size, int64_t batch_size, int64_t ranks) {
-  UNIREPLK_CHECK(size >= 0 && batch_size >= 1 && ranks >= 1, "sampler: {} items, batches of {}, {} ranks", size,
-                 batch_size, ranks);
+  UNIREPLK_CHECK(size >= 0 && batch_size >= 1 && ranks >= 1, "sampler: {} items, batches of {}, {} ranks",
+                 size, batch_size, ranks);
 }
 
 }  // namespace
@@ -96,9 +101,10 @@ std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint
   check_sizes(size, batch_size, ranks);
   const int64_t share = ceil_div(size, ranks);
   if (share < batch_size) {
-    throw UserError({"data.loader.batch_size",
-                     format("expected at most the {} training samples of each process, got {}", share, batch_size),
-                     "Use a smaller batch or more data."});
+    throw UserError(
+        {"data.loader.batch_size",
+         format("expected at most the {} training samples of each process, got {}", share, batch_size),
+         "Use a smaller batch or more data."});
   }
   return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks);
 }

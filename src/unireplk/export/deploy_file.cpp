@@ -134,7 +134,7 @@ DeployFile read_deploy_file(const std::filesystem::path& path) {
     }
   }
   result.network = models::UniRepLKNet(options);
-  load_state_dict(*result.network, weights, {.place = place});
+  models::load_state_dict(*result.network, weights, {.place = place});
   result.network->eval();
   return result;
 }

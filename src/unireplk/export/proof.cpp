@@ -31,7 +31,7 @@ nn::Block widened(const nn::BlockImpl& block) {
   auto options = block.options();
   options.tensor = options.tensor.dtype(at::kDouble);
   nn::Block copy(options);
-  load_state_dict(*copy, models::state_dict(block), {.place = "proof"});
+  models::load_state_dict(*copy, models::state_dict(block), {.place = "proof"});
   copy->eval();
   return copy;
 }

@@ -9,8 +9,6 @@
 namespace unireplk::models {
 namespace {
 
-constexpr size_t kMostBlocks = 1000;
-
 /// Names without what stands before "downsample_layers.0.0.weight", the first of every UniRepLKNet.
 class Weights {
  public:
@@ -105,7 +103,7 @@ void note_branches(const Weights& weights, const std::string& block, int64_t ker
 
 std::vector<int64_t> kernel_sizes_of_stage(const Weights& weights, size_t stage) {
   std::vector<int64_t> sizes;
-  while (sizes.size() < kMostBlocks && weights.find(block_name(stage, sizes.size()) + ".pwconv1.1.weight")) {
+  while (std::ssize(sizes) < kMostBlocks && weights.find(block_name(stage, sizes.size()) + ".pwconv1.1.weight")) {
     sizes.push_back(kernel_size_of(weights, block_name(stage, sizes.size())));
   }
   return sizes;

@@ -44,7 +44,6 @@ std::vector<std::vector<int64_t>> published_kernel_sizes(const PerStage& depths)
 }
 
 void check_numbers(const UniRepLKNetOptions& o) {
-  constexpr int64_t kMostBlocks = 1000;
   constexpr int64_t kMostChannels = 1 << 16;
   const auto check = [](bool good, const char* key, std::string message) {
     if (!good) throw UserError({key, std::move(message), ""});

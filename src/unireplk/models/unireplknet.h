@@ -15,6 +15,7 @@
 namespace unireplk::models {
 
 inline constexpr size_t kStages = 4;
+inline constexpr int64_t kMostBlocks = 1000;  ///< of one stage; bounds what a file may ask for
 using PerStage = std::array<int64_t, kStages>;
 
 /// Branches that replace the published ones for one kernel size, in all stages or in one.

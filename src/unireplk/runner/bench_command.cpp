@@ -16,7 +16,7 @@ extern char** environ;
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct BenchOptions {
   analysis::BenchOptions bench;
   std::string device = "auto";
   std::string form = "deploy";
@@ -76,17 +76,18 @@ double time_fresh_process(const std::vector<std::string>& arguments) {
   return milliseconds;
 }
 
-nlohmann::json bench_startup(Options& options) {
+nlohmann::json bench_startup(BenchOptions& options) {
   const auto& bench = options.resolved();
-  const std::vector<std::string> arguments{
-      "unireplk",  "bench",
-      "first-pass", "--until=" + options.until,
-      "--variant=" + bench.variant,
-      "--batch=" + std::to_string(bench.batch),
-      "--size=" + std::to_string(bench.size),
-      "--classes=" + std::to_string(bench.classes),
-      "--threads=" + std::to_string(bench.context.threads),
-      "--device=" + options.device};
+  const std::vector<std::string> arguments{"unireplk",
+                                           "bench",
+                                           "first-pass",
+                                           "--until=" + options.until,
+                                           "--variant=" + bench.variant,
+                                           "--batch=" + std::to_string(bench.batch),
+                                           "--size=" + std::to_string(bench.size),
+                                           "--classes=" + std::to_string(bench.classes),
+                                           "--threads=" + std::to_string(bench.context.threads),
+                                           "--device=" + options.device};
   std::vector<double> samples;
   for (int64_t i = 0; i < bench.warmup + bench.iterations; ++i) {
     const double milliseconds = time_fresh_process(arguments);
@@ -97,7 +98,7 @@ nlohmann::json bench_startup(Options& options) {
   return report;
 }
 
-ExitCode first_pass(Options& options) {
+ExitCode first_pass(BenchOptions& options) {
   analysis::first_pass(options.resolved(), options.until == "step");
   std::cout << '.' << std::flush;
   return ExitCode::kGood;
@@ -109,12 +110,14 @@ ExitCode print(const nlohmann::json& report) {
 }
 
 /// One measurement with the options all of them share.
-CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, Options& options) {
+CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, BenchOptions& options) {
   auto* command = bench.add_subcommand(name, help);
   auto& shared = options.bench;
   command->add_option("--variant", shared.variant, "Letter of a published variant.")->capture_default_str();
   command->add_option("--batch", shared.batch)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--size", shared.size, "Image side.")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--size", shared.size, "Image side.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_option("--classes", shared.classes)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--threads", shared.context.threads)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--device", options.device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
@@ -128,11 +131,13 @@ CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, O
 void add_bench(CLI::App& app, Program& program) {
   auto* bench = app.add_subcommand("bench", "Measure speed; prints one JSON line.");
   bench->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   options->bench.context.threads = 2;
 
   auto* step = add_measurement(*bench, "train-step", "Forward, loss, backward, AdamW.", *options);
-  step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  step->add_option("--drop-path", options->bench.drop_path)
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   step->callback([=, &program] {
     program.run = [=] { return print(analysis::bench_train_step(options->resolved())); };
   });
@@ -142,11 +147,14 @@ void add_bench(CLI::App& app, Program& program) {
       ->check(CLI::IsMember({"deploy", "train"}))
       ->capture_default_str();
   inference->callback([=, &program] {
-    program.run = [=] { return print(analysis::bench_inference(options->resolved(), options->form == "deploy")); };
+    program.run = [=] {
+      return print(analysis::bench_inference(options->resolved(), options->form == "deploy"));
+    };
   });
 
   const auto add_until = [&](CLI::App* command) {
-    command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
+    command
+        ->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
         ->check(CLI::IsMember({"forward", "step"}))
         ->capture_default_str();
   };

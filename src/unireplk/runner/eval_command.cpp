@@ -13,7 +13,7 @@
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct EvalOptions {
   Target target;
   WeightsChoice weights;
   std::string form = "train";
@@ -49,7 +49,8 @@ void print(const std::string& what, const std::vector<tasks::Metric>& metrics, i
     return;
   }
   std::cout << format("{} on {} samples\n", what, samples);
-  for (const auto& metric : metrics) std::cout << format("  {:<8}{:>9.4f} {}\n", metric.name, metric.value, metric.unit);
+  for (const auto& metric : metrics)
+    std::cout << format("  {:<8}{:>9.4f} {}\n", metric.name, metric.value, metric.unit);
 }
 
 ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
@@ -62,10 +63,10 @@ ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::Lo
   return ExitCode::kGood;
 }
 
-ExitCode eval_run(const Options& options, bool json) {
+ExitCode eval_run(const EvalOptions& options, bool json) {
   const auto registries = builtins();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
-  const Context context = make_context(run.config);
+  const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = validation_data(run.config.data);
   auto network = load_network(run, dataset.info, context);
   if (options.form == "deploy") network = exporting::merged(*network);
@@ -74,15 +75,16 @@ ExitCode eval_run(const Options& options, bool json) {
   return measure(*task, dataset, run.config.data.loader, context, what, json);
 }
 
-ExitCode eval_deploy_file(const Options& options, bool json) {
+ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
   const auto registries = builtins();
   const auto config = config::parse<EvaluationConfig>(
       config::load_text("{}", "command line", options.target.overrides), registries);
-  const Context context = make_context({.device = config.device, .threads = config.threads});
+  const Context context = make_context(config.device, config.threads);
   auto file = exporting::read_deploy_file(options.target.path);
   const auto parts = deploy_parts(file, options.target.path, registries);
   std::shared_ptr<const data::Source> source = config.data.validation.make();
-  const auto dataset = data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
+  const auto dataset =
+      data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
   check_same_classes(file.data, dataset.info);
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
@@ -92,10 +94,13 @@ ExitCode eval_deploy_file(const Options& options, bool json) {
 }  // namespace
 
 void add_eval(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
-  auto options = std::make_shared<Options>();
-  add_target(*command, options->target, "RUN", "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
+  auto* command =
+      app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
+  auto options = std::make_shared<EvalOptions>();
+  add_target(*command, options->target, "RUN",
+             "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
+  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")
+      ->capture_default_str();
   command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
       ->check(CLI::IsMember({"ema", "model"}));
   command->add_option("--form", options->form, "train, or deploy: merge first.")
@@ -103,7 +108,8 @@ void add_eval(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->callback([options, &program] {
     program.run = [options, &program] {
-      return is_run(options->target.path) ? eval_run(*options, program.json) : eval_deploy_file(*options, program.json);
+      return is_run(options->target.path) ? eval_run(*options, program.json)
+                                          : eval_deploy_file(*options, program.json);
     };
   });
 }

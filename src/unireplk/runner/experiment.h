@@ -64,8 +64,9 @@ struct ExperimentConfig {
 ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                                  const config::Registries& registries);
 
-/// Device, threads and seed of a run; sets the number of threads of this process.
-Context make_context(const ExperimentConfig& config);
+/// Device, threads (0: every core) and seed of a command; sets the number of threads of this process.
+/// \throws UserError when there is no such device.
+Context make_context(const std::string& device, int64_t threads, uint64_t seed = 0);
 
 /// Training and validation data of a config. \throws UserError when the set is not there.
 data::Dataset training_data(const DataConfig& config);

@@ -13,7 +13,7 @@
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct ExportOptions {
   Target target;
   WeightsChoice weights;
   std::filesystem::path output;
@@ -37,7 +37,7 @@ std::string json_of(const config::Choice<Signature>& choice) {
   return config::write_json(config::snapshot(config::type_of<config::Choice<Signature>>(), &choice));
 }
 
-void report(const Options& options, const exporting::DeployFile& file, bool json) {
+void report(const ExportOptions& options, const exporting::DeployFile& file, bool json) {
   if (json) {
     const nlohmann::ordered_json line{{"file", options.output.string()},
                                       {"blocks", file.proof.blocks.size()},
@@ -49,21 +49,24 @@ void report(const Options& options, const exporting::DeployFile& file, bool json
   }
   std::cout << format("merged {} blocks; largest difference from the branches they came from:\n",
                       file.proof.blocks.size())
-            << format("  in float64  {:.1e}  (limit {:.0e})\n", file.proof.worst_f64(), exporting::kProofLimitF64)
-            << format("  in float32  {:.1e}  (limit {:.0e})\n", file.proof.worst_f32(), exporting::kProofLimitF32)
+            << format("  in float64  {:.1e}  (limit {:.0e})\n", file.proof.worst_f64(),
+                      exporting::kProofLimitF64)
+            << format("  in float32  {:.1e}  (limit {:.0e})\n", file.proof.worst_f32(),
+                      exporting::kProofLimitF32)
             << format("  logits      {:.1e}\n", file.proof.logits_difference)
             << format("written: {} ({:.1f} MB)\n", options.output.string(),
                       static_cast<double>(std::filesystem::file_size(options.output)) / 1e6);
 }
 
-ExitCode export_run(const Options& options, bool json) {
+ExitCode export_run(const ExportOptions& options, bool json) {
   if (options.output.extension() != ".safetensors") {
-    throw UserError({"--output", format("expected a name that ends in .safetensors, got \"{}\"", options.output.string()),
+    throw UserError({"--output",
+                     format("expected a name that ends in .safetensors, got \"{}\"", options.output.string()),
                      "Deploy files are safetensors files."});
   }
   const auto registries = builtins();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
-  const Context context = make_context(run.config);
+  const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = validation_data(run.config.data);
   auto network = load_network(run, dataset.info, context);
   const auto task = make_task(run.config.task, network, dataset.info);
@@ -85,17 +88,20 @@ ExitCode export_run(const Options& options, bool json) {
 }  // namespace
 
 void add_export(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("export", "Merge a trained network, prove the merge, write the deploy file.");
-  auto options = std::make_shared<Options>();
+  auto* command =
+      app.add_subcommand("export", "Merge a trained network, prove the merge, write the deploy file.");
+  auto options = std::make_shared<ExportOptions>();
   add_target(*command, options->target, "RUN", "Run folder or checkpoint folder.");
   command->add_option("--output", options->output, "Deploy file to write: NAME.safetensors.")->required();
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
+  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")
+      ->capture_default_str();
   command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
       ->check(CLI::IsMember({"ema", "model"}));
   command->callback([options, &program] {
     program.run = [options, &program] {
       if (!is_run(options->target.path)) {
-        throw UserError({options->target.path, "expected a run folder or a checkpoint folder, got something else",
+        throw UserError({options->target.path,
+                         "expected a run folder or a checkpoint folder, got something else",
                          "Pass the folder that `unireplk train` made."});
       }
       return export_run(*options, program.json);

@@ -11,7 +11,7 @@
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct InspectOptions {
   Target target;
   int64_t size = 0;
   bool deploy = false;
@@ -53,7 +53,8 @@ nlohmann::ordered_json to_json(const std::vector<models::LayerRow>& rows) {
 }
 
 void print_table(const std::vector<models::LayerRow>& rows) {
-  std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12}{:>8}\n", "layer", "kind", "output", "parameters", "MMAC", "sees");
+  std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12}{:>8}\n", "layer", "kind", "output", "parameters",
+                      "MMAC", "sees");
   for (const auto& row : rows) {
     std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12.2f}{:>8}\n", row.name, row.kind,
                         format("{}x{}x{}", row.channels, row.height, row.width), row.parameters,
@@ -61,7 +62,7 @@ void print_table(const std::vector<models::LayerRow>& rows) {
   }
 }
 
-ExitCode inspect(const Options& options, bool json) {
+ExitCode inspect(const InspectOptions& options, bool json) {
   const bool is_weights = std::filesystem::path(options.target.path).extension() == ".safetensors";
   auto subject = is_weights ? from_weights(options.target.path) : from_config(options.target);
   if (options.size > 0) subject.height = subject.width = options.size;
@@ -73,7 +74,8 @@ ExitCode inspect(const Options& options, bool json) {
   if (json) {
     std::cout << nlohmann::ordered_json{{"network", name},
                                         {"form", form},
-                                        {"input", {subject.network.in_channels, subject.height, subject.width}},
+                                        {"input",
+                                         {subject.network.in_channels, subject.height, subject.width}},
                                         {"parameters", counts.parameters},
                                         {"macs", counts.macs},
                                         {"layers", to_json(rows)}}
@@ -82,17 +84,18 @@ ExitCode inspect(const Options& options, bool json) {
     return ExitCode::kGood;
   }
   print_table(rows);
-  std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n", name, form,
-                      subject.network.in_channels, subject.height, subject.width, counts.parameters,
-                      static_cast<double>(counts.macs) / 1e6);
+  std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n",
+                      name, form, subject.network.in_channels, subject.height, subject.width,
+                      counts.parameters, static_cast<double>(counts.macs) / 1e6);
   return ExitCode::kGood;
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
-  auto options = std::make_shared<Options>();
+  auto* command =
+      app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
+  auto options = std::make_shared<InspectOptions>();
   add_target(*command, options->target, "CONFIG", "Config file, run folder, or .safetensors file.");
   command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
       ->check(CLI::PositiveNumber);

@@ -11,7 +11,7 @@
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct PredictOptions {
   std::filesystem::path weights;
   std::vector<std::filesystem::path> files;
   std::string device = "auto";
@@ -22,12 +22,7 @@ struct Options {
 /// One file as a batch of its own.
 Batch batch_of(const std::filesystem::path& file, const data::Pipeline& pipeline, const DataInfo& info) {
   const data::Record record{.payload = file, .target = {}, .key = {}, .source = {.file = file.string()}};
-  auto samples = pipeline.apply(record, Draw{}).value_or_throw();
-  std::vector<FieldSpec> inputs;
-  for (const auto& spec : info.fields) {
-    if (samples.front().fields.contains(spec.name)) inputs.push_back(spec);
-  }
-  return collate(std::move(samples), inputs);
+  return data::make_batch(pipeline.apply(record, Draw{}).value_or_throw(), info);
 }
 
 void print(const std::filesystem::path& file, const tasks::Prediction& prediction, int64_t top, bool json) {
@@ -44,9 +39,9 @@ void print(const std::filesystem::path& file, const tasks::Prediction& predictio
     std::cout << format("  {:>6.2f} %  {}\n", 100 * prediction.items[i].score, prediction.items[i].label);
 }
 
-ExitCode predict(const Options& options, bool json) {
+ExitCode predict(const PredictOptions& options, bool json) {
   const auto registries = builtins();
-  const Context context = make_context({.device = options.device, .threads = options.threads});
+  const Context context = make_context(options.device, options.threads);
   auto file = exporting::read_deploy_file(options.weights);
   const auto parts = deploy_parts(file, options.weights, registries);
   const auto pipeline = parts.pipeline.make(file.data, data::Mode::kEvaluation);
@@ -66,14 +61,16 @@ ExitCode predict(const Options& options, bool json) {
 
 void add_predict(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("predict", "What a deploy file says of files; it needs nothing else.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PredictOptions>();
   command->add_option("WEIGHTS", options->weights, "Deploy file.")->required();
   command->add_option("FILE", options->files, "Files to look at.")->required();
   command->add_option("--device", options->device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of one operation; 0 takes every core.")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  command->add_option("--top", options->top, "Classes to print.")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--top", options->top, "Classes to print.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->callback(
       [options, &program] { program.run = [options, &program] { return predict(*options, program.json); }; });
 }

@@ -9,9 +9,14 @@ namespace unireplk::runner {
 namespace {
 
 /// Keys, with everything below them, that a resumed run may change.
-constexpr std::array<std::string_view, 8> kFreeKeys = {
-    "output",           "device",      "threads", "data.loader.workers", "data.loader.prefetch",
-    "train.checkpoint", "train.log_every", "data.loader.max_bad_fraction"};
+constexpr std::array<std::string_view, 8> kFreeKeys = {"output",
+                                                       "device",
+                                                       "threads",
+                                                       "data.loader.workers",
+                                                       "data.loader.prefetch",
+                                                       "train.checkpoint",
+                                                       "train.log_every",
+                                                       "data.loader.max_bad_fraction"};
 
 bool may_change(std::string_view key) {
   return std::any_of(kFreeKeys.begin(), kFreeKeys.end(), [&](std::string_view free) {
@@ -21,8 +26,8 @@ bool may_change(std::string_view key) {
 
 }  // namespace
 
-void check_resumable(const std::string& earlier, const ExperimentConfig& config, const config::Registries& registries,
-                     const std::filesystem::path& run_folder) {
+void check_resumable(const std::string& earlier, const ExperimentConfig& config,
+                     const config::Registries& registries, const std::filesystem::path& run_folder) {
   const auto place = (run_folder / "config.yaml").string();
   const auto before = config::parse<ExperimentConfig>(config::load_text(earlier, place), registries);
   std::vector<Problem> problems;

@@ -18,7 +18,7 @@
 namespace unireplk::runner {
 namespace {
 
-struct Options {
+struct TrainOptions {
   Target target;
   bool resume = false;
   bool dry_run = false;
@@ -30,13 +30,15 @@ void announce(const ExperimentConfig& config, const Context& context, const data
   log_info("device {}, seed {}", describe_device(context.device), context.seed);
   log_info("data: {} to train with, {} to validate with, {} classes", training.size(),
            validation ? validation->size() : 0, training.info.classes.size());
-  log_info("network: {}, {} parameters", config.model.backbone.name(), models::count_parameters(task.network()));
+  log_info("network: {}, {} parameters", config.model.backbone.name(),
+           models::count_parameters(task.network()));
 }
 
 /// What the command says at the end of a run.
 void report(const train::Trainer& trainer, const std::filesystem::path& folder, bool finished, bool json) {
   if (json) {
-    nlohmann::ordered_json line{{"run", folder.string()}, {"finished", finished}, {"step", trainer.clock().step()}};
+    nlohmann::ordered_json line{
+        {"run", folder.string()}, {"finished", finished}, {"step", trainer.clock().step()}};
     if (trainer.best().step() >= 0) {
       line["best"] = trainer.best().value();
       line["best_step"] = trainer.best().step();
@@ -51,10 +53,10 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
   log_info("run folder: {}", folder.string());
 }
 
-ExitCode train_run(const Options& options, bool json) {
+ExitCode train_run(const TrainOptions& options, bool json) {
   const auto registries = builtins();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
-  const Context context = make_context(config);
+  const Context context = make_context(config.device, config.threads, config.seed);
   const auto training = training_data(config.data);
   std::optional<data::Dataset> validation;
   if (!config.data.validation.empty()) validation = validation_data(config.data);
@@ -90,7 +92,8 @@ ExitCode train_run(const Options& options, bool json) {
   train::ProgressObserver progress(trainer.clock(), train_loader);
   trainer.observe(progress);
   if (!folder.config()) folder.write_config(config::dump(config));
-  if (options.resume && !trainer.resume()) log_info("no checkpoint in {}: starting anew", folder.path().string());
+  if (options.resume && !trainer.resume())
+    log_info("no checkpoint in {}: starting anew", folder.path().string());
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   report(trainer, folder.path(), finished, json);
   return finished ? ExitCode::kGood : ExitCode::kStopped;
@@ -100,12 +103,15 @@ ExitCode train_run(const Options& options, bool json) {
 
 void add_train(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("train", "Train a network as a config file says.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_flag("--resume", options->resume, "Go on from the newest sound checkpoint; start when there is none.");
-  command->add_flag("--dry-run", options->dry_run, "Check config, data and network; train and write nothing.");
-  command->callback(
-      [options, &program] { program.run = [options, &program] { return train_run(*options, program.json); }; });
+  command->add_flag("--resume", options->resume,
+                    "Go on from the newest sound checkpoint; start when there is none.");
+  command->add_flag("--dry-run", options->dry_run,
+                    "Check config, data and network; train and write nothing.");
+  command->callback([options, &program] {
+    program.run = [options, &program] { return train_run(*options, program.json); };
+  });
 }
 
 }  // namespace unireplk::runner

@@ -58,9 +58,12 @@ class RandomResizedCrop : public Transform {
 
   Interpolation choose_interpolation(RandomStream& random) const {
     switch (config_.interpolation) {
-      case CropInterpolation::kBicubic: return Interpolation::kBicubic;
-      case CropInterpolation::kBilinear: return Interpolation::kBilinear;
-      case CropInterpolation::kRandom: break;
+      case CropInterpolation::kBicubic:
+        return Interpolation::kBicubic;
+      case CropInterpolation::kBilinear:
+        return Interpolation::kBilinear;
+      case CropInterpolation::kRandom:
+        break;
     }
     return random.bernoulli(0.5) ? Interpolation::kBilinear : Interpolation::kBicubic;
   }
@@ -78,8 +81,9 @@ class RandomCrop : public Transform {
     const int64_t width = image.width + 2 * p;
     const int64_t height = image.height + 2 * p;
     if (width < size || height < size || width > kMaxPixels / height) {
-      return Problem{"", format("expected at least {} x {} pixels to cut from, got {} x {} with padding", size, size,
-                                width, height),
+      return Problem{"",
+                     format("expected at least {} x {} pixels to cut from, got {} x {} with padding", size,
+                            size, width, height),
                      "Resize first, or add padding."};
     }
     const int64_t top = random.integer(0, height - size);
@@ -92,7 +96,9 @@ class RandomCrop : public Transform {
 };
 
 /// Where the middle of `size` begins in `length`, which is not smaller.
-int64_t middle_of(int64_t length, int64_t size) { return round_half_even(static_cast<double>(length - size) / 2); }
+int64_t middle_of(int64_t length, int64_t size) {
+  return round_half_even(static_cast<double>(length - size) / 2);
+}
 
 class CenterCrop : public Transform {
  public:

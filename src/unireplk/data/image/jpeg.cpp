@@ -9,10 +9,10 @@
 namespace unireplk::data::image {
 namespace {
 
-struct Destroy {
+struct DestroyJpeg {
   void operator()(void* handle) const { tjDestroy(handle); }
 };
-using Decoder = std::unique_ptr<void, Destroy>;
+using JpegDecoder = std::unique_ptr<void, DestroyJpeg>;
 
 struct Header {
   int width = 0;
@@ -33,16 +33,18 @@ Result<Header> read_header(tjhandle decoder, std::span<const std::byte> file, co
   int subsampling = -1;
   const int status = tjDecompressHeader3(decoder, data_of(file), file.size(), &header.width, &header.height,
                                          &subsampling, &header.colorspace);
-  // Unusual subsampling is refused only after everything else has been read, and decoding does not need its name.
+  // Unusual subsampling is refused only after everything else has been read, and decoding does not need its
+  // name.
   const bool unusual = subsampling < 0 && header.width > 0 && header.colorspace >= 0;
   if (status != 0 && !unusual) return corrupt(place, tjGetErrorStr2(decoder));
-  if (header.width < 1) return corrupt(place, "no image behind the file's beginning");  // not an error of the library
+  if (header.width < 1)
+    return corrupt(place, "no image behind the file's beginning");  // not an error of the library
   if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
   return header;
 }
 
-/// Stray bytes right before the end marker follow complete data, and photos in the wild have them. Only the first
-/// warning of a file is kept, so behind this one there is no other.
+/// Stray bytes right before the end marker follow complete data, and photos in the wild have them. Only the
+/// first warning of a file is kept, so behind this one there is no other.
 bool is_harmless(tjhandle decoder) {
   return tjGetErrorCode(decoder) == TJERR_WARNING &&
          std::string_view(tjGetErrorStr2(decoder)).find("before marker 0xd9") != std::string_view::npos;
@@ -72,9 +74,10 @@ Result<Image> pixels_of(tjhandle decoder, std::span<const std::byte> file, const
   const bool is_cmyk = header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK;
   const int format = is_grey ? TJPF_GRAY : is_cmyk ? TJPF_CMYK : TJPF_RGB;
   const size_t samples = is_grey ? 1 : is_cmyk ? 4 : 3;
-  std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) * samples);
-  const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0, header.height,
-                                   format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+  std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) *
+                              samples);
+  const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0,
+                                   header.height, format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (status != 0 && !is_harmless(decoder)) return corrupt(place, tjGetErrorStr2(decoder));
   if (is_cmyk) return rgb_of_inverted_cmyk(pixels, header.width, header.height);
   return Image{header.width, header.height, is_grey ? 1 : 3, std::move(pixels)};
@@ -83,7 +86,7 @@ Result<Image> pixels_of(tjhandle decoder, std::span<const std::byte> file, const
 }  // namespace
 
 Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place) {
-  const Decoder decoder(tjInitDecompress());
+  const JpegDecoder decoder(tjInitDecompress());
   UNIREPLK_CHECK(decoder, "cannot start the JPEG decoder: {}", tjGetErrorStr2(nullptr));
   const auto header = read_header(decoder.get(), file, place);
   if (!header) return header.problem();

@@ -9,10 +9,10 @@ namespace {
 
 constexpr size_t kMaxChunkBytes = size_t{1} << 26;  // of one metadata chunk, and of all together
 
-struct Free {
+struct FreePng {
   void operator()(spng_ctx* context) const { spng_ctx_free(context); }
 };
-using Decoder = std::unique_ptr<spng_ctx, Free>;
+using PngDecoder = std::unique_ptr<spng_ctx, FreePng>;
 
 Problem corrupt(const std::string& place, int code) {
   return {place, format("truncated or corrupt PNG image ({})", spng_strerror(code)), "Replace the file."};
@@ -25,22 +25,25 @@ Image first_of_three(const Image& image) {
 }
 
 bool is_grey(const spng_ihdr& header) {
-  return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE || header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
+  return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE ||
+         header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
 }
 
 }  // namespace
 
 Result<Image> decode_png(std::span<const std::byte> file, const std::string& place) {
-  const Decoder decoder(spng_ctx_new(0));
+  const PngDecoder decoder(spng_ctx_new(0));
   UNIREPLK_CHECK(decoder, "cannot start the PNG decoder");
   spng_set_chunk_limits(decoder.get(), kMaxChunkBytes, kMaxChunkBytes);
-  if (const int code = spng_set_png_buffer(decoder.get(), file.data(), file.size())) return corrupt(place, code);
+  if (const int code = spng_set_png_buffer(decoder.get(), file.data(), file.size()))
+    return corrupt(place, code);
   spng_ihdr header{};
   if (const int code = spng_get_ihdr(decoder.get(), &header)) return corrupt(place, code);
   if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
 
   Image image = Image::zeros(header.width, header.height, 3);
-  const int code = spng_decode_image(decoder.get(), image.pixels.data(), image.pixels.size(), SPNG_FMT_RGB8, 0);
+  const int code =
+      spng_decode_image(decoder.get(), image.pixels.data(), image.pixels.size(), SPNG_FMT_RGB8, 0);
   if (code != SPNG_OK) return corrupt(place, code);
   return is_grey(header) ? first_of_three(image) : std::move(image);
 }
