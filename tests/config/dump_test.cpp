@@ -17,8 +17,7 @@ using test::Sample;
 namespace {
 
 Sample full() {
-  Sample sample =
-      parse_sample("root: x\noptimizer: {name: adamw, inner: {name: sgd}}\nsources: [{name: sgd}, null]");
+  Sample sample = parse_sample("root: x\noptimizer: {name: adamw, inner: {name: sgd}}\nsources: [{name: sgd}, null]");
   sample.flag = true;
   sample.count = std::numeric_limits<int64_t>::min();
   sample.small = 255;
@@ -98,8 +97,7 @@ TEST_CASE("dump: refuses what no file can carry") {
 }
 
 TEST_CASE("show: says where each value comes from") {
-  const auto tree =
-      load_text("root: x\ninner: {depth: 1}\nlist:\n  - width: 3\n", "dir/a.yaml", {"inner.width=4"});
+  const auto tree = load_text("root: x\ninner: {depth: 1}\nlist:\n  - width: 3\n", "dir/a.yaml", {"inner.width=4"});
   const auto text = config::show(config::parse<Sample>(tree, registries()), tree);
   const std::string expected = R"(inner:
   depth: 1  # dir/a.yaml:2:16
@@ -116,14 +114,13 @@ optimizer:
   CHECK(text.find("betas: [0.9, 0.99]  # default\n") != std::string::npos);
   CHECK(text.find(expected) != std::string::npos);
   CHECK(
-      config::diff(parse_sample(text), parse_sample(config::dump(config::parse<Sample>(tree, registries()))))
-          .empty());
+      config::diff(parse_sample(text), parse_sample(config::dump(config::parse<Sample>(tree, registries())))).empty());
 }
 
 TEST_CASE("diff: names the keys that differ") {
   const Sample a = parse_sample("root: x\nlist: [{depth: 1}, {depth: 2}]\nsizes: [1]");
-  const Sample b = parse_sample(
-      "root: y\nlist: [{depth: 1}, {depth: 3}]\nsizes: [1, 2]\noptimizer: {name: adamw}\nlimit: 3");
+  const Sample b =
+      parse_sample("root: y\nlist: [{depth: 1}, {depth: 3}]\nsizes: [1, 2]\noptimizer: {name: adamw}\nlimit: 3");
   const std::vector<std::string> expected = {"root",          "limit",          "sizes",
                                              "list[1].depth", "optimizer.name", "optimizer.momentum",
                                              "optimizer.lr",  "optimizer.inner"};

@@ -94,10 +94,8 @@ optimizer: {name: adam}
 }
 
 TEST_CASE("parse: required keys") {
-  CHECK(problems("lr: 1") ==
-        std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
-  CHECK(problems("") ==
-        std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
+  CHECK(problems("lr: 1") == std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
+  CHECK(problems("") == std::vector<std::string>{"a.yaml:1:1: root: required, but missing. Folder of the data."});
   CHECK(problems("root: x\noptimizer: {lr: 1}") ==
         std::vector<std::string>{R"(a.yaml:2:13: optimizer.lr: unknown key. Known: momentum, name.)"});
   CHECK(problems("root: x\nsecond: {lr: 1}") ==
@@ -105,9 +103,8 @@ TEST_CASE("parse: required keys") {
 }
 
 TEST_CASE("parse: cross-checks run on good fields only and point at the field") {
-  CHECK(
-      problems("root: x\ninner: {depth: 9, width: 1}") ==
-      std::vector<std::string>{"a.yaml:2:16: inner.depth: expected at most width (1), got 9. Raise width."});
+  CHECK(problems("root: x\ninner: {depth: 9, width: 1}") ==
+        std::vector<std::string>{"a.yaml:2:16: inner.depth: expected at most width (1), got 9. Raise width."});
   CHECK(problems("root: x\ninner: {depth: 9, width: -1}").size() == 1);
 }
 
@@ -127,9 +124,8 @@ TEST_CASE("parse: strict about numbers") {
     CHECK(problems(std::string("root: x\ncount: ") + text).size() == 1);
   }
   CHECK(problems("root: x\nseed: -1") ==
-        std::vector<std::string>{
-            "a.yaml:2:7: seed: expected an integer, got -1. The most is 18446744073709551615, the "
-            "least 0."});
+        std::vector<std::string>{"a.yaml:2:7: seed: expected an integer, got -1. The most is 18446744073709551615, the "
+                                 "least 0."});
   CHECK(problems("root: x\ncount: 1e3") ==
         std::vector<std::string>{"a.yaml:2:8: count: expected an integer, got 1e3. Write 1000."});
   CHECK(problems("root: x\nlr: 0,5") ==
@@ -146,15 +142,14 @@ TEST_CASE("parse: null resets an optional and is refused elsewhere") {
 }
 
 TEST_CASE("parse: a choice written as a text says how to write it") {
-  CHECK(
-      problems("root: x\noptimizer: sgd") ==
-      std::vector<std::string>{
-          "a.yaml:2:12: optimizer: expected a map that names an optimizer, got \"sgd\". Write {name: sgd}."});
+  CHECK(problems("root: x\noptimizer: sgd") ==
+        std::vector<std::string>{
+            "a.yaml:2:12: optimizer: expected a map that names an optimizer, got \"sgd\". Write {name: sgd}."});
 }
 
 TEST_CASE("parse: a choice may nest itself") {
-  const Sample sample = parse_sample(
-      "root: x\noptimizer: {name: adamw, inner: {name: adamw, inner: {name: sgd, momentum: 0.5}}}");
+  const Sample sample =
+      parse_sample("root: x\noptimizer: {name: adamw, inner: {name: adamw, inner: {name: sgd, momentum: 0.5}}}");
   const auto& outer = sample.optimizer.config<test::AdamWConfig>();
   CHECK(outer.inner.config<test::AdamWConfig>().inner.config<test::SgdConfig>().momentum == 0.5);
 }
@@ -215,12 +210,11 @@ std::vector<std::string> demands(const std::string& yaml) {
 }  // namespace
 
 TEST_CASE("parse: a key whose default breaks its constraint must be given") {
-  CHECK(demands("{}") ==
-        std::vector<std::string>{"a.yaml:1:1: classes: required, but missing. Number of classes.",
-                                 "a.yaml:1:1: names: required, but missing. Names.",
-                                 "a.yaml:1:1: mode: required, but missing. Mode.",
-                                 "a.yaml:1:1: optimizer: required, but missing. Optimizer.",
-                                 "a.yaml:1:1: lr: required, but missing. Rate."});
+  CHECK(demands("{}") == std::vector<std::string>{"a.yaml:1:1: classes: required, but missing. Number of classes.",
+                                                  "a.yaml:1:1: names: required, but missing. Names.",
+                                                  "a.yaml:1:1: mode: required, but missing. Mode.",
+                                                  "a.yaml:1:1: optimizer: required, but missing. Optimizer.",
+                                                  "a.yaml:1:1: lr: required, but missing. Rate."});
 }
 
 TEST_CASE("parse: constraints hold for the elements of lists, maps and optionals") {

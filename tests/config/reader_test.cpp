@@ -39,8 +39,7 @@ TEST_CASE("reader: syntax errors are located") {
 TEST_CASE("reader: a key that comes twice is one mistake among others") {
   const auto tree = load_text("a: 1\nb: {c: 1, c: 2}\na: 3", "a.yaml");
   REQUIRE(tree.problems.size() == 2);
-  CHECK(tree.problems[0].text() ==
-        R"(a.yaml:2:11: the key "c" comes twice. Its first value is at a.yaml:2:8.)");
+  CHECK(tree.problems[0].text() == R"(a.yaml:2:11: the key "c" comes twice. Its first value is at a.yaml:2:8.)");
   CHECK(tree.problems[1].place == "a.yaml:3:1");
 }
 
@@ -59,8 +58,7 @@ TEST_CASE("reader: only plain YAML documents") {
   CHECK(only_problem("[a]: 1") == "a.yaml:1:1: expected a text as key, got a list. Quote the key.");
   CHECK(only_problem("~: 1").find("expected a text as key") != std::string::npos);
   CHECK(only_problem("- a\n- b") == "a.yaml:1:1: expected a map of keys, got a list.");
-  CHECK(
-      only_problem(std::string("a: 1\nb: \0", 9)).starts_with("a.yaml:2:4: expected text, got the byte 0."));
+  CHECK(only_problem(std::string("a: 1\nb: \0", 9)).starts_with("a.yaml:2:4: expected text, got the byte 0."));
   CHECK(only_problem("\x7f\x45LF\x02\x01").starts_with("a.yaml:1:5: expected text"));
 }
 
@@ -83,8 +81,7 @@ TEST_CASE("reader: hostile sizes end quickly") {
   CHECK(only_problem("a: " + repeated("{a: ", 100000)).starts_with("a.yaml:1:"));
   CHECK(only_problem(repeated("- ", 200000)).starts_with("a.yaml:1:"));
   CHECK(only_problem(repeated("? ", 200000)).starts_with("a.yaml:1:"));
-  CHECK(only_problem(std::string(config::kMaxFileBytes + 1, 'x')).find("expected at most 1 MiB") !=
-        std::string::npos);
+  CHECK(only_problem(std::string(config::kMaxFileBytes + 1, 'x')).find("expected at most 1 MiB") != std::string::npos);
   CHECK(messages([] { load_text("a: [" + repeated("1, ", 50000) + "]", "a.yaml"); }).empty());
   std::string keys;
   for (int i = 0; i < 90000; ++i) keys += format("k{}: 1\n", i);

@@ -23,8 +23,7 @@ TEST_CASE("registry: refuses a name twice and a config with a field `name`") {
   const auto make = [](const config::Empty&, double) { return std::string(); };
   registry.add<config::Empty>("a", "An a.", make);
   CHECK_THROWS_AS(registry.add<config::Empty>("a", "Again.", make), ContractError);
-  CHECK_THROWS_AS(registry.add<Named>("b", "A b.", [](const Named&, double) { return std::string(); }),
-                  ContractError);
+  CHECK_THROWS_AS(registry.add<Named>("b", "A b.", [](const Named&, double) { return std::string(); }), ContractError);
   REQUIRE(registry.entries().size() == 1);
   CHECK(registry.entries()[0]->help == "An a.");
 }

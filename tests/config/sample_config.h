@@ -94,12 +94,10 @@ struct Sample {
 
 inline config::Registries registries() {
   config::Registry<std::string(double)> optimizers{"optimizer"};
-  optimizers.add<SgdConfig>("sgd", "Gradient descent with momentum", [](const SgdConfig& c, double scale) {
-    return format("sgd {}", c.momentum * scale);
-  });
-  optimizers.add<AdamWConfig>("adamw", "Adam with decoupled decay", [](const AdamWConfig& c, double scale) {
-    return format("adamw {}", c.lr * scale);
-  });
+  optimizers.add<SgdConfig>("sgd", "Gradient descent with momentum",
+                            [](const SgdConfig& c, double scale) { return format("sgd {}", c.momentum * scale); });
+  optimizers.add<AdamWConfig>("adamw", "Adam with decoupled decay",
+                              [](const AdamWConfig& c, double scale) { return format("adamw {}", c.lr * scale); });
   config::Registries all;
   all.add(std::move(optimizers));
   return all;

@@ -28,8 +28,7 @@ TEST_CASE("read_integer: the whole range of 64 bits and nothing beyond") {
   CHECK(read_integer("18446744073709551615") == Scalar(std::numeric_limits<uint64_t>::max()));
   CHECK(read_integer("-9223372036854775808") == Scalar(std::numeric_limits<int64_t>::min()));
   CHECK(read_integer("0") == Scalar(uint64_t{0}));
-  for (const char* text :
-       {"18446744073709551616", "-9223372036854775809", "", "-", "+", "1 ", "01", "-01", "1e1"}) {
+  for (const char* text : {"18446744073709551616", "-9223372036854775809", "", "-", "+", "1 ", "01", "-01", "1e1"}) {
     INFO(text);
     CHECK_FALSE(read_integer(text));
   }
@@ -67,8 +66,7 @@ TEST_CASE("range: text and limits") {
 }
 
 TEST_CASE("suggestion: names the nearest only when it is near") {
-  CHECK(suggestion("nmae", {"width", "name", "depth"}) ==
-        R"(Did you mean "name"? Known: depth, name, width.)");
+  CHECK(suggestion("nmae", {"width", "name", "depth"}) == R"(Did you mean "name"? Known: depth, name, width.)");
   CHECK(suggestion("xyz", {"name"}) == "Known: name.");
   CHECK(nearest(std::string(100000, 'x'), {"x"}).empty());
 }

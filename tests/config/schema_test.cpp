@@ -13,8 +13,7 @@ TEST_CASE("schema: types, ranges, defaults and help of fields") {
   CHECK(schema["$schema"] == "https://json-schema.org/draft/2020-12/schema");
   CHECK(schema["additionalProperties"] == false);
   const json& keys = schema["properties"];
-  CHECK(keys["lr"] ==
-        json::parse(R"({"type": "number", "exclusiveMinimum": 0.0, "description": "Learning rate.",
+  CHECK(keys["lr"] == json::parse(R"({"type": "number", "exclusiveMinimum": 0.0, "description": "Learning rate.",
                                       "default": 0.001})"));
   CHECK(keys["small"]["maximum"] == 255);
   CHECK(keys["precision"]["enum"] == json{"fp32", "bf16"});
@@ -47,7 +46,6 @@ TEST_CASE("help: one line a key") {
   const std::string text = config::help<test::Sample>(test::registries());
   INFO(text);
   CHECK(text.find("inner.depth  Layers. (an integer >= 1; default 2)\n") != std::string::npos);
-  CHECK(text.find("root         Folder of the data. (a text that is not empty; required)\n") !=
-        std::string::npos);
+  CHECK(text.find("root         Folder of the data. (a text that is not empty; required)\n") != std::string::npos);
   CHECK(text.find("optimizer    How to step. (name: one of sgd, adamw; default sgd)\n") != std::string::npos);
 }

@@ -42,8 +42,7 @@ Sample with(const std::string& yaml, const std::vector<std::string>& overrides) 
   return config::parse<Sample>(load_text(yaml, "a.yaml", overrides), registries());
 }
 
-std::vector<std::string> override_problems(const std::string& yaml,
-                                           const std::vector<std::string>& overrides = {}) {
+std::vector<std::string> override_problems(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
   return messages([&] { with(yaml, overrides); });
 }
 
@@ -54,8 +53,7 @@ TEST_CASE("include: merges deeply, the later wins, lists are replaced") {
   folder.write("base/one.yaml", "root: one\nlr: 1\nsizes: [1, 2]\ninner: {depth: 3, width: 9}");
   folder.write("base/two.yaml", "include: three.yaml\nlr: 2\ncount: 2");
   folder.write("base/three.yaml", "lr: 3\ncount: 3\nseed: 3");
-  const auto file =
-      folder.write("a.yaml", "include: [base/one.yaml, base/two.yaml]\nsizes: [7]\ninner: {depth: 4}");
+  const auto file = folder.write("a.yaml", "include: [base/one.yaml, base/two.yaml]\nsizes: [7]\ninner: {depth: 4}");
   const auto tree = load(file);
   const auto sample = config::parse<Sample>(tree, registries());
   CHECK(sample.root == "one");
@@ -75,8 +73,8 @@ TEST_CASE("include: a choice of something else starts afresh") {
   CHECK(config::parse<Sample>(load(other), registries()).optimizer.make(1) == "adamw 2");
   const auto same = folder.write("b.yaml", "include: [base.yaml]\noptimizer: {name: sgd}");
   CHECK(config::parse<Sample>(load(same), registries()).optimizer.make(1) == "sgd 0.5");
-  CHECK(config::parse<Sample>(load(same, {"optimizer.lr=3", "optimizer.name=adamw"}), registries())
-            .optimizer.make(1) == "adamw 3");
+  CHECK(config::parse<Sample>(load(same, {"optimizer.lr=3", "optimizer.name=adamw"}), registries()).optimizer.make(1) ==
+        "adamw 3");
 }
 
 TEST_CASE("include: the name of the run is no choice") {
@@ -89,20 +87,17 @@ TEST_CASE("include: the name of the run is no choice") {
 TEST_CASE("include: mistakes are located") {
   const Folder folder;
   const auto missing = folder.write("a.yaml", "lr: 1\ninclude: [none.yaml]");
-  CHECK(messages([&] { load(missing); }) ==
-        std::vector<std::string>{folder / "a.yaml:2:11: include: include " + (folder / "none.yaml") +
-                                 ": no such file."});
+  CHECK(messages([&] { load(missing); }) == std::vector<std::string>{folder / "a.yaml:2:11: include: include " +
+                                                                     (folder / "none.yaml") + ": no such file."});
   folder.write("b.yaml", "include: [c.yaml]");
   const auto circle = folder.write("c.yaml", "include: [b.yaml]");
   CHECK(messages([&] { load(circle); }) ==
         std::vector<std::string>{folder / "b.yaml:1:11: include: " + (folder / "c.yaml") +
                                  " includes itself. Break the circle."});
   CHECK(messages([&] { load(folder.write("d.yaml", "include: [{}]")); }) ==
-        std::vector<std::string>{folder /
-                                 "d.yaml:1:11: include: expected a list of paths, got a map. Write include: "
-                                 "[file.yaml]."});
-  CHECK(messages([&] { load(folder / "e.yaml"); }) ==
-        std::vector<std::string>{folder / "e.yaml: no such file."});
+        std::vector<std::string>{folder / "d.yaml:1:11: include: expected a list of paths, got a map. Write include: "
+                                          "[file.yaml]."});
+  CHECK(messages([&] { load(folder / "e.yaml"); }) == std::vector<std::string>{folder / "e.yaml: no such file."});
   CHECK(messages([&] { load(folder / ""); }).size() == 1);
   CHECK(messages([&] { load_text("include: [a]", "x"); }) ==
         std::vector<std::string>{"x:1:10: an embedded config cannot include files."});
@@ -114,15 +109,13 @@ TEST_CASE("include: deep chains end") {
     folder.write(format("{}.yaml", i), format("include: [{}.yaml]", i + 1));
   }
   folder.write("20.yaml", "lr: 1");
-  CHECK(messages([&] { load(folder / "0.yaml"); })[0].find("expected at most 64 files, 16 deep") !=
-        std::string::npos);
+  CHECK(messages([&] { load(folder / "0.yaml"); })[0].find("expected at most 64 files, 16 deep") != std::string::npos);
 }
 
 TEST_CASE("override: keys, list items, new maps, YAML values") {
-  const auto sample =
-      with("root: x\nlist: [{depth: 1}, {depth: 2}]\noptimizer: {name: adamw}\nlimit: 3",
-           {"lr=2e-3", "list[1].depth=5", "list.0.width=3", "inner.depth=1", "sizes=[3, 4]",
-            "optimizer.inner.name=sgd", "title=\"\"", "limit=", "flag=true", "scales={a: 1}"});
+  const auto sample = with("root: x\nlist: [{depth: 1}, {depth: 2}]\noptimizer: {name: adamw}\nlimit: 3",
+                           {"lr=2e-3", "list[1].depth=5", "list.0.width=3", "inner.depth=1", "sizes=[3, 4]",
+                            "optimizer.inner.name=sgd", "title=\"\"", "limit=", "flag=true", "scales={a: 1}"});
   CHECK(sample.lr == 2e-3);
   CHECK(sample.list[1].depth == 5);
   CHECK(sample.list[0].width == 3);
@@ -136,17 +129,16 @@ TEST_CASE("override: keys, list items, new maps, YAML values") {
 }
 
 TEST_CASE("override: mistakes name the command line and the key") {
-  CHECK(override_problems("root: x", {"lr=-1", "lrr=1", "lr", "=1", "a..b=1", "list[0].depth=1", "sizes=[1"})
-            .size() == 7);
+  CHECK(override_problems("root: x", {"lr=-1", "lrr=1", "lr", "=1", "a..b=1", "list[0].depth=1", "sizes=[1"}).size() ==
+        7);
   CHECK(override_problems("root: x", {"lr=-1"}) ==
         std::vector<std::string>{"command line: lr: expected a number > 0, got -1."});
-  CHECK(override_problems("root: x", {"inner.dpth=1"}) ==
-        std::vector<std::string>{
-            R"(command line: inner.dpth: unknown key. Did you mean "depth"? Known: depth, width.)"});
+  CHECK(
+      override_problems("root: x", {"inner.dpth=1"}) ==
+      std::vector<std::string>{R"(command line: inner.dpth: unknown key. Did you mean "depth"? Known: depth, width.)"});
   CHECK(override_problems("root: x\nsizes: [1]", {"sizes[1]=3"}) ==
         std::vector<std::string>{R"(command line: sizes[1]: expected an index below 1, got "1".)"});
-  CHECK(
-      override_problems("root: x", {"lr"}) ==
-      std::vector<std::string>{
-          R"(command line: lr: expected key.path=value, got "lr". Write for example train.optimizer.lr=0.001.)"});
+  CHECK(override_problems("root: x", {"lr"}) ==
+        std::vector<std::string>{
+            R"(command line: lr: expected key.path=value, got "lr". Write for example train.optimizer.lr=0.001.)"});
 }

@@ -52,8 +52,7 @@ ChildResult run_in_child(const std::function<void()>& body) {
 TEST_CASE("StopFlag: remembers a signal and gives the old handlers back") {
   struct sigaction before {};
   sigaction(SIGTERM, nullptr, &before);
-  for (const auto& [number, name] :
-       {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}}) {
+  for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}}) {
     const StopFlag flag;
     CHECK_FALSE(flag.requested());
     CHECK(flag.signal_name().empty());
@@ -92,14 +91,12 @@ TEST_CASE("log: goes to stderr, without colours off a terminal, at or above its 
     log_warning("hidden");
     log_error("{{shown}}");
   });
-  CHECK(std::regex_match(result.text,
-                         std::regex(R"(\d\d:\d\d:\d\d info 3 of 4\n\d\d:\d\d:\d\d error \{shown\}\n)")));
+  CHECK(std::regex_match(result.text, std::regex(R"(\d\d:\d\d:\d\d info 3 of 4\n\d\d:\d\d:\d\d error \{shown\}\n)")));
 }
 
 TEST_CASE("Progress: shows share, rate and time left") {
   const Progress progress("train", 200);
-  CHECK(progress.line(50, "loss 1.5", 10.0, 8) ==
-        "train  [==>     ]  50/200  25%  5.0/s  0:30 left  loss 1.5");
+  CHECK(progress.line(50, "loss 1.5", 10.0, 8) == "train  [==>     ]  50/200  25%  5.0/s  0:30 left  loss 1.5");
   CHECK(progress.line(200, "", 40.0, 0) == "train  200/200  100%  5.0/s  in 0:40");
   CHECK(progress.line(10, "", 100.0, 0) == "train  10/200  5%  10.0 s each  31:40 left");
   CHECK(progress.line(0, "", 0.0, 4) == "train  [>   ]  0/200  0%");

@@ -30,10 +30,14 @@ class Numbers : public Source {
     if (index == throwing_) throw std::runtime_error("the disk is on fire");
     std::this_thread::sleep_for(std::chrono::microseconds(index * 37 % 400));  // so that workers finish out of order
     if (bad_.contains(index)) return Problem{format("item{}.jpg", index), "truncated", ""};
-    return Record{.payload = at::tensor(index), .target = {{"label", at::tensor(index)}}, .key = {}, .source = {.file = "numbers", .position = index}};
+    return Record{.payload = at::tensor(index),
+                  .target = {{"label", at::tensor(index)}},
+                  .key = {},
+                  .source = {.file = "numbers", .position = index}};
   }
   DataInfo info() const override {
-    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {1}, .meaning = ""}}, .classes = {}, .constants = {}};
+    return {
+        .fields = {{.name = "label", .dtype = at::kLong, .shape = {1}, .meaning = ""}}, .classes = {}, .constants = {}};
   }
 
   mutable std::atomic<int64_t> reads = 0;
@@ -87,9 +91,10 @@ class Bench {
       : source(std::make_shared<Numbers>(s.size, s.bad, s.throwing)),
         sampler(s.mode == Mode::kTrain ? shuffled_sampler(s.size, s.batch_size, 3, s.rank.count)
                                        : sequential_sampler(s.size, s.batch_size, s.rank.count)),
-        loader(make_dataset(source, std::make_shared<Noise>(s.views)), *sampler, s.mode,
-               {.batch_size = s.batch_size, .workers = s.workers, .prefetch = 3, .max_bad_fraction = s.max_bad_fraction},
-               {.device = at::kCPU, .threads = 1, .seed = 11, .rank = s.rank}) {}
+        loader(
+            make_dataset(source, std::make_shared<Noise>(s.views)), *sampler, s.mode,
+            {.batch_size = s.batch_size, .workers = s.workers, .prefetch = 3, .max_bad_fraction = s.max_bad_fraction},
+            {.device = at::kCPU, .threads = 1, .seed = 11, .rank = s.rank}) {}
 
   std::vector<Batch> rest() {
     std::vector<Batch> batches;

@@ -95,8 +95,7 @@ TEST_CASE("decode: a grey JPEG has equal channels") {
 }
 
 TEST_CASE("decode: colour becomes luma when one channel is asked") {
-  const std::string file = png({255, 0, 0, 0, 255, 0, 0, 0, 255},
-                               3, 1, 8, SPNG_COLOR_TYPE_TRUECOLOR);
+  const std::string file = png({255, 0, 0, 0, 255, 0, 0, 0, 255}, 3, 1, 8, SPNG_COLOR_TYPE_TRUECOLOR);
   CHECK(decoded(file, 1) == std::vector<uint8_t>{76, 150, 29});
 }
 
@@ -148,7 +147,8 @@ TEST_CASE("decode: content decides, not the name") {
 TEST_CASE("decode: a truncated file is a problem that names it") {
   const std::string photo = test::read_file(test::one_photo);
   REQUIRE(photo.size() > 1000);
-  for (const size_t size : {photo.size() - 2, photo.size() * 9 / 10, photo.size() / 2, size_t{200}, size_t{20}, size_t{3}}) {
+  for (const size_t size :
+       {photo.size() - 2, photo.size() * 9 / 10, photo.size() / 2, size_t{200}, size_t{20}, size_t{3}}) {
     const auto result = decode(bytes_of(photo.substr(0, size)), 3, "cat.jpg");
     INFO(size);
     REQUIRE_FALSE(result.has_value());
@@ -195,7 +195,9 @@ TEST_CASE("decode: dimensions are bounded before memory is taken") {
   photo.replace(frame + 5, 4, "\xFF\xDC\xFF\xDC");  // 65500 x 65500
   const auto result = decode(bytes_of(photo), 3, "bomb.jpg");
   REQUIRE_FALSE(result.has_value());
-  CHECK_THAT(result.problem().text(), Contains("bomb.jpg: expected an image of at most 65500 pixels a side and 268435456 in all, got 65500 x 65500"));
+  CHECK_THAT(
+      result.problem().text(),
+      Contains("bomb.jpg: expected an image of at most 65500 pixels a side and 268435456 in all, got 65500 x 65500"));
 }
 
 TEST_CASE("decode: other files are named as such") {

@@ -37,10 +37,10 @@ struct Vector {
 TEST_CASE("resize: is bit-equal to the test vectors of the specification", "[golden]") {
   const Image source = test::spec_image();
   REQUIRE(test::fnv1a(source.pixels) == 0xde1c3789u);
-  const auto vector = GENERATE(
-      values<Vector>({{32, 24, Interpolation::kBicubic, 297780, 0xdfe5ef89u, {153, 125, 129}},
-                      {97, 71, Interpolation::kBicubic, 2669995, 0x495b84f6u, {146, 105, 130}},
-                      {32, 24, Interpolation::kBilinear, 297876, 0xe84a2f09u, {147, 126, 130}}}));
+  const auto vector =
+      GENERATE(values<Vector>({{32, 24, Interpolation::kBicubic, 297780, 0xdfe5ef89u, {153, 125, 129}},
+                               {97, 71, Interpolation::kBicubic, 2669995, 0x495b84f6u, {146, 105, 130}},
+                               {32, 24, Interpolation::kBilinear, 297876, 0xe84a2f09u, {147, 126, 130}}}));
   const Image out = resize(source, vector.width, vector.height, vector.interpolation);
   CHECK(sum_of(out) == vector.sum);
   CHECK(test::fnv1a(out.pixels) == vector.hash);
@@ -55,7 +55,8 @@ TEST_CASE("resize: pixels outside a crop play no role", "[golden]") {
 
 TEST_CASE("resize: grey equals each channel of colour") {
   const Image source = test::spec_image();
-  const auto [width, height] = GENERATE(values<std::pair<int64_t, int64_t>>({{17, 9}, {60, 9}, {17, 40}, {131, 1}, {1, 77}}));
+  const auto [width, height] =
+      GENERATE(values<std::pair<int64_t, int64_t>>({{17, 9}, {60, 9}, {17, 40}, {131, 1}, {1, 77}}));
   const Image colour = resize(source, width, height, Interpolation::kBicubic);
   for (int64_t c = 0; c < 3; ++c) {
     CHECK(channel_of(colour, c).pixels == resize(channel_of(source, c), width, height, Interpolation::kBicubic).pixels);

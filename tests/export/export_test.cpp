@@ -31,10 +31,8 @@ UniRepLKNet filled(const UniRepLKNetOptions& options) {
 }
 
 UniRepLKNetOptions narrow() {
-  return {.depths = {1, 2, 2, 1},
-          .dims = {8, 16, 24, 32},
-          .kernel_sizes = {{3}, {13, 0}, {17, 7}, {5}},
-          .num_classes = 10};
+  return {
+      .depths = {1, 2, 2, 1}, .dims = {8, 16, 24, 32}, .kernel_sizes = {{3}, {13, 0}, {17, 7}, {5}}, .num_classes = 10};
 }
 
 Proof proof_of(UniRepLKNet& train, UniRepLKNet& deploy) {
@@ -54,19 +52,17 @@ void check_variant(const std::string& name) {
 }
 
 TEST_CASE("verify: every variant's deploy form is proven equal", "[numeric]") {
-  check_variant(GENERATE(as<std::string>(), "unireplknet_a", "unireplknet_f", "unireplknet_p",
-                         "unireplknet_n", "unireplknet_t"));
+  check_variant(
+      GENERATE(as<std::string>(), "unireplknet_a", "unireplknet_f", "unireplknet_p", "unireplknet_n", "unireplknet_t"));
 }
 
 TEST_CASE("verify: the large variants' deploy form is proven equal", "[numeric][slow]") {
-  check_variant(
-      GENERATE(as<std::string>(), "unireplknet_s", "unireplknet_b", "unireplknet_l", "unireplknet_xl"));
+  check_variant(GENERATE(as<std::string>(), "unireplknet_s", "unireplknet_b", "unireplknet_l", "unireplknet_xl"));
 }
 
 TEST_CASE("verify: other kernels and own branches are proven equal", "[numeric]") {
   auto options = narrow();
-  if (GENERATE(false, true))
-    options.branches = {{.kernel_size = 13, .stage = {}, .branches = {{3, 6}, {7, 1}}}};
+  if (GENERATE(false, true)) options.branches = {{.kernel_size = 13, .stage = {}, .branches = {{3, 6}, {7, 1}}}};
   auto train = filled(options);
   auto deploy = merged(*train);
   const auto proof = proof_of(train, deploy);
@@ -106,8 +102,7 @@ TEST_CASE("verify: a wrong merge fails in float64", "[numeric]") {
   train->eval();
   deploy->dwconv_dilated->branches[4].dilation = 4;  // of 5
   deploy->merge();
-  const auto x =
-      test::formula_input({1, 8, 16, 16}).to(at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto x = test::formula_input({1, 8, 16, 16}).to(at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
   CHECK(branch_difference(*train, *deploy, x) > 1e-3);
 }
 
@@ -140,11 +135,8 @@ DeployFile example() {
   file.pipeline = R"({"name":"image_classification","size":64})";
   file.task = R"({"name":"classification"})";
   file.data.classes = {"hat", "shoe"};
-  file.data.fields = {{.name = "image",
-                       .dtype = at::kByte,
-                       .shape = {-1, -1, 3},
-                       .collate = Collate::kStack,
-                       .meaning = "RGB"}};
+  file.data.fields = {
+      {.name = "image", .dtype = at::kByte, .shape = {-1, -1, 3}, .collate = Collate::kStack, .meaning = "RGB"}};
   file.data.constants["mean"] = at::tensor({0.5f, 0.4f, 0.3f});
   return file;
 }

@@ -51,8 +51,7 @@ TEST_CASE("csv: quotes hold delimiters, line ends and quotes") {
 
 TEST_CASE("csv: takes other delimiters, and blanks after one when told so") {
   CHECK(read_all("clip.mp4 3\n", {.delimiter = ' '}).value() == Rows{{"clip.mp4", "3"}});
-  CHECK(read_all("id, 1.0, \"/m/1,/m/2\"\n", {.skip_initial_space = true}).value() ==
-        Rows{{"id", "1.0", "/m/1,/m/2"}});
+  CHECK(read_all("id, 1.0, \"/m/1,/m/2\"\n", {.skip_initial_space = true}).value() == Rows{{"id", "1.0", "/m/1,/m/2"}});
 }
 
 TEST_CASE("csv: rows know their line, also after quoted line ends") {
@@ -89,8 +88,7 @@ TEST_CASE("csv: a table has named columns and rows of one length") {
   REQUIRE(table->rows.size() == 2);
   CHECK(table->rows[1].fields == std::vector<std::string>{"2017", "2"});
   CHECK(parse_csv_table("a,b\n1,2\n1\n", "a.csv").problem().text() == "a.csv:3: expected 2 columns, got 1.");
-  CHECK_THAT(parse_csv_table("", "a.csv").problem().text(),
-             Catch::Contains("names of the columns, got nothing"));
+  CHECK_THAT(parse_csv_table("", "a.csv").problem().text(), Catch::Contains("names of the columns, got nothing"));
 }
 
 TEST_CASE("csv: reads the lists of the test data", "[golden]") {

@@ -68,8 +68,7 @@ TEST_CASE("idx: reads every type in big-endian order") {
   CHECK(bytes->shape == std::vector<int64_t>{2, 2});
   CHECK(values<uint8_t>(*bytes) == std::vector<uint8_t>{1, 2, 3, 255});
   CHECK(values<int8_t>(*parse(idx_file(0x09, {1}, "\xff"))) == std::vector<int8_t>{-1});
-  CHECK(values<int16_t>(*parse(idx_file(0x0B, {2}, {'\1', '\2', '\xff', '\xfe'}))) ==
-        std::vector<int16_t>{258, -2});
+  CHECK(values<int16_t>(*parse(idx_file(0x0B, {2}, {'\1', '\2', '\xff', '\xfe'}))) == std::vector<int16_t>{258, -2});
   CHECK(values<int32_t>(*parse(idx_file(0x0C, {1}, {'\0', '\0', '\1', '\0'}))) == std::vector<int32_t>{256});
   CHECK(values<float>(*parse(idx_file(0x0D, {1}, {'\x3f', '\x80', '\0', '\0'}))) == std::vector<float>{1.0f});
   CHECK(values<double>(*parse(idx_file(0x0E, {1}, {'\xbf', '\xf0', '\0', '\0', '\0', '\0', '\0', '\0'}))) ==
@@ -117,8 +116,7 @@ TEST_CASE("idx: a header that lies allocates nothing") {
   CHECK_THAT(message_of(idx_file(0x08, {~0u, ~0u, ~0u, ~0u}, "")), Contains("expected at most"));
   const int64_t any = std::numeric_limits<int64_t>::max();
   CHECK_THAT(message_of(idx_file(0x08, {huge, huge}, "abc"), any), Contains("promises 1099511627776 bytes"));
-  CHECK_THAT(message_of(gzip(idx_file(0x08, {huge, huge}, "abc")), any),
-             Contains("promises 1099511627776 bytes"));
+  CHECK_THAT(message_of(gzip(idx_file(0x08, {huge, huge}, "abc")), any), Contains("promises 1099511627776 bytes"));
 }
 
 TEST_CASE("idx: a gzip bomb stops at the promised size") {
@@ -173,6 +171,5 @@ TEST_CASE("idx: reads MNIST", "[golden]") {
   const auto digits = values<uint8_t>(*labels);
   REQUIRE(digits.size() == 10000);
   // The first ten digits of the test set, as published.
-  CHECK(std::vector(digits.begin(), digits.begin() + 10) ==
-        std::vector<uint8_t>{7, 2, 1, 0, 4, 1, 4, 9, 5, 9});
+  CHECK(std::vector(digits.begin(), digits.begin() + 10) == std::vector<uint8_t>{7, 2, 1, 0, 4, 1, 4, 9, 5, 9});
 }

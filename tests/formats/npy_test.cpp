@@ -23,13 +23,11 @@ std::string npy_file(const std::string& header, const std::string& data, int ver
 }
 
 std::string header_of(const std::string& descr, const std::string& shape, bool fortran = false) {
-  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") +
-         ", 'shape': " + shape + ", }\n";
+  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape +
+         ", }\n";
 }
 
-Result<OwnedTensor> parse(const std::string& file) {
-  return parse_npy(std::as_bytes(std::span(file)), "a.npy");
-}
+Result<OwnedTensor> parse(const std::string& file) { return parse_npy(std::as_bytes(std::span(file)), "a.npy"); }
 
 std::string message_of(const std::string& file) {
   const auto parsed = parse(file);
@@ -54,8 +52,7 @@ std::string bytes_of(const std::vector<T>& numbers) {
 
 TEST_CASE("npy: reads each version, row-major") {
   for (const int version : {1, 2, 3}) {
-    const auto parsed =
-        parse(npy_file(header_of("<f4", "(2, 3)"), bytes_of<float>({1, 2, 3, 4, 5, 6}), version));
+    const auto parsed = parse(npy_file(header_of("<f4", "(2, 3)"), bytes_of<float>({1, 2, 3, 4, 5, 6}), version));
     REQUIRE(parsed);
     CHECK(parsed->dtype == DType::kF32);
     CHECK(parsed->shape == std::vector<int64_t>{2, 3});
@@ -64,8 +61,7 @@ TEST_CASE("npy: reads each version, row-major") {
 }
 
 TEST_CASE("npy: Fortran order becomes row-major") {
-  const auto matrix =
-      parse(npy_file(header_of("<i4", "(2, 3)", true), bytes_of<int32_t>({1, 4, 2, 5, 3, 6})));
+  const auto matrix = parse(npy_file(header_of("<i4", "(2, 3)", true), bytes_of<int32_t>({1, 4, 2, 5, 3, 6})));
   REQUIRE(matrix);
   CHECK(values<int32_t>(*matrix) == std::vector<int32_t>{1, 2, 3, 4, 5, 6});
   // element (i, j, k) of shape (2, 3, 4) lies at i + 2 j + 6 k and holds 100 i + 10 j + k
@@ -88,8 +84,8 @@ TEST_CASE("npy: Fortran order becomes row-major") {
 TEST_CASE("npy: big-endian numbers are turned round") {
   CHECK(values<int16_t>(*parse(npy_file(header_of(">i2", "(2,)"), {'\1', '\2', '\xff', '\xfe'}))) ==
         std::vector<int16_t>{258, -2});
-  CHECK(values<double>(*parse(npy_file(header_of(">f8", "(1,)"), {'\x3f', '\xf0', '\0', '\0', '\0', '\0',
-                                                                  '\0', '\0'}))) == std::vector<double>{1.0});
+  CHECK(values<double>(*parse(npy_file(header_of(">f8", "(1,)"), {'\x3f', '\xf0', '\0', '\0', '\0', '\0', '\0',
+                                                                  '\0'}))) == std::vector<double>{1.0});
 }
 
 TEST_CASE("npy: reads every numeric type, scalars and empty arrays") {
@@ -144,8 +140,7 @@ TEST_CASE("npy: refuses shapes that lie") {
   using Catch::Contains;
   CHECK_THAT(message_of(npy_file(header_of("<f4", "(1099511627776,)"), "abcd")),
              Contains("expected 4398046511104 bytes"));
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "(4294967296, 4294967296)"), "")),
-             Contains("more than 2^63"));
+  CHECK_THAT(message_of(npy_file(header_of("<f4", "(4294967296, 4294967296)"), "")), Contains("more than 2^63"));
   CHECK_THAT(message_of(npy_file(header_of("<f4", "(99999999999999999999,)"), "")), Contains("below 2^63"));
   CHECK_THAT(message_of(npy_file(header_of("<f4", "(-1,)"), "")), Contains("expected extents >= 0"));
   std::string many = "(";

@@ -81,8 +81,7 @@ TEST_CASE("safetensors: refuses what lies") {
              Contains("expected 8 bytes for its shape, got 4"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]})"),
              Contains("needs 4398046511104 bytes, only 4 are left"));
-  CHECK_THAT(one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]})"),
-             Contains("too large"));
+  CHECK_THAT(one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]})"), Contains("too large"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]})"),
              Contains("list of integers"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})"), Contains("list of integers"));
@@ -92,8 +91,7 @@ TEST_CASE("safetensors: refuses what lies") {
   CHECK_THAT(one(R"({"dtype":"F31","shape":[1],"data_offsets":[0,4]})"), Contains("unknown dtype \"F31\""));
   CHECK_THAT(one(R"({"dtype":7,"shape":[1],"data_offsets":[0,4]})"), Contains("unknown dtype 7"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[1]})"), Contains("dtype, shape and data_offsets alone"));
-  CHECK_THAT(one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 5),
-             Contains("1 bytes after the last tensor"));
+  CHECK_THAT(one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 5), Contains("1 bytes after the last tensor"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 3), Contains("only 3 are left"));
   CHECK_THAT(one(R"({"dtype":"F32","shape":[1],"data_offsets":[1,5]})", 5), Contains("leaves a gap"));
   CHECK_THAT(one(R"([[[[[[1]]]]]])"), Contains("levels of nesting"));
@@ -107,8 +105,7 @@ TEST_CASE("safetensors: refuses overlaps, repeated names and bad metadata") {
   CHECK_THAT(message_of(file_of("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4)),
              Contains("overlaps"));
   CHECK_THAT(message_of(file_of("{" + a + "," + a + "}", 4)), Contains("key \"a\" appears twice"));
-  CHECK_THAT(message_of(file_of(R"({"__metadata__":{"k":1}})", 0)),
-             Contains("metadata \"k\": expected a text"));
+  CHECK_THAT(message_of(file_of(R"({"__metadata__":{"k":1}})", 0)), Contains("metadata \"k\": expected a text"));
   CHECK_THAT(message_of(file_of(R"({"__metadata__":[]})", 0)), Contains("__metadata__"));
 }
 
@@ -148,14 +145,13 @@ TEST_CASE("safetensors: a written header reads back and is aligned") {
 }
 
 TEST_CASE("safetensors: every dtype survives by name") {
-  for (const auto* name : {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F8_E4M3", "F8_E5M2",
-                           "F16", "BF16", "F32", "F64"}) {
+  for (const auto* name : {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F8_E4M3", "F8_E5M2", "F16",
+                           "BF16", "F32", "F64"}) {
     const auto dtype = dtype_named(name);
     REQUIRE(dtype);
     CHECK(name_of(*dtype) == name);
-    CHECK(parse(
-        safetensors_header(std::vector{SafetensorsEntry{.name = "x", .dtype = *dtype, .shape = {3}}}, {}) +
-        std::string(static_cast<size_t>(3 * size_in_bytes(*dtype)), 'x')));
+    CHECK(parse(safetensors_header(std::vector{SafetensorsEntry{.name = "x", .dtype = *dtype, .shape = {3}}}, {}) +
+                std::string(static_cast<size_t>(3 * size_in_bytes(*dtype)), 'x')));
   }
   CHECK_FALSE(dtype_named("f32"));
 }
@@ -163,8 +159,7 @@ TEST_CASE("safetensors: every dtype survives by name") {
 TEST_CASE("safetensors: the writer refuses names a reader would") {
   const std::vector<SafetensorsEntry> twice{{.name = "x"}, {.name = "x"}};
   CHECK_THROWS_AS(safetensors_header(twice, {}), ContractError);
-  CHECK_THROWS_AS(safetensors_header(std::vector{SafetensorsEntry{.name = "__metadata__"}}, {}),
-                  ContractError);
+  CHECK_THROWS_AS(safetensors_header(std::vector{SafetensorsEntry{.name = "__metadata__"}}, {}), ContractError);
   CHECK_THROWS_WITH(safetensors_header(std::vector{SafetensorsEntry{.name = "\xff"}}, {}),
                     Catch::Contains("not UTF-8"));
 }

@@ -67,8 +67,7 @@ TEST_CASE("write_file_atomically: says what is wrong with the place") {
   write_file_atomically(folder / "file", "x");
   CHECK_THROWS_WITH(write_file_atomically(folder / "file" / "a", "x"), Catch::Contains("Not a directory"));
   std::filesystem::create_directory(folder / "taken");
-  CHECK_THROWS_WITH(write_file_atomically(folder / "taken", "x"),
-                    Catch::Contains("cannot put the file in place"));
+  CHECK_THROWS_WITH(write_file_atomically(folder / "taken", "x"), Catch::Contains("cannot put the file in place"));
   CHECK(num_entries(folder.path()) == 2);
 }
 
@@ -78,10 +77,8 @@ TEST_CASE("write_file_atomically: a folder without permission is named with its 
     return;
   }
   const TemporaryFolder folder;
-  std::filesystem::permissions(folder.path(),
-                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  CHECK_THROWS_WITH(write_file_atomically(folder / "a", "x"),
-                    Catch::Contains("Permission denied. Choose a place"));
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  CHECK_THROWS_WITH(write_file_atomically(folder / "a", "x"), Catch::Contains("Permission denied. Choose a place"));
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
 }
 
@@ -97,8 +94,7 @@ TEST_CASE("AtomicFile: a disk that takes no more removes the temporary and says 
       write_file_atomically(folder / "a", std::string(5000, 'x'));
       _exit(1);
     } catch (const UserError& error) {
-      _exit(std::string(error.what()).find("cannot write the file: File too large") == std::string::npos ? 2
-                                                                                                         : 0);
+      _exit(std::string(error.what()).find("cannot write the file: File too large") == std::string::npos ? 2 : 0);
     }
   }
   int status = 0;
@@ -120,8 +116,7 @@ TEST_CASE("append_to_file: a full disk is named with its cure") {
 
 TEST_CASE("read_file: says what it cannot read") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(read_file(folder / "a"),
-                    Catch::Contains("cannot open the file: No such file or directory"));
+  CHECK_THROWS_WITH(read_file(folder / "a"), Catch::Contains("cannot open the file: No such file or directory"));
   CHECK_THROWS_WITH(read_file(folder.path()), Catch::Contains("Is a directory"));
   CHECK_THROWS_WITH(read_file("/dev/null"), Catch::Contains("expected a regular file"));
   write_file_atomically(folder / "a", "12345");

@@ -97,10 +97,9 @@ TEST_CASE("StateBuffer: refuses a key twice and text that is not UTF-8") {
 }
 
 TEST_CASE("StateBuffer: malformed JSON is a UserError that names the file") {
-  for (const std::string json :
-       {"", "{", "[]", "3", R"({"a":1,"a":2})", R"({"a":null})", R"({"a":true})", R"({"a":[1]})",
-        R"({"a":18446744073709551615})", R"({"a":{"float64_bits":"zz"}})",
-        R"({"a":{"float64_bits":"7ff000000000000"}})", R"({"a":{"b":{"c":{"d":1}}}})"}) {
+  for (const std::string json : {"", "{", "[]", "3", R"({"a":1,"a":2})", R"({"a":null})", R"({"a":true})",
+                                 R"({"a":[1]})", R"({"a":18446744073709551615})", R"({"a":{"float64_bits":"zz"}})",
+                                 R"({"a":{"float64_bits":"7ff000000000000"}})", R"({"a":{"b":{"c":{"d":1}}}})"}) {
     INFO(json);
     CHECK_THROWS_AS(parse(json), UserError);
     CHECK_THROWS_WITH(parse(json), Catch::StartsWith("state.json: "));

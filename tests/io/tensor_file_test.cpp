@@ -18,8 +18,7 @@ using unireplk::test::TemporaryFolder;
 namespace {
 
 bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && a.is_contiguous() &&
-         b.is_contiguous() &&
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && a.is_contiguous() && b.is_contiguous() &&
          (a.nbytes() == 0 || std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0);
 }
 
@@ -28,9 +27,8 @@ bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
 TEST_CASE("safetensors: tensors of every dtype come back bit by bit") {
   const TemporaryFolder folder;
   TensorFile file;
-  for (const auto type :
-       {at::kByte, at::kChar, at::kUInt16, at::kShort, at::kUInt32, at::kInt, at::kUInt64, at::kLong,
-        at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
+  for (const auto type : {at::kByte, at::kChar, at::kUInt16, at::kShort, at::kUInt32, at::kInt, at::kUInt64, at::kLong,
+                          at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
     at::Tensor tensor = at::empty({3, 5}, type);
     auto* bytes = static_cast<uint8_t*>(tensor.mutable_data_ptr());
     for (size_t i = 0; i < tensor.nbytes(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 + 11);
@@ -59,8 +57,7 @@ TEST_CASE("safetensors: strided tensors are laid down by their shape") {
   const TemporaryFolder folder;
   const at::Tensor base = at::arange(24, at::kFloat).view({1, 2, 3, 4});
   const at::Tensor last = base.contiguous(at::MemoryFormat::ChannelsLast);
-  write_safetensors(folder / "a.safetensors",
-                    {.tensors = {{"t", base.transpose(2, 3)}, {"c", last}}, .metadata = {}});
+  write_safetensors(folder / "a.safetensors", {.tensors = {{"t", base.transpose(2, 3)}, {"c", last}}, .metadata = {}});
   const TensorFile read = read_safetensors(folder / "a.safetensors");
   CHECK(same_bytes(*read.find("t"), base.transpose(2, 3).contiguous()));
   CHECK(same_bytes(*read.find("c"), base));
@@ -80,8 +77,7 @@ TEST_CASE("safetensors: what cannot be written is named") {
 TEST_CASE("safetensors: a cut or damaged file is a UserError that names it") {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";
-  write_safetensors(path,
-                    {.tensors = {{"x", at::ones({2})}, {"b", at::ones({3}, at::kBool)}}, .metadata = {}});
+  write_safetensors(path, {.tensors = {{"x", at::ones({2})}, {"b", at::ones({3}, at::kBool)}}, .metadata = {}});
   const std::string whole = read_file(path);
   for (size_t length = 0; length < whole.size(); ++length) {
     write_file_atomically(path, whole.substr(0, length));

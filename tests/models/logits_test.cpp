@@ -19,8 +19,8 @@ UniRepLKNet filled(const UniRepLKNetOptions& options, at::ScalarType dtype) {
 }
 
 /// Logits of the train form by its branch graph, of the train form by merged kernels, and of the deploy form.
-void check_logits(const std::string& variant, const std::string& key, at::IntArrayRef shape,
-                  at::ScalarType dtype, double tolerance) {
+void check_logits(const std::string& variant, const std::string& key, at::IntArrayRef shape, at::ScalarType dtype,
+                  double tolerance) {
   const auto golden = test::golden_tensors("logits");
   const auto* exact = golden.find(key + ".f64");
   REQUIRE(exact);

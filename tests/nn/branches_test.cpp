@@ -35,8 +35,7 @@ TEST_CASE("default_branches: refuses even and small kernels") {
 
 TEST_CASE("check_branches: names what does not fit") {
   CHECK_NOTHROW(check_branches(13, {}));
-  CHECK_THROWS_WITH(check_branches(13, {{5, 1}, {7, 3}}),
-                    Contains("[7, 3]") && Contains("must be at most 13"));
+  CHECK_THROWS_WITH(check_branches(13, {{5, 1}, {7, 3}}), Contains("[7, 3]") && Contains("must be at most 13"));
   CHECK_THROWS_WITH(check_branches(13, {{4, 1}}), Contains("expected an odd kernel"));
   CHECK_THROWS_WITH(check_branches(13, {{3, 0}}), Contains("expected a dilation >= 1"));
   CHECK_THROWS_WITH(check_branches(13, {{3, 2}, {3, 2}}), Contains("given twice"));

@@ -50,8 +50,7 @@ TEST_CASE("grn: gradients equal central differences, and are finite where a chan
 }
 
 TEST_CASE("grn: statistics of half precision maps are taken in float32", "[numeric]") {
-  const auto x =
-      (ramp({1, 64, 64, 4}, at::kFloat) * 300).to(at::kHalf);  // sums of squares leave the range of half
+  const auto x = (ramp({1, 64, 64, 4}, at::kFloat) * 300).to(at::kHalf);  // sums of squares leave the range of half
   const auto gamma = at::ones({1, 1, 1, 4});
   const auto y = grn(x, gamma, {});
   CHECK(y.scalar_type() == at::kHalf);
@@ -69,8 +68,7 @@ TEST_CASE("channel_layer_norm: normalises every pixel and keeps channels_last", 
   const auto weight = ramp({6}) + 1, bias = ramp({6});
   const auto y = channel_layer_norm(x, weight, bias, 1e-6);
   const auto mean = x.mean(1, true), var = x.var(at::IntArrayRef{1}, /*unbiased=*/false, true);
-  const auto expected =
-      (x - mean) / (var + 1e-6).sqrt() * weight.view({1, 6, 1, 1}) + bias.view({1, 6, 1, 1});
+  const auto expected = (x - mean) / (var + 1e-6).sqrt() * weight.view({1, 6, 1, 1}) + bias.view({1, 6, 1, 1});
   CHECK(gap(y, expected) < 1e-13);
   CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
   CHECK_THROWS_WITH(channel_layer_norm(x, ramp({5}), ramp({5}), 1e-6),
@@ -96,8 +94,7 @@ TEST_CASE("add_branch: scales by channel and by sample", "[numeric]") {
   CHECK(gap(add_branch(x, branch, {}, mask), x + branch * mask) < 1e-14);
   CHECK(gap(add_branch(x, branch, scale, {}), x + branch * scale.view({1, 3, 1, 1})) < 1e-14);
   CHECK(gap(add_branch(x, branch, {}, {}), x + branch) == 0);
-  CHECK_THROWS_WITH(add_branch(x, branch, ramp({4}), {}),
-                    Contains("layer scale [4] does not fit x [2, 3, 2, 2]"));
+  CHECK_THROWS_WITH(add_branch(x, branch, ramp({4}), {}), Contains("layer scale [4] does not fit x [2, 3, 2, 2]"));
 }
 
 TEST_CASE("checkpoint: same output and gradients, run twice, told apart", "[numeric]") {

@@ -41,8 +41,8 @@ TEST_CASE("config: every mistake of a file is reported at once, with its place, 
 
 TEST_CASE("train: data that is not there is named with its key") {
   const TemporaryFolder folder;
-  const auto finished = unireplk({"train", "tests/fixtures/tiny.yaml", "output=" + folder.path().string(),
-                                  "data.train.images=no/such/file.gz"});
+  const auto finished = unireplk(
+      {"train", "tests/fixtures/tiny.yaml", "output=" + folder.path().string(), "data.train.images=no/such/file.gz"});
   CHECK(finished.exit_code == 2);
   CHECK_THAT(finished.err, Catch::Contains("no/such/file.gz"));
   CHECK(std::filesystem::is_empty(folder.path()));

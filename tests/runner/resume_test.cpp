@@ -20,9 +20,9 @@ std::string content(const fs::path& path) {
 
 /// Arguments that train the tiny network into `output`; metrics are written at every step.
 std::vector<std::string> training(const fs::path& output, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments{unireplk_path(),        "train",
-                                     "--resume",             "tests/fixtures/tiny.yaml",
-                                     "output=" + output.string(), "train.log_every=1"};
+  std::vector<std::string> arguments{
+      unireplk_path(),    "train", "--resume", "tests/fixtures/tiny.yaml", "output=" + output.string(),
+      "train.log_every=1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -44,9 +44,7 @@ at::Tensor generate(const std::string& name, at::IntArrayRef shape, Value value)
 
 }  // namespace
 
-std::filesystem::path golden_folder() {
-  return std::filesystem::path(UNIREPLK_SOURCE_DIR) / "tools/reference/golden";
-}
+std::filesystem::path golden_folder() { return std::filesystem::path(UNIREPLK_SOURCE_DIR) / "tools/reference/golden"; }
 
 io::TensorFile golden_tensors(const std::string& name) {
   return io::read_safetensors(golden_folder() / (name + ".safetensors"));
@@ -61,10 +59,8 @@ at::Tensor formula(const std::string& name, at::IntArrayRef shape) {
   const auto kind = dot == std::string::npos ? name : name.substr(dot + 1);
   if (kind == "num_batches_tracked") return at::zeros(shape, at::kLong);
   if (kind == "running_var") return generate(name, shape, [](double u) { return 0.5 + u; });
-  if (kind == "running_mean" || kind == "bias")
-    return generate(name, shape, [](double u) { return 0.2 * (u - 0.5); });
-  if (kind == "gamma" && shape.size() == 1)
-    return generate(name, shape, [](double u) { return 0.2 + 0.6 * u; });
+  if (kind == "running_mean" || kind == "bias") return generate(name, shape, [](double u) { return 0.2 * (u - 0.5); });
+  if (kind == "gamma" && shape.size() == 1) return generate(name, shape, [](double u) { return 0.2 + 0.6 * u; });
   if ((kind == "gamma" || kind == "beta") && shape.size() == 4) {
     return generate(name, shape, [](double u) { return u - 0.5; });
   }

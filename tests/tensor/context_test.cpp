@@ -17,8 +17,7 @@ TEST_CASE("resolve_device: says what it expected") {
   for (const std::string text :
        {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "CPU", "", "cuda:99999999999999999999"}) {
     CHECK_THROWS_AS(resolve_device(text), UserError);
-    CHECK_THROWS_WITH(resolve_device(text),
-                      "device: expected auto, cpu, cuda or cuda:N, got \"" + text + "\".");
+    CHECK_THROWS_WITH(resolve_device(text), "device: expected auto, cpu, cuda or cuda:N, got \"" + text + "\".");
   }
 }
 
@@ -43,6 +42,5 @@ TEST_CASE("describe_device: names the GPU and its memory", "[cuda]") {
     return;
   }
   CHECK(resolve_device("cuda") == at::Device(at::kCUDA, 0));
-  CHECK_THAT(describe_device(resolve_device("cuda:0")),
-             Catch::StartsWith("cuda:0 (") && Catch::EndsWith(" GiB)"));
+  CHECK_THAT(describe_device(resolve_device("cuda:0")), Catch::StartsWith("cuda:0 (") && Catch::EndsWith(" GiB)"));
 }

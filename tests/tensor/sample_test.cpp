@@ -24,8 +24,8 @@ FieldSpec spec_of(Collate how, at::ScalarType dtype = at::kFloat) {
 }  // namespace
 
 TEST_CASE("collate: stacks equal shapes in order and keeps keys and sources") {
-  const Batch batch = collate({sample_of(at::full({2, 3}, 1.0), 10), sample_of(at::full({2, 3}, 2.0), 11)},
-                              {spec_of(Collate::kStack)});
+  const Batch batch =
+      collate({sample_of(at::full({2, 3}, 1.0), 10), sample_of(at::full({2, 3}, 2.0), 11)}, {spec_of(Collate::kStack)});
   CHECK(batch.size() == 2);
   CHECK(batch.has("x"));
   CHECK(batch.tensor("x").sizes() == at::IntArrayRef({2, 2, 3}));
@@ -73,8 +73,7 @@ TEST_CASE("collate: names the sample that does not fit") {
   };
   CHECK_THROWS_WITH(stack(at::ones({2}), at::ones({3}), Collate::kStack),
                     Catch::Contains("[2] (data.csv:0)") && Catch::Contains("[3] (data.csv:7)"));
-  CHECK_THROWS_WITH(stack(at::ones({2}), at::ones({2, 1}), Collate::kPad),
-                    Catch::Contains("number of dimensions"));
+  CHECK_THROWS_WITH(stack(at::ones({2}), at::ones({2, 1}), Collate::kPad), Catch::Contains("number of dimensions"));
   CHECK_THROWS_WITH(stack(at::ones({2}), at::ones({2}, at::kDouble), Collate::kStack),
                     Catch::Contains("data.csv:7 must be Float, got Double"));
   CHECK_THROWS_WITH(collate({Sample{}}, {spec_of(Collate::kStack)}), Catch::Contains("no field \"x\""));

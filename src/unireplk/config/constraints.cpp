@@ -26,8 +26,7 @@ std::string Range::text() const {
   const bool has_low = std::isfinite(low);
   const bool has_high = std::isfinite(high);
   if (has_low && has_high) {
-    return format("in {}{}, {}{}", open_low ? '(' : '[', short_number(low), short_number(high),
-                  open_high ? ')' : ']');
+    return format("in {}{}, {}{}", open_low ? '(' : '[', short_number(low), short_number(high), open_high ? ')' : ']');
   }
   if (has_low) return format("{} {}", open_low ? ">" : ">=", short_number(low));
   if (has_high) return format("{} {}", open_high ? "<" : "<=", short_number(high));

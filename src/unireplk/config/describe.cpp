@@ -37,16 +37,15 @@ std::string list_text(const ListType& type, const Constraint& constraint) {
 }  // namespace
 
 std::string describe(const Type& type, const Constraint& constraint) {
-  return std::visit(
-      Overloaded{
-          [&](const ScalarType& t) { return scalar_text(t, constraint); },
-          [&](const OptionalType& t) { return describe(t.element(), constraint) + " or null"; },
-          [&](const ListType& t) { return list_text(t, constraint); },
-          [&](const MapType& t) { return "a map, each value " + describe(t.element(), constraint); },
-          [&](const StructType&) { return std::string("a map"); },
-          [&](const ChoiceType&) { return std::string("a map with a name"); },
-      },
-      type.is);
+  return std::visit(Overloaded{
+                        [&](const ScalarType& t) { return scalar_text(t, constraint); },
+                        [&](const OptionalType& t) { return describe(t.element(), constraint) + " or null"; },
+                        [&](const ListType& t) { return list_text(t, constraint); },
+                        [&](const MapType& t) { return "a map, each value " + describe(t.element(), constraint); },
+                        [&](const StructType&) { return std::string("a map"); },
+                        [&](const ChoiceType&) { return std::string("a map with a name"); },
+                    },
+                    type.is);
 }
 
 }  // namespace unireplk::config

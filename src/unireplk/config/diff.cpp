@@ -24,11 +24,10 @@ void compare_maps(const Node& a, const Node& b, const std::string& path, std::ve
 }
 
 void compare_lists(const Node& a, const Node& b, const std::string& path, std::vector<std::string>& out) {
-  const bool has_parts = std::any_of(a.items.begin(), a.items.end(),
-                                     [](const Node& item) { return item.kind == Node::Kind::kMap; });
+  const bool has_parts =
+      std::any_of(a.items.begin(), a.items.end(), [](const Node& item) { return item.kind == Node::Kind::kMap; });
   if (a.items.size() == b.items.size() && has_parts) {
-    for (size_t i = 0; i < a.items.size(); ++i)
-      compare(a.items[i], b.items[i], format("{}[{}]", path, i), out);
+    for (size_t i = 0; i < a.items.size(); ++i) compare(a.items[i], b.items[i], format("{}[{}]", path, i), out);
   } else if (write_json(a) != write_json(b)) {
     out.push_back(path);
   }

@@ -37,8 +37,8 @@ void collect(const StructType& type, void* value, const std::string& prefix, con
     if (const auto* nested = std::get_if<StructType>(&field.type->is)) {
       collect(*nested, field.member, prefix + field.key + '.', registries, out);
     } else {
-      out.push_back({prefix + field.key, format("{}; {}", values_of(field, registries), default_of(field)),
-                     field.help});
+      out.push_back(
+          {prefix + field.key, format("{}; {}", values_of(field, registries), default_of(field)), field.help});
     }
   }
 }

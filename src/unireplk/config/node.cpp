@@ -20,8 +20,7 @@ std::string Origin::text() const {
 }
 
 const Node* Node::find(std::string_view key) const {
-  const auto found =
-      std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
+  const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
   return found == members.end() ? nullptr : &found->value;
 }
 
@@ -31,8 +30,7 @@ Node* Node::find(std::string_view key) {
 }
 
 Node::Member* Node::find_member(std::string_view key) {
-  const auto found =
-      std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
+  const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
   return found == members.end() ? nullptr : &*found;
 }
 

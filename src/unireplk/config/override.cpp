@@ -72,8 +72,7 @@ void apply_override(Tree& tree, const std::string& text) {
     const std::string problem = set(tree.root, steps, 0, std::move(value));
     if (!problem.empty()) tree.problems.push_back({place + path, problem, {}});
   } catch (const UserError& error) {
-    for (const auto& problem : error.problems())
-      tree.problems.push_back({place + path, problem.message, problem.cure});
+    for (const auto& problem : error.problems()) tree.problems.push_back({place + path, problem.message, problem.cure});
   }
 }
 

@@ -35,8 +35,7 @@ bool is_null(const Spot& spot) { return !spot.node || spot.node->kind == Node::K
 
 class Parser {
  public:
-  Parser(const Registries& registries, std::vector<Problem>& problems)
-      : registries_(registries), problems_(problems) {}
+  Parser(const Registries& registries, std::vector<Problem>& problems) : registries_(registries), problems_(problems) {}
 
   void value(const Type& type, void* target, const Spot& spot, const Constraint& constraint) {
     std::visit(Overloaded{
@@ -75,8 +74,7 @@ class Parser {
     if (spot.node) refuse_unknown(fields, spot, extra);
     for (const auto& one : fields) field(one, spot.below(one.key));
     if (!type.validate || problems_.size() != problems_before) return;
-    Problems found(problems_,
-                   [&](std::string_view key) { return (key.empty() ? spot : spot.below(key)).place(); });
+    Problems found(problems_, [&](std::string_view key) { return (key.empty() ? spot : spot.below(key)).place(); });
     type.validate(target, found);
   }
 
@@ -117,8 +115,7 @@ class Parser {
 
   void list(const ListType& type, void* target, const Spot& spot, const Constraint& constraint) {
     const std::string expected = type.fixed_size ? format("a list of {} values", *type.fixed_size) : "a list";
-    const std::string cure =
-        spot.node->kind == Node::Kind::kScalar ? format("Write [{}].", spot.node->scalar) : "";
+    const std::string cure = spot.node->kind == Node::Kind::kScalar ? format("Write [{}].", spot.node->scalar) : "";
     if (!require(Node::Kind::kList, expected, spot, cure)) return;
     const size_t size = spot.node->items.size();
     if (type.fixed_size && size != *type.fixed_size) {
@@ -144,23 +141,19 @@ class Parser {
     ChoiceBase& base = type.base(target);
     const RegistryBase& registry = registries_.get(type.signature());
     if (is_null(spot) && !constraint.required && !constraint.non_empty) return base.reset();
-    const std::string cure = spot.node->kind == Node::Kind::kScalar
-                                 ? format("Write {{name: {}}}.", spot.node->scalar)
-                                 : known_names(registry);
+    const std::string cure = spot.node->kind == Node::Kind::kScalar ? format("Write {{name: {}}}.", spot.node->scalar)
+                                                                    : known_names(registry);
     if (!require(Node::Kind::kMap, "a map that names " + with_article(registry.kind()), spot, cure)) return;
     const Spot name = spot.below("name");
-    if (!name.node && base.name().empty())
-      return report(name, "required, but missing", known_names(registry));
+    if (!name.node && base.name().empty()) return report(name, "required, but missing", known_names(registry));
     if (name.node && name.node->kind != Node::Kind::kScalar) {
-      return report(
-          name, format("expected the name of {}, got {}", with_article(registry.kind()), name.node->text()),
-          known_names(registry));
+      return report(name, format("expected the name of {}, got {}", with_article(registry.kind()), name.node->text()),
+                    known_names(registry));
     }
     const std::string chosen = name.node ? name.node->scalar : base.name();
     const auto entry = registry.find(chosen);
     if (!entry) {
-      return report(name, format("no {} {}", registry.kind(), excerpt(chosen)),
-                    suggestion(chosen, registry.names()));
+      return report(name, format("no {} {}", registry.kind(), excerpt(chosen)), suggestion(chosen, registry.names()));
     }
     fill(base, entry, spot);
   }
@@ -173,10 +166,8 @@ class Parser {
     if (!base.empty() || base.default_name().empty()) return;
     const RegistryBase& registry = registries_.get(type.signature());
     const auto entry = registry.find(base.default_name());
-    UNIREPLK_CHECK(entry, "{}: no {} \"{}\", which is the default", spot.path, registry.kind(),
-                   base.default_name());
-    UNIREPLK_CHECK(++num_open_defaults_ < kMaxOpenDefaults, "{}: a default choice that contains itself",
-                   spot.path);
+    UNIREPLK_CHECK(entry, "{}: no {} \"{}\", which is the default", spot.path, registry.kind(), base.default_name());
+    UNIREPLK_CHECK(++num_open_defaults_ < kMaxOpenDefaults, "{}: a default choice that contains itself", spot.path);
     fill(base, entry, spot);
     --num_open_defaults_;
   }
@@ -205,12 +196,10 @@ void shorten(std::vector<Problem>& problems) {
 
 }  // namespace
 
-void detail::parse_struct(const Tree& tree, const Registries& registries, const StructType& type,
-                          void* value) {
+void detail::parse_struct(const Tree& tree, const Registries& registries, const StructType& type, void* value) {
   std::vector<Problem> problems = tree.problems;
   const bool is_empty = tree.root.kind == Node::Kind::kNull;
-  Parser(registries, problems)
-      .structure(type, value, {is_empty ? nullptr : &tree.root, tree.root.origin, {}});
+  Parser(registries, problems).structure(type, value, {is_empty ? nullptr : &tree.root, tree.root.origin, {}});
   shorten(problems);
   if (!problems.empty()) throw UserError(std::move(problems));
 }

@@ -76,8 +76,7 @@ std::string cure_of(const ScalarType& type, const Node& node, const Constraint& 
     case ScalarKind::kEnum:
       break;
   }
-  const std::string near =
-      nearest(node.scalar, type.kind == ScalarKind::kEnum ? type.names() : constraint.one_of);
+  const std::string near = nearest(node.scalar, type.kind == ScalarKind::kEnum ? type.names() : constraint.one_of);
   return near.empty() ? near : format("Did you mean \"{}\"?", near);
 }
 

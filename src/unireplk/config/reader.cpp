@@ -32,9 +32,7 @@ class Builder : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    finish(make(Node::Kind::kNull, mark), anchor);
-  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { finish(make(Node::Kind::kNull, mark), anchor); }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
@@ -98,8 +96,7 @@ class Builder : public YAML::EventHandler {
   void charge(size_t bytes, const Origin& origin) {
     cost_ += bytes;
     if (cost_ > kMaxExpandedBytes) {
-      fail(origin,
-           format("expected at most {} MiB of values, aliases expanded, got more", kMaxExpandedBytes >> 20),
+      fail(origin, format("expected at most {} MiB of values, aliases expanded, got more", kMaxExpandedBytes >> 20),
            "Use fewer aliases.");
     }
   }
@@ -150,8 +147,7 @@ class Builder : public YAML::EventHandler {
 
   void set_key(Frame& top, Node key) const {
     if (key.kind != Node::Kind::kScalar) {
-      throw UserError(
-          {key.origin.text(), format("expected a text as key, got {}", key.text()), "Quote the key."});
+      throw UserError({key.origin.text(), format("expected a text as key, got {}", key.text()), "Quote the key."});
     }
     top.key = std::move(key);
   }
@@ -166,8 +162,7 @@ class Builder : public YAML::EventHandler {
                            format("Its first value is at {}.", first->origin.text())});
       return;
     }
-    if (value.kind == Node::Kind::kNull)
-      value.origin = key.origin;  // yaml-cpp reports where the next token is
+    if (value.kind == Node::Kind::kNull) value.origin = key.origin;  // yaml-cpp reports where the next token is
     top.node.members.push_back({key.scalar, key.origin, std::move(value)});
   }
 
@@ -200,13 +195,11 @@ void check_is_text(std::string_view text, const Name& name) {
 
 }  // namespace
 
-Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
-               std::vector<Problem>& problems) {
+Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name, std::vector<Problem>& problems) {
   if (text.size() > kMaxFileBytes) {
-    throw UserError(
-        {origin_at(name, -1, -1).text(),
-         format("expected at most {} MiB of YAML, got {} bytes", kMaxFileBytes >> 20, text.size()),
-         {}});
+    throw UserError({origin_at(name, -1, -1).text(),
+                     format("expected at most {} MiB of YAML, got {} bytes", kMaxFileBytes >> 20, text.size()),
+                     {}});
   }
   check_is_text(text, name);
   // yaml-cpp takes the end of the file for the end of a quoted text; the end of a document it does not.
@@ -219,8 +212,7 @@ Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
     if (root.kind == Node::Kind::kNull) root.origin = origin_at(name, 0, 0);
     Builder rest(name, problems);
     if (parser.HandleNextDocument(rest)) {
-      throw UserError(
-          {rest.take().origin.text(), "expected one YAML document, got a second one", "Remove it."});
+      throw UserError({rest.take().origin.text(), "expected one YAML document, got a second one", "Remove it."});
     }
     return root;
   } catch (const YAML::Exception& error) {

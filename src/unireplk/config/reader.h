@@ -23,7 +23,6 @@ inline constexpr size_t kMaxKeys = 10000;  ///< of one map
 /// \throws UserError located at the first syntax error, tag, second document, key that is no text, byte that
 /// is not
 ///         text, or when a bound is met. An empty document is a null node.
-Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name,
-               std::vector<Problem>& problems);
+Node read_yaml(std::string_view text, std::shared_ptr<const std::string> name, std::vector<Problem>& problems);
 
 }  // namespace unireplk::config

@@ -11,8 +11,7 @@ std::vector<std::string> RegistryBase::names() const {
 }
 
 std::shared_ptr<const Entry> RegistryBase::find(std::string_view name) const {
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->name == name; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->name == name; });
   return found == entries_.end() ? nullptr : *found;
 }
 
@@ -46,9 +45,7 @@ void ChoiceBase::reset() {
   config_.reset();
 }
 
-void ChoiceBase::check_not_empty() const {
-  UNIREPLK_CHECK(entry_, "a choice that is empty or was not parsed");
-}
+void ChoiceBase::check_not_empty() const { UNIREPLK_CHECK(entry_, "a choice that is empty or was not parsed"); }
 
 void ChoiceBase::check_config(const std::type_info& type) const {
   check_not_empty();

@@ -104,29 +104,26 @@ std::string excerpt(std::string_view text) {
   constexpr size_t kLongest = 60;
   if (text.size() <= kLongest) return in_quotes(text);
   size_t end = kLongest;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-    --end;  // keep whole UTF-8 characters
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // keep whole UTF-8 characters
   return in_quotes(std::string(text.substr(0, end)) + "...");
 }
 
 std::string number_cure(std::string_view text) {
   std::string mended(text);
   std::erase(mended, '_');
-  if (std::count(mended.begin(), mended.end(), ',') == 1)
-    std::replace(mended.begin(), mended.end(), ',', '.');
+  if (std::count(mended.begin(), mended.end(), ',') == 1) std::replace(mended.begin(), mended.end(), ',', '.');
   if (mended != text && read_number(mended)) return format("Write {}.", mended);
   const size_t length = number_length(text);
-  const bool only_a_unit =
-      length < text.size() && std::all_of(text.begin() + static_cast<std::ptrdiff_t>(length), text.end(),
-                                          [](char c) { return is_letter(c); });
+  const bool only_a_unit = length < text.size() && std::all_of(text.begin() + static_cast<std::ptrdiff_t>(length),
+                                                               text.end(), [](char c) { return is_letter(c); });
   const auto value = only_a_unit ? read_number(text.substr(0, length)) : std::nullopt;
   if (!value) return {};
   const std::string number(text.substr(0, length));
   const size_t exponent = number.find_first_of("eE");
   if (exponent == std::string::npos) return format("Write {}.", number);
   const bool has_point = number.find('.') != std::string::npos;
-  return format("Write {} or {}{}{}.", plain_decimal(*value), number.substr(0, exponent),
-                has_point ? "" : ".0", number.substr(exponent));
+  return format("Write {} or {}{}{}.", plain_decimal(*value), number.substr(0, exponent), has_point ? "" : ".0",
+                number.substr(exponent));
 }
 
 }  // namespace unireplk::config

@@ -77,16 +77,15 @@ class SchemaMaker {
 
   /// \param member  a value with its default, or nullptr for an element, which has none.
   json of_type(const Type& type, const void* member, const Constraint& constraint) {
-    return std::visit(
-        Overloaded{
-            [&](const ScalarType& t) { return scalar(t, constraint); },
-            [&](const OptionalType& t) { return or_null(of_type(t.element(), nullptr, constraint)); },
-            [&](const ListType& t) { return list(t, constraint); },
-            [&](const MapType& t) { return map(t, constraint); },
-            [&](const StructType& t) { return structure(t); },
-            [&](const ChoiceType& t) { return choice(t, member, constraint); },
-        },
-        type.is);
+    return std::visit(Overloaded{
+                          [&](const ScalarType& t) { return scalar(t, constraint); },
+                          [&](const OptionalType& t) { return or_null(of_type(t.element(), nullptr, constraint)); },
+                          [&](const ListType& t) { return list(t, constraint); },
+                          [&](const MapType& t) { return map(t, constraint); },
+                          [&](const StructType& t) { return structure(t); },
+                          [&](const ChoiceType& t) { return choice(t, member, constraint); },
+                      },
+                      type.is);
   }
 
   static json or_null(json schema) { return {{"anyOf", {std::move(schema), {{"type", "null"}}}}}; }
@@ -110,9 +109,7 @@ class SchemaMaker {
     json out = reference(registry.kind());
     const std::string usual = member ? type.base(const_cast<void*>(member)).name() : std::string{};
     if (!usual.empty()) {
-      out = {{"if", {{"required", {"name"}}}},
-             {"then", out},
-             {"else", reference(registry.kind() + '.' + usual)}};
+      out = {{"if", {{"required", {"name"}}}}, {"then", out}, {"else", reference(registry.kind() + '.' + usual)}};
     }
     return constraint.required || constraint.non_empty ? out : or_null(std::move(out));
   }
@@ -138,8 +135,7 @@ class SchemaMaker {
       cases.push_back({{"if", named}, {"then", reference(name)}});
     }
     json names{{"enum", registry.names()}, {"description", "Which " + registry.kind() + '.'}};
-    definitions_[key] = {
-        {"type", "object"}, {"properties", {{"name", std::move(names)}}}, {"required", {"name"}}};
+    definitions_[key] = {{"type", "object"}, {"properties", {{"name", std::move(names)}}}, {"required", {"name"}}};
     if (!cases.empty()) definitions_[key]["allOf"] = std::move(cases);
   }
 
@@ -150,10 +146,9 @@ class SchemaMaker {
 
 /// The top may say `include`, and then its other keys may lie in the included files.
 void allow_include(json& root) {
-  root["properties"]["include"] = {
-      {"type", "array"},
-      {"items", {{"type", "string"}, {"minLength", 1}}},
-      {"description", "Files to build on, relative to this one; the later wins."}};
+  root["properties"]["include"] = {{"type", "array"},
+                                   {"items", {{"type", "string"}, {"minLength", 1}}},
+                                   {"description", "Files to build on, relative to this one; the later wins."}};
   if (!root.contains("required")) return;
   root["if"] = {{"not", {{"required", {"include"}}}}};
   root["then"] = {{"required", root["required"]}};

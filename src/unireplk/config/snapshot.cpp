@@ -14,9 +14,7 @@ Node node_of(Node::Kind kind, const Node* written) {
   return node;
 }
 
-const Node* child(const Node* written, std::string_view key) {
-  return written ? written->find(key) : nullptr;
-}
+const Node* child(const Node* written, std::string_view key) { return written ? written->find(key) : nullptr; }
 
 void append(Node& map, std::string key, Node value) {
   map.members.push_back({std::move(key), value.origin, std::move(value)});

@@ -16,13 +16,11 @@ constexpr int kMaxFiles = 64;
 std::string read_file(const std::filesystem::path& file) {
   std::error_code error;
   if (!std::filesystem::exists(file, error)) throw UserError({file.string(), "no such file", {}});
-  if (!std::filesystem::is_regular_file(file, error))
-    throw UserError({file.string(), "not a regular file", {}});
+  if (!std::filesystem::is_regular_file(file, error)) throw UserError({file.string(), "not a regular file", {}});
   std::ifstream stream(file, std::ios::binary);
   std::string text(kMaxFileBytes + 1, '\0');  // one byte more than allowed: read_yaml refuses it
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!stream.is_open() || stream.bad())
-    throw UserError({file.string(), "cannot be read", "Check its permissions."});
+  if (!stream.is_open() || stream.bad()) throw UserError({file.string(), "cannot be read", "Check its permissions."});
   text.resize(static_cast<size_t>(stream.gcount()));
   return text;
 }
@@ -57,9 +55,8 @@ class FileReader {
       throw UserError({included_at_, format("{} includes itself", file.string()), "Break the circle."});
     }
     if (open_.size() == kMaxIncludeDepth || ++num_files_ > kMaxFiles) {
-      throw UserError({included_at_,
-                       format("expected at most {} files, {} deep, got more", kMaxFiles, kMaxIncludeDepth),
-                       {}});
+      throw UserError(
+          {included_at_, format("expected at most {} files, {} deep, got more", kMaxFiles, kMaxIncludeDepth), {}});
     }
     open_.push_back(same);
     Node node = read_yaml(read_included(file), std::make_shared<std::string>(file.string()), problems_);
@@ -98,8 +95,7 @@ class FileReader {
     const std::vector<Node> items = list.kind == Node::Kind::kList ? list.items : std::vector{list};
     for (const Node& item : items) {
       if (item.kind == Node::Kind::kScalar && !item.scalar.empty()) continue;
-      throw UserError({item.origin.text() + ": include",
-                       format("expected a list of paths, got {}", item.text()),
+      throw UserError({item.origin.text() + ": include", format("expected a list of paths, got {}", item.text()),
                        "Write include: [file.yaml]."});
     }
     return items;

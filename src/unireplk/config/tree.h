@@ -29,8 +29,7 @@ Tree load(const std::filesystem::path& file, const std::vector<std::string>& ove
 
 /// The same for a text: a config embedded in a file. JSON is YAML. It may not include files.
 /// \param name  stands for the file name in messages.
-Tree load_text(std::string_view text, const std::string& name,
-               const std::vector<std::string>& overrides = {});
+Tree load_text(std::string_view text, const std::string& name, const std::vector<std::string>& overrides = {});
 
 /// Deep-merge `later` into `base`, under the rules of load().
 /// \param is_top  the nodes are the tops of files, where `name` is the name of the run.

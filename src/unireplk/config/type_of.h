@@ -87,10 +87,10 @@ struct Describe<std::string> {
 template <>
 struct Describe<std::filesystem::path> {
   using Path = std::filesystem::path;
-  static constexpr Type type{ScalarType{
-      .kind = ScalarKind::kText,
-      .get = [](const void* p) { return Scalar(static_cast<const Path*>(p)->string()); },
-      .set = [](void* p, const Scalar& value) { *static_cast<Path*>(p) = std::get<std::string>(value); }}};
+  static constexpr Type type{
+      ScalarType{.kind = ScalarKind::kText,
+                 .get = [](const void* p) { return Scalar(static_cast<const Path*>(p)->string()); },
+                 .set = [](void* p, const Scalar& value) { *static_cast<Path*>(p) = std::get<std::string>(value); }}};
 };
 
 template <class T>
@@ -102,12 +102,11 @@ requires std::integral<T> &&(!std::same_as<T, bool>)struct Describe<T> {
     *static_cast<T*>(p) = negative ? static_cast<T>(*negative) : static_cast<T>(std::get<uint64_t>(value));
   }
 
-  static constexpr Type type{
-      ScalarType{.kind = ScalarKind::kInteger,
-                 .get = [](const void* p) { return Scalar(Wide{*static_cast<const T*>(p)}); },
-                 .set = set,
-                 .lowest = static_cast<int64_t>(std::numeric_limits<T>::min()),
-                 .highest = static_cast<uint64_t>(std::numeric_limits<T>::max())}};
+  static constexpr Type type{ScalarType{.kind = ScalarKind::kInteger,
+                                        .get = [](const void* p) { return Scalar(Wide{*static_cast<const T*>(p)}); },
+                                        .set = set,
+                                        .lowest = static_cast<int64_t>(std::numeric_limits<T>::min()),
+                                        .highest = static_cast<uint64_t>(std::numeric_limits<T>::max())}};
 };
 
 template <HasEnumNames E>
@@ -148,10 +147,8 @@ struct Describe<std::optional<T>> {
     return &*self;
   }
 
-  static constexpr Type type{
-      OptionalType{.element = type_of<T>, .get = get, .emplace = emplace, .reset = [](void* p) {
-                     static_cast<Self*>(p)->reset();
-                   }}};
+  static constexpr Type type{OptionalType{
+      .element = type_of<T>, .get = get, .emplace = emplace, .reset = [](void* p) { static_cast<Self*>(p)->reset(); }}};
 };
 
 template <class List>
@@ -169,12 +166,11 @@ requires(!std::same_as<T, bool>)  // std::vector<bool> has no elements to point 
     static_cast<Self*>(p)->resize(count);
   }
 
-  static constexpr Type type{
-      ListType{.element = type_of<T>,
-               .fixed_size = std::nullopt,
-               .size = [](const void* p) { return static_cast<const Self*>(p)->size(); },
-               .item = item_of<Self>,
-               .refill = refill}};
+  static constexpr Type type{ListType{.element = type_of<T>,
+                                      .fixed_size = std::nullopt,
+                                      .size = [](const void* p) { return static_cast<const Self*>(p)->size(); },
+                                      .item = item_of<Self>,
+                                      .refill = refill}};
 };
 
 template <class T, size_t N>
@@ -221,10 +217,9 @@ struct Describe<T> {
     }
   }
 
-  static constexpr Type type{
-      StructType{.fields = fields, .validate = validate(), .make = []() -> std::shared_ptr<void> {
-                   return std::make_shared<T>();
-                 }}};
+  static constexpr Type type{StructType{.fields = fields,
+                                        .validate = validate(),
+                                        .make = []() -> std::shared_ptr<void> { return std::make_shared<T>(); }}};
 };
 
 template <class Signature>

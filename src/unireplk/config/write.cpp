@@ -15,14 +15,11 @@ bool is_reserved(std::string text) {
   return std::find(kWords.begin(), kWords.end(), text) != kWords.end();
 }
 
-bool is_plain_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/';
-}
+bool is_plain_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/'; }
 bool is_plain(char c) { return is_plain_start(c) || (c >= '0' && c <= '9') || c == '.' || c == '-'; }
 
 std::string yaml_text(const std::string& text) {
-  const bool plain =
-      !text.empty() && is_plain_start(text[0]) && std::all_of(text.begin(), text.end(), is_plain);
+  const bool plain = !text.empty() && is_plain_start(text[0]) && std::all_of(text.begin(), text.end(), is_plain);
   return plain && !is_reserved(text) ? text : in_quotes(text);
 }
 
@@ -78,9 +75,7 @@ class YamlWriter {
 
 }  // namespace
 
-std::string write_yaml(const Node& node, bool with_origins) {
-  return YamlWriter(with_origins).block(node, 0);
-}
+std::string write_yaml(const Node& node, bool with_origins) { return YamlWriter(with_origins).block(node, 0); }
 
 std::string write_json(const Node& node) {
   std::string out;

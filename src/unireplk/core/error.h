@@ -42,8 +42,7 @@ class ContractError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-[[noreturn]] void throw_contract_error(const char* condition, const char* file, int line,
-                                       const std::string& message);
+[[noreturn]] void throw_contract_error(const char* condition, const char* file, int line, const std::string& message);
 
 }  // namespace unireplk
 

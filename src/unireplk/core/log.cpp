@@ -24,8 +24,7 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
 }
 
 std::shared_ptr<spdlog::logger> make_logger() {
-  auto logger =
-      std::make_shared<spdlog::logger>("unireplk", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("unireplk", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   // On a terminal a progress bar may stand in the current line: overwrite it.
   const std::string clear_line = isatty(STDERR_FILENO) != 0 ? "\r\033[K" : "";
   logger->set_pattern(clear_line + "%H:%M:%S %^%l%$ %v");

@@ -35,8 +35,8 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t product0 = uint64_t{kMultiplier0} * counter[0];
     const uint64_t product1 = uint64_t{kMultiplier1} * counter[2];
-    counter = {high_word(product1) ^ counter[1] ^ key[0], low_word(product1),
-               high_word(product0) ^ counter[3] ^ key[1], low_word(product0)};
+    counter = {high_word(product1) ^ counter[1] ^ key[0], low_word(product1), high_word(product0) ^ counter[3] ^ key[1],
+               low_word(product0)};
     key[0] += kWeyl0;
     key[1] += kWeyl1;
   }
@@ -67,8 +67,7 @@ int64_t RandomStream::integer(int64_t low, int64_t high) {
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low) + 1;  // 0 stands for 2^64
   uint64_t value = bits64(*this);
   if (range != 0) {
-    const uint64_t surplus =
-        (0 - range) % range;  // 2^64 mod range: values below it would favour small results
+    const uint64_t surplus = (0 - range) % range;  // 2^64 mod range: values below it would favour small results
     while (value < surplus) value = bits64(*this);
     value %= range;
   }

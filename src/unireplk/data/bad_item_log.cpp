@@ -37,17 +37,14 @@ void BadItemLog::finish_epoch() const {
   const auto count = static_cast<int64_t>(of_epoch_.size());
   if (count == 0 || count < epoch_seen_) return;
   throw UserError(
-      {"data",
-       format("none of {} samples can be read, first:\n  {}", epoch_seen_, fmt::join(examples_, "\n  ")),
-       ""});
+      {"data", format("none of {} samples can be read, first:\n  {}", epoch_seen_, fmt::join(examples_, "\n  ")), ""});
 }
 
 void BadItemLog::throw_too_many() const {
-  throw UserError(
-      {"data.loader.max_bad_fraction",
-       format("{} of the {} samples of this epoch cannot be read, more than {} allows, first:\n  {}",
-              of_epoch_.size(), epoch_samples_, max_fraction_, fmt::join(examples_, "\n  ")),
-       "\nMend or remove these files, or raise max_bad_fraction."});
+  throw UserError({"data.loader.max_bad_fraction",
+                   format("{} of the {} samples of this epoch cannot be read, more than {} allows, first:\n  {}",
+                          of_epoch_.size(), epoch_samples_, max_fraction_, fmt::join(examples_, "\n  ")),
+                   "\nMend or remove these files, or raise max_bad_fraction."});
 }
 
 }  // namespace unireplk::data

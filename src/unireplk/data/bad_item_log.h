@@ -31,7 +31,7 @@ class BadItemLog {
 
   Mode mode_;
   double max_fraction_;
-  std::set<int64_t> named_;       // in the whole run
+  std::set<int64_t> named_;  // in the whole run
   std::set<int64_t> of_epoch_;
   std::vector<std::string> examples_;  // of the epoch
   int64_t epoch_samples_ = 0;

@@ -169,9 +169,8 @@ class Loader::Impl {
     for (const int64_t item : working_on_) {
       if (item >= 0) files.push_back(dataset_.source->where(item).text());
     }
-    log_warning(
-        "waiting for data for {} s; workers are reading {}. Check the disk or network behind these files",
-        kPatience.count(), files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
+    log_warning("waiting for data for {} s; workers are reading {}. Check the disk or network behind these files",
+                kPatience.count(), files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
   }
 
   std::vector<Sample> samples_of(BatchJob& job) {
@@ -214,8 +213,7 @@ class Loader::Impl {
   std::vector<std::jthread> workers_;
 };
 
-Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config,
-               Context context)
+Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context)
     : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context)) {}
 
 Loader::~Loader() = default;

@@ -22,11 +22,7 @@ void check_request(int64_t step, int64_t steps, Rank rank, int64_t ranks) {
 class ShuffledSampler : public Sampler {
  public:
   ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks)
-      : size_(size),
-        batch_size_(batch_size),
-        seed_(seed),
-        ranks_(ranks),
-        steps_(ceil_div(size, ranks) / batch_size) {}
+      : size_(size), batch_size_(batch_size), seed_(seed), ranks_(ranks), steps_(ceil_div(size, ranks) / batch_size) {}
 
   int64_t steps(int64_t) const override { return steps_; }
 
@@ -91,8 +87,8 @@ class SequentialSampler : public Sampler {
 };
 
 void check_sizes(int64_t size, int64_t batch_size, int64_t ranks) {
-  UNIREPLK_CHECK(size >= 0 && batch_size >= 1 && ranks >= 1, "sampler: {} items, batches of {}, {} ranks",
-                 size, batch_size, ranks);
+  UNIREPLK_CHECK(size >= 0 && batch_size >= 1 && ranks >= 1, "sampler: {} items, batches of {}, {} ranks", size,
+                 batch_size, ranks);
 }
 
 }  // namespace
@@ -101,10 +97,9 @@ std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint
   check_sizes(size, batch_size, ranks);
   const int64_t share = ceil_div(size, ranks);
   if (share < batch_size) {
-    throw UserError(
-        {"data.loader.batch_size",
-         format("expected at most the {} training samples of each process, got {}", share, batch_size),
-         "Use a smaller batch or more data."});
+    throw UserError({"data.loader.batch_size",
+                     format("expected at most the {} training samples of each process, got {}", share, batch_size),
+                     "Use a smaller batch or more data."});
   }
   return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks);
 }

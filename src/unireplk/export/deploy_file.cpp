@@ -41,8 +41,7 @@ json parse(const std::string& text, const std::string& place) {
 const std::string& entry(const io::TensorFile& file, const std::string& key, const std::string& place) {
   const auto found = file.metadata.find(key);
   if (found == file.metadata.end()) {
-    throw UserError(
-        {place, format("not a deploy file: no metadata \"{}\"", key), "Write one with `unireplk export`."});
+    throw UserError({place, format("not a deploy file: no metadata \"{}\"", key), "Write one with `unireplk export`."});
   }
   return found->second;
 }
@@ -75,9 +74,8 @@ Proof proof_from(const json& source, const std::string& place) {
 std::string proof_json(const Proof& proof) {
   auto blocks = json::array();
   for (const auto& row : proof.blocks) {
-    blocks.push_back({{"block", row.block},
-                      {"difference_f64", row.difference_f64},
-                      {"difference_f32", row.difference_f32}});
+    blocks.push_back(
+        {{"block", row.block}, {"difference_f64", row.difference_f64}, {"difference_f32", row.difference_f32}});
   }
   return json{{"limit_f64", kProofLimitF64},
               {"limit_f32", kProofLimitF32},
@@ -89,8 +87,7 @@ std::string proof_json(const Proof& proof) {
 }
 
 void write_deploy_file(const std::filesystem::path& path, const DeployFile& file) {
-  UNIREPLK_CHECK(!file.network.is_empty() && file.network->options().deploy,
-                 "write_deploy_file: not in deploy form");
+  UNIREPLK_CHECK(!file.network.is_empty() && file.network->options().deploy, "write_deploy_file: not in deploy form");
   UNIREPLK_CHECK(!file.proof.blocks.empty(), "write_deploy_file: there is no proof");
   require(file.proof);
   const auto pipeline = parse(file.pipeline, "pipeline");

@@ -31,8 +31,7 @@ const char* name_of(const std::pair<const char*, Value> (&table)[N], Value value
 }
 
 template <class Value, size_t N>
-Value value_of(const std::pair<const char*, Value> (&table)[N], const std::string& text,
-               const std::string& place) {
+Value value_of(const std::pair<const char*, Value> (&table)[N], const std::string& text, const std::string& place) {
   for (const auto& [name, known] : table) {
     if (text == name) return known;
   }
@@ -78,8 +77,7 @@ models::UniRepLKNetOptions options_from_json(const json& source, const std::stri
     source.at("dims").get_to(o.dims);
     source.at("kernel_sizes").get_to(o.kernel_sizes);
     for (const auto& entry : source.at("branches")) {
-      models::BranchRule rule{
-          .kernel_size = entry.at("kernel_size"), .stage = {}, .branches = entry.at("branches")};
+      models::BranchRule rule{.kernel_size = entry.at("kernel_size"), .stage = {}, .branches = entry.at("branches")};
       if (entry.contains("stage")) rule.stage = entry.at("stage").get<int64_t>();
       o.branches.push_back(std::move(rule));
     }

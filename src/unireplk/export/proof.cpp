@@ -7,24 +7,10 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/models/state_dict.h"
+#include "unireplk/nn/evaluation_mode.h"
 
 namespace unireplk::exporting {
 namespace {
-
-/// The module in eval mode, and back again.
-class EvalMode {
- public:
-  explicit EvalMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) {
-    module.eval();
-  }
-  ~EvalMode() { module_.train(was_training_); }
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
-
- private:
-  torch::nn::Module& module_;
-  bool was_training_;
-};
 
 /// A copy of a train-form block in float64.
 nn::Block widened(const nn::BlockImpl& block) {
@@ -68,8 +54,7 @@ void check_pair(const models::UniRepLKNetImpl& train, const models::UniRepLKNetI
   UNIREPLK_CHECK(!expected.deploy, "verify: the first network must be in train form");
   UNIREPLK_CHECK(deploy.options().deploy, "verify: the second network must be in deploy form");
   UNIREPLK_CHECK(expected.depths == deploy.options().depths && expected.dims == deploy.options().dims &&
-                     expected.kernel_sizes == deploy.options().kernel_sizes &&
-                     expected.mode == deploy.options().mode,
+                     expected.kernel_sizes == deploy.options().kernel_sizes && expected.mode == deploy.options().mode,
                  "verify: the networks differ in depths, dims, kernel sizes or mode");
 }
 
@@ -91,20 +76,17 @@ std::vector<std::string> Proof::failures() const {
   std::vector<std::string> result;
   for (const auto& row : blocks) {
     if (!(row.difference_f64 <= kProofLimitF64)) {
-      result.push_back(
-          format("{}: {:.2g} in float64, limit {}", row.block, row.difference_f64, kProofLimitF64));
+      result.push_back(format("{}: {:.2g} in float64, limit {}", row.block, row.difference_f64, kProofLimitF64));
     }
     if (!(row.difference_f32 <= kProofLimitF32)) {
-      result.push_back(
-          format("{}: {:.2g} in float32, limit {}", row.block, row.difference_f32, kProofLimitF32));
+      result.push_back(format("{}: {:.2g} in float32, limit {}", row.block, row.difference_f32, kProofLimitF32));
     }
   }
   return result;
 }
 
 double branch_difference(nn::BlockImpl& train, nn::BlockImpl& deploy, const at::Tensor& x) {
-  UNIREPLK_CHECK(!train.is_merged() && deploy.is_merged(),
-                 "branch_difference: expected a train and a deploy block");
+  UNIREPLK_CHECK(!train.is_merged() && deploy.is_merged(), "branch_difference: expected a train and a deploy block");
   const at::NoGradGuard no_graph;
   const auto judge = train.unfused(x);
   auto merged = deploy.unfused(x);
@@ -118,8 +100,7 @@ double branch_difference(nn::BlockImpl& train, nn::BlockImpl& deploy, const at::
 
 Proof verify(models::UniRepLKNetImpl& train, models::UniRepLKNetImpl& deploy, const at::Tensor& input) {
   check_pair(train, deploy);
-  const at::NoGradGuard no_graph;
-  const EvalMode train_mode(train), deploy_mode(deploy);
+  const nn::EvaluationMode train_mode(train), deploy_mode(deploy);
   const auto names = block_names(train.options());
   Proof proof;
   const auto judged = train.stage_maps(input, [&](size_t number, nn::BlockImpl& block, const at::Tensor& x) {
@@ -130,8 +111,8 @@ Proof verify(models::UniRepLKNetImpl& train, models::UniRepLKNetImpl& deploy, co
     const auto y = block.unfused(x);
     return block.gamma.defined() ? x + y * block.gamma.view({1, -1, 1, 1}) : x + y;
   });
-  const auto merged = deploy.stage_maps(
-      input, [](size_t, nn::BlockImpl& block, const at::Tensor& x) { return block.forward(x); });
+  const auto merged =
+      deploy.stage_maps(input, [](size_t, nn::BlockImpl& block, const at::Tensor& x) { return block.forward(x); });
   proof.logits_difference = relative(output_of(deploy, merged), output_of(train, judged));
   return proof;
 }

@@ -22,8 +22,7 @@ struct BlockProof {
 
 struct Proof {
   std::vector<BlockProof> blocks;
-  double logits_difference =
-      0;  ///< of both networks' outputs, max |difference| / max |y|, in their own dtype
+  double logits_difference = 0;  ///< of both networks' outputs, max |difference| / max |y|, in their own dtype
 
   double worst_f64() const;
   double worst_f32() const;

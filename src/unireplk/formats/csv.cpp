@@ -45,8 +45,7 @@ std::string CsvReader::quoted_field() {
     rest_.remove_prefix(1);
   }
   if (!at_line_end() && !rest_.starts_with(options_.delimiter)) {
-    throw CsvRefusal{
-        line_, format("expected \"{}\" or the end of the line after a closing quote", options_.delimiter)};
+    throw CsvRefusal{line_, format("expected \"{}\" or the end of the line after a closing quote", options_.delimiter)};
   }
   return out;
 }
@@ -54,8 +53,7 @@ std::string CsvReader::quoted_field() {
 std::string CsvReader::plain_field() {
   const char stops[] = {options_.delimiter, '\n', '"'};
   size_t end = std::min(rest_.find_first_of(std::string_view(stops, 3)), rest_.size());
-  if (end < rest_.size() && rest_[end] == '"')
-    throw CsvRefusal{line_, "a quote inside a field that is not quoted"};
+  if (end < rest_.size() && rest_[end] == '"') throw CsvRefusal{line_, "a quote inside a field that is not quoted"};
   const bool ends_line = end == rest_.size() || rest_[end] == '\n';
   if (ends_line && end > 0 && rest_[end - 1] == '\r') --end;
   std::string out(rest_.substr(0, end));
@@ -73,8 +71,7 @@ std::string CsvReader::field() {
     out = plain_field();
   }
   if (std::cmp_greater(out.size(), options_.max_field_bytes)) {
-    throw CsvRefusal{line_,
-                     format("expected fields of at most {} bytes, got more", options_.max_field_bytes)};
+    throw CsvRefusal{line_, format("expected fields of at most {} bytes, got more", options_.max_field_bytes)};
   }
   return out;
 }
@@ -116,15 +113,13 @@ Result<CsvTable> parse_csv_table(std::string_view text, const std::string& place
   auto more = reader.next(row);
   if (!more) return more.problem();
   if (!*more)
-    return Problem{
-        .place = place, .message = "expected a line with the names of the columns, got nothing", .cure = ""};
+    return Problem{.place = place, .message = "expected a line with the names of the columns, got nothing", .cure = ""};
   table.columns = std::move(row.fields);
   while ((more = reader.next(row)) && *more) {
     if (row.fields.size() != table.columns.size()) {
-      return Problem{
-          .place = place_of(place, row.line),
-          .message = format("expected {} columns, got {}", table.columns.size(), row.fields.size()),
-          .cure = ""};
+      return Problem{.place = place_of(place, row.line),
+                     .message = format("expected {} columns, got {}", table.columns.size(), row.fields.size()),
+                     .cure = ""};
     }
     table.rows.push_back(std::exchange(row, {}));
   }

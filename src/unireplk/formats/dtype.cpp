@@ -6,8 +6,7 @@
 namespace unireplk::formats {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "files are little-endian and are taken as they lie");
+static_assert(std::endian::native == std::endian::little, "files are little-endian and are taken as they lie");
 
 struct Row {
   std::string_view name;

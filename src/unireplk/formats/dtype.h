@@ -10,23 +10,7 @@
 namespace unireplk::formats {
 
 /// Types of numbers that files hold.
-enum class DType {
-  kBool,
-  kU8,
-  kI8,
-  kU16,
-  kI16,
-  kU32,
-  kI32,
-  kU64,
-  kI64,
-  kF8E4M3,
-  kF8E5M2,
-  kF16,
-  kBF16,
-  kF32,
-  kF64
-};
+enum class DType { kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kF8E4M3, kF8E5M2, kF16, kBF16, kF32, kF64 };
 
 int64_t size_in_bytes(DType dtype);
 

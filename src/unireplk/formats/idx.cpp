@@ -18,8 +18,7 @@ constexpr int64_t kMaxIdxRank = 8;
 /// The file's bytes in order, decompressed when need be.
 class IdxInput {
  public:
-  IdxInput(std::span<const std::byte> file, const std::string& place)
-      : plain_(file), file_bytes_(file.size()) {
+  IdxInput(std::span<const std::byte> file, const std::string& place) : plain_(file), file_bytes_(file.size()) {
     if (is_gzip(file)) gzip_ = std::make_unique<GzipReader>(file, place);
   }
 
@@ -67,8 +66,7 @@ class IdxParser {
     OwnedTensor out;
     if (auto bad = parse_header(out)) return *std::move(bad);
     const auto bytes = dense_bytes(out.dtype, out.shape);
-    if (!bytes || *bytes > max_bytes)
-      return problem(format("expected at most {} bytes of data, got more", max_bytes));
+    if (!bytes || *bytes > max_bytes) return problem(format("expected at most {} bytes of data, got more", max_bytes));
     if (*bytes > input_.most_bytes()) {
       return problem(format("the header promises {} bytes of data, the file cannot hold them", *bytes));
     }
@@ -100,8 +98,7 @@ class IdxParser {
     const uint32_t word = big_endian(magic);
     const auto dtype = dtype_of_code(word >> 8 & 0xff);
     const auto rank = static_cast<int64_t>(word & 0xff);
-    if (word >> 16 != 0 || !dtype)
-      return problem(format("expected an IDX header, got the bytes {:08x}", word));
+    if (word >> 16 != 0 || !dtype) return problem(format("expected an IDX header, got the bytes {:08x}", word));
     if (rank < 1 || rank > kMaxIdxRank)
       return problem(format("expected 1 to {} dimensions, got {}", kMaxIdxRank, rank));
     out.dtype = *dtype;

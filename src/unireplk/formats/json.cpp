@@ -54,8 +54,8 @@ Result<json> parse_json(std::string_view text, const std::string& place, int max
   }
   Watch watch(max_depth);
   try {
-    return json::parse(
-        text, [&](int depth, json::parse_event_t event, json& value) { return watch(depth, event, value); });
+    return json::parse(text,
+                       [&](int depth, json::parse_event_t event, json& value) { return watch(depth, event, value); });
   } catch (const JsonRefusal& refusal) {
     return Problem{.place = place, .message = "not acceptable JSON: " + refusal.message, .cure = ""};
   } catch (const json::exception& error) {

@@ -64,8 +64,7 @@ class LiteralParser {
     }
     skip_space();
     if (!rest_.empty()) throw NpyRefusal{"text after the header's dictionary"};
-    if (!seen[0] || !seen[1] || !seen[2])
-      throw NpyRefusal{"expected descr, fortran_order and shape in the header"};
+    if (!seen[0] || !seen[1] || !seen[2]) throw NpyRefusal{"expected descr, fortran_order and shape in the header"};
   }
 
  private:
@@ -102,8 +101,7 @@ class LiteralParser {
 
   bool boolean() {
     skip_space();
-    for (const auto& [word, value] :
-         {std::pair{std::string_view("True"), true}, {std::string_view("False"), false}}) {
+    for (const auto& [word, value] : {std::pair{std::string_view("True"), true}, {std::string_view("False"), false}}) {
       if (!rest_.starts_with(word)) continue;
       rest_.remove_prefix(word.size());
       return value;
@@ -127,8 +125,7 @@ class LiteralParser {
     std::vector<int64_t> out;
     expect('(');
     while (!take(')')) {
-      if (out.size() == kMaxNpyRank)
-        throw NpyRefusal{format("expected at most {} dimensions, got more", kMaxNpyRank)};
+      if (out.size() == kMaxNpyRank) throw NpyRefusal{format("expected at most {} dimensions, got more", kMaxNpyRank)};
       out.push_back(extent());
       if (!take(',') && (out.size() == 1 || !next_is(')'))) throw NpyRefusal{"expected , or ) in the shape"};
     }
@@ -149,8 +146,7 @@ class LiteralParser {
 
 NpyHeader parse_npy_header(std::span<const std::byte> file) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!text.starts_with(kMagic) || file.size() < 10)
-    throw NpyRefusal{"expected a .npy file to begin with \\x93NUMPY"};
+  if (!text.starts_with(kMagic) || file.size() < 10) throw NpyRefusal{"expected a .npy file to begin with \\x93NUMPY"};
   const auto version = std::to_integer<int>(file[6]);
   if (version < 1 || version > 3) throw NpyRefusal{format("expected format version 1 to 3, got {}", version)};
   const size_t length_bytes = version == 1 ? 2 : 4;
@@ -167,8 +163,7 @@ NpyHeader parse_npy_header(std::span<const std::byte> file) {
 }
 
 /// Column-major to row-major.
-std::vector<std::byte> reordered(std::span<const std::byte> data, std::span<const int64_t> shape,
-                                 size_t element) {
+std::vector<std::byte> reordered(std::span<const std::byte> data, std::span<const int64_t> shape, size_t element) {
   std::vector<std::byte> out(data.size());
   std::vector<size_t> strides(shape.size());  // of the source, in bytes
   size_t stride = element;
@@ -199,8 +194,7 @@ OwnedTensor parse_or_throw(std::span<const std::byte> file) {
                             bytes ? std::to_string(*bytes) : "more than 2^63", fmt::join(header.shape, ", "),
                             data.size())};
   }
-  if (header.dtype == DType::kBool &&
-      !std::ranges::all_of(data, [](std::byte b) { return b <= std::byte{1}; })) {
+  if (header.dtype == DType::kBool && !std::ranges::all_of(data, [](std::byte b) { return b <= std::byte{1}; })) {
     throw NpyRefusal{"expected booleans to be 0 or 1"};
   }
   const auto element = size_in_bytes(header.dtype);

@@ -44,16 +44,13 @@ std::optional<std::vector<int64_t>> extents(const json& value) {
 
 /// Offsets in the result count from the start of the data.
 Result<SafetensorsEntry> parse_entry(const std::string& name, const json& value, const std::string& place) {
-  const auto refuse = [&](const std::string& what) {
-    return problem(place, format("tensor \"{}\": {}", name, what));
-  };
+  const auto refuse = [&](const std::string& what) { return problem(place, format("tensor \"{}\": {}", name, what)); };
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
       !value.contains("data_offsets")) {
     return refuse("expected an object with dtype, shape and data_offsets alone");
   }
   const json& type_name = value["dtype"];
-  const auto dtype =
-      type_name.is_string() ? dtype_named(type_name.get_ref<const std::string&>()) : std::nullopt;
+  const auto dtype = type_name.is_string() ? dtype_named(type_name.get_ref<const std::string&>()) : std::nullopt;
   if (!dtype) return refuse(format("unknown dtype {}", type_name.dump()));
   auto shape = extents(value["shape"]);
   if (!shape) return refuse("expected shape to be a list of integers >= 0");
@@ -81,18 +78,16 @@ std::optional<Problem> read_metadata(const json& value, const std::string& place
 /// Sort by place in the file and refuse anything but a gapless cover of the data.
 std::optional<Problem> order_entries(std::vector<SafetensorsEntry>& tensors, int64_t data_bytes,
                                      const std::string& place) {
-  std::ranges::stable_sort(tensors, {},
-                           [](const SafetensorsEntry& e) { return std::tuple(e.offset, e.bytes); });
+  std::ranges::stable_sort(tensors, {}, [](const SafetensorsEntry& e) { return std::tuple(e.offset, e.bytes); });
   int64_t end = 0;
   for (const auto& entry : tensors) {
     if (entry.offset != end) {
-      return problem(
-          place, format("tensor \"{}\" {}: expected it to begin at byte {} of the data, got {}", entry.name,
-                        entry.offset < end ? "overlaps the one before" : "leaves a gap", end, entry.offset));
+      return problem(place, format("tensor \"{}\" {}: expected it to begin at byte {} of the data, got {}", entry.name,
+                                   entry.offset < end ? "overlaps the one before" : "leaves a gap", end, entry.offset));
     }
     if (entry.bytes > data_bytes - end) {
-      return problem(place, format("tensor \"{}\" needs {} bytes, only {} are left", entry.name, entry.bytes,
-                                   data_bytes - end));
+      return problem(
+          place, format("tensor \"{}\" needs {} bytes, only {} are left", entry.name, entry.bytes, data_bytes - end));
     }
     end += entry.bytes;
   }
@@ -110,8 +105,7 @@ Result<int64_t> safetensors_header_bytes(std::span<const std::byte> start, int64
   uint64_t length = 0;
   std::memcpy(&length, start.data(), kLengthBytes);
   if (length > static_cast<uint64_t>(kSafetensorsMaxHeader)) {
-    return problem(place,
-                   format("expected a header of at most {} bytes, got {}", kSafetensorsMaxHeader, length));
+    return problem(place, format("expected a header of at most {} bytes, got {}", kSafetensorsMaxHeader, length));
   }
   const int64_t total = kLengthBytes + static_cast<int64_t>(length);
   if (total > file_size) {
@@ -124,8 +118,8 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> he
                                                    const std::string& place) {
   const auto header_bytes = safetensors_header_bytes(header, file_size, place);
   if (!header_bytes) return header_bytes.problem();
-  UNIREPLK_CHECK(std::ssize(header) == *header_bytes, "header of {}: expected {} bytes, got {}", place,
-                 *header_bytes, header.size());
+  UNIREPLK_CHECK(std::ssize(header) == *header_bytes, "header of {}: expected {} bytes, got {}", place, *header_bytes,
+                 header.size());
   const auto text = header.subspan(kLengthBytes);
   const std::string_view view(reinterpret_cast<const char*>(text.data()), text.size());
   if (!view.starts_with('{')) return problem(place, "expected the header to start with {");
@@ -158,10 +152,9 @@ std::string safetensors_header(std::span<const SafetensorsEntry> tensors,
                    "safetensors: the name \"{}\" is reserved or appears twice", entry.name);
     const auto bytes = dense_bytes(entry.dtype, entry.shape);
     UNIREPLK_CHECK(bytes.has_value(), "safetensors: the shape of \"{}\" is too large", entry.name);
-    root.push_back({entry.name,
-                    {{"dtype", name_of(entry.dtype)},
-                     {"shape", entry.shape},
-                     {"data_offsets", {offset, offset + *bytes}}}});
+    root.push_back(
+        {entry.name,
+         {{"dtype", name_of(entry.dtype)}, {"shape", entry.shape}, {"data_offsets", {offset, offset + *bytes}}}});
     offset += *bytes;
   }
   std::string text;

@@ -13,8 +13,7 @@
 /// safetensors: 8 bytes little-endian length N, N bytes of JSON, then the tensors' bytes without gaps.
 namespace unireplk::formats {
 
-constexpr int64_t kSafetensorsMaxHeader =
-    100'000'000;  ///< bytes of JSON, as the reference implementation has it
+constexpr int64_t kSafetensorsMaxHeader = 100'000'000;  ///< bytes of JSON, as the reference implementation has it
 
 struct SafetensorsEntry {
   std::string name;
@@ -33,8 +32,7 @@ struct SafetensorsHeader {
 /// \param start      the first eight bytes of the file, or all when it has fewer.
 /// \param file_size  of the whole file.
 /// \param place      the file, named in the problem.
-Result<int64_t> safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size,
-                                         const std::string& place);
+Result<int64_t> safetensors_header_bytes(std::span<const std::byte> start, int64_t file_size, const std::string& place);
 
 /// \param header  the first safetensors_header_bytes() of the file.
 /// Refused: names that repeat, unknown dtypes, shapes that overflow or do not fit their bytes, overlaps,

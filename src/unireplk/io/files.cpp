@@ -96,8 +96,7 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   if (fstat(opened.get(), &status) != 0) throw_error(path, "look at the file", errno);
   if (S_ISDIR(status.st_mode)) throw_error(path, "read the file", EISDIR);
   if (!S_ISREG(status.st_mode)) {
-    throw UserError(
-        {.place = path.string(), .message = "expected a regular file, got a pipe or device", .cure = ""});
+    throw UserError({.place = path.string(), .message = "expected a regular file, got a pipe or device", .cure = ""});
   }
   descriptor_ = dup(opened.get());
   if (descriptor_ < 0) throw_error(path, "open the file", errno);

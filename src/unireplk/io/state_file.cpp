@@ -28,8 +28,7 @@ json to_json(int64_t value) { return value; }
 json to_json(const std::string& value) { return value; }
 
 std::optional<double> double_of_bits(const json& value) {
-  if (!value.is_object() || value.size() != 1 || !value.contains(kBits) || !value[kBits].is_string())
-    return {};
+  if (!value.is_object() || value.size() != 1 || !value.contains(kBits) || !value[kBits].is_string()) return {};
   const auto& digits = value[kBits].get_ref<const std::string&>();
   uint64_t bits = 0;
   const char* end = digits.data() + digits.size();
@@ -60,8 +59,7 @@ void StateBuffer::add_scalar(const std::string& key, Scalar value) {
 template <class T>
 const T& StateBuffer::scalar(const std::string& key, const char* expected) const {
   const auto found = scalars_.find(key);
-  if (found == scalars_.end())
-    refuse(key, format("expected {}, got {}", expected, has(key) ? "a tensor" : "nothing"));
+  if (found == scalars_.end()) refuse(key, format("expected {}, got {}", expected, has(key) ? "a tensor" : "nothing"));
   const T* value = std::get_if<T>(&found->second);
   if (value == nullptr) refuse(key, format("expected {}, got another type", expected));
   return *value;
@@ -87,9 +85,7 @@ void StateBuffer::text(const std::string& key, const std::string& value) {
   add_scalar(key, value);
 }
 
-bool StateBuffer::has(const std::string& key) const {
-  return scalars_.contains(key) || tensor_index_.contains(key);
-}
+bool StateBuffer::has(const std::string& key) const { return scalars_.contains(key) || tensor_index_.contains(key); }
 
 at::Tensor StateBuffer::tensor(const std::string& key) const {
   const auto found = tensor_index_.find(key);

@@ -49,10 +49,9 @@ at::Tensor read_entry(const InputFile& file, const SafetensorsEntry& entry, cons
   }
   file.read(entry.offset, bytes_of(tensor));
   if (entry.dtype == formats::DType::kBool && !holds_bools(bytes_of(std::as_const(tensor)))) {
-    throw UserError(
-        {.place = place,
-         .message = format("tensor \"{}\": expected bytes 0 and 1 for BOOL, got others", entry.name),
-         .cure = ""});
+    throw UserError({.place = place,
+                     .message = format("tensor \"{}\": expected bytes 0 and 1 for BOOL, got others", entry.name),
+                     .cure = ""});
   }
   return tensor;
 }
@@ -101,8 +100,8 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
 
 at::Tensor to_tensor(const formats::TensorView& view) {
   at::Tensor tensor = at::empty(view.shape, scalar_type_of(view.dtype));
-  UNIREPLK_CHECK(tensor.nbytes() == view.bytes.size(),
-                 "to_tensor: {} bytes do not fit the shape, it needs {}", view.bytes.size(), tensor.nbytes());
+  UNIREPLK_CHECK(tensor.nbytes() == view.bytes.size(), "to_tensor: {} bytes do not fit the shape, it needs {}",
+                 view.bytes.size(), tensor.nbytes());
   if (!view.bytes.empty()) std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
   return tensor;
 }

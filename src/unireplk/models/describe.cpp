@@ -69,8 +69,7 @@ std::optional<int64_t> small_number(std::string_view text) {
 std::vector<nn::Branch> branches_in(const Weights& weights, const std::string& block) {
   std::vector<nn::Branch> found;
   const auto start = block + ".dwconv.dil_conv_k";
-  for (auto it = weights.all().lower_bound(start); it != weights.all().end() && it->first.starts_with(start);
-       ++it) {
+  for (auto it = weights.all().lower_bound(start); it != weights.all().end() && it->first.starts_with(start); ++it) {
     const std::string_view rest = std::string_view(it->first).substr(start.size());
     const auto bar = rest.find('_'), dot = rest.find('.');
     if (bar == std::string_view::npos || dot == std::string_view::npos || dot < bar) continue;
@@ -128,8 +127,7 @@ UniRepLKNetOptions infer_options(const NamedTensors& tensors, const std::string&
   if (!form) weights.fail("not the weights of a UniRepLKNet: neither train nor deploy form");
   options.deploy = *form == Form::kDeploy;
   options.in_channels = weights.size("downsample_layers.0.0.weight", 4, 1);
-  options.layer_scale_init =
-      options.deploy || weights.find("stages.0.0.gamma") ? options.layer_scale_init : 0;
+  options.layer_scale_init = options.deploy || weights.find("stages.0.0.gamma") ? options.layer_scale_init : 0;
   for (size_t s = 0; s < kStages; ++s) {
     options.dims[s] =
         weights.size(s == 0 ? "downsample_layers.0.4.bias" : format("downsample_layers.{}.1.bias", s), 1, 0);

@@ -18,8 +18,7 @@ class Walk {
     for (size_t s = 0; s < kStages; ++s) {
       if (s > 0) strided_conv(format("downsample_layers.{}.0", s), options_.dims[s - 1], options_.dims[s]);
       for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b) block(s, b);
-      if (options_.mode == Mode::kFeatures)
-        add(format("norm{}", s), "norm", options_.dims[s], 2 * options_.dims[s], 0);
+      if (options_.mode == Mode::kFeatures) add(format("norm{}", s), "norm", options_.dims[s], 2 * options_.dims[s], 0);
     }
     if (options_.mode == Mode::kClassifier) classifier();
     return std::move(rows_);

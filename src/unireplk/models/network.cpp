@@ -28,13 +28,12 @@ UniRepLKNetOptions options_of(const PerStage& depths, const PerStage& dims, cons
 ClassifierHead head_of(const ClassifierConfig& config, const TargetInfo& target) {
   const int64_t classes = config.num_classes.value_or(target.classes);
   if (classes == 0) {
-    throw UserError({"model.head.num_classes", "the data names no classes",
-                     "Give num_classes, or take data with labels."});
+    throw UserError(
+        {"model.head.num_classes", "the data names no classes", "Give num_classes, or take data with labels."});
   }
   if (classes < target.classes) {
     throw UserError({"model.head.num_classes",
-                     format("expected at least {}, the classes of the data, got {}", target.classes, classes),
-                     ""});
+                     format("expected at least {}, the classes of the data, got {}", target.classes, classes), ""});
   }
   return {.num_classes = classes, .init_scale = config.init_scale};
 }
@@ -58,15 +57,14 @@ TargetInfo target_of(const DataInfo& info) { return {.classes = static_cast<int6
 config::Registry<BackboneSignature> backbones() {
   config::Registry<BackboneSignature> registry("backbone");
   for (const auto& variant : variants()) {
-    registry.add<BackboneConfig>(variant.name,
-                                 format("published variant: depths {}, dims {}",
-                                        fmt::join(variant.depths, "-"), fmt::join(variant.dims, "-")),
-                                 [variant](const BackboneConfig& config, const MapInfo& map) {
-                                   return options_of(variant.depths, variant.dims, config, map);
-                                 });
+    registry.add<BackboneConfig>(
+        variant.name,
+        format("published variant: depths {}, dims {}", fmt::join(variant.depths, "-"), fmt::join(variant.dims, "-")),
+        [variant](const BackboneConfig& config, const MapInfo& map) {
+          return options_of(variant.depths, variant.dims, config, map);
+        });
   }
-  registry.add<CustomBackboneConfig>("unireplknet",
-                                     "UniRepLKNet with depths, dims and kernel sizes of your own",
+  registry.add<CustomBackboneConfig>("unireplknet", "UniRepLKNet with depths, dims and kernel sizes of your own",
                                      [](const CustomBackboneConfig& config, const MapInfo& map) {
                                        return options_of(config.depths, config.dims, config, map);
                                      });

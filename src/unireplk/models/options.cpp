@@ -26,11 +26,10 @@ bool is_published(const PerStage& depths) {
 
 std::vector<std::vector<int64_t>> published_kernel_sizes(const PerStage& depths) {
   if (!is_published(depths)) {
-    throw UserError(
-        {"kernel_sizes",
-         format("depths [{}] are not those of a published variant and have no default kernel sizes",
-                fmt::join(depths, ", ")),
-         "Give kernel_sizes, one list for each stage."});
+    throw UserError({"kernel_sizes",
+                     format("depths [{}] are not those of a published variant and have no default kernel sizes",
+                            fmt::join(depths, ", ")),
+                     "Give kernel_sizes, one list for each stage."});
   }
   std::vector<std::vector<int64_t>> sizes;
   for (size_t s = 0; s < kStages; ++s) {
@@ -54,35 +53,32 @@ void check_numbers(const UniRepLKNetOptions& o) {
     check(o.dims[s] >= 4 && o.dims[s] <= kMostChannels, "dims",
           format("expected 4 to {} channels in stage {}, got {}", kMostChannels, s, o.dims[s]));
   }
-  check(o.dims[0] % 2 == 0, "dims",
-        format("expected an even number of channels in stage 0, got {}", o.dims[0]));
+  check(o.dims[0] % 2 == 0, "dims", format("expected an even number of channels in stage 0, got {}", o.dims[0]));
   check(o.in_channels >= 1 && o.in_channels <= kMostChannels, "in_channels",
         format("expected 1 to {}, got {}", kMostChannels, o.in_channels));
   check(o.mode != Mode::kClassifier || o.num_classes >= 1, "num_classes",
         format("expected at least 1 class, got {}", o.num_classes));
-  check(o.drop_path >= 0 && o.drop_path < 1, "drop_path",
-        format("expected a rate in [0, 1), got {}", o.drop_path));
+  check(o.drop_path >= 0 && o.drop_path < 1, "drop_path", format("expected a rate in [0, 1), got {}", o.drop_path));
 }
 
 void check_kernel_sizes(const UniRepLKNetOptions& o) {
   constexpr int64_t kLargestKernel = 511;
   if (o.kernel_sizes.size() != kStages) {
-    throw UserError({"kernel_sizes",
-                     format("expected {} lists, one a stage, got {}", kStages, o.kernel_sizes.size()), ""});
+    throw UserError(
+        {"kernel_sizes", format("expected {} lists, one a stage, got {}", kStages, o.kernel_sizes.size()), ""});
   }
   for (size_t s = 0; s < kStages; ++s) {
     const auto& sizes = o.kernel_sizes[s];
     if (static_cast<int64_t>(sizes.size()) != o.depths[s]) {
-      throw UserError({format("kernel_sizes[{}]", s),
-                       format("expected {} kernel sizes, as many as stage {} has blocks, got {}", o.depths[s],
-                              s, sizes.size()),
-                       ""});
+      throw UserError(
+          {format("kernel_sizes[{}]", s),
+           format("expected {} kernel sizes, as many as stage {} has blocks, got {}", o.depths[s], s, sizes.size()),
+           ""});
     }
     for (size_t b = 0; b < sizes.size(); ++b) {
       if (sizes[b] == 0 || (sizes[b] >= 3 && sizes[b] % 2 == 1 && sizes[b] <= kLargestKernel)) continue;
       throw UserError({format("kernel_sizes[{}][{}]", s, b),
-                       format("expected 0 or an odd number from 3 to {}, got {}", kLargestKernel, sizes[b]),
-                       ""});
+                       format("expected 0 or an odd number from 3 to {}, got {}", kLargestKernel, sizes[b]), ""});
     }
   }
 }
@@ -122,15 +118,12 @@ void check_branch_rules(const UniRepLKNetOptions& o) {
 }  // namespace
 
 const std::vector<Variant>& variants() {
-  static const std::vector<Variant> list{{"unireplknet_a", {2, 2, 6, 2}, {40, 80, 160, 320}},
-                                         {"unireplknet_f", {2, 2, 6, 2}, {48, 96, 192, 384}},
-                                         {"unireplknet_p", {2, 2, 6, 2}, {64, 128, 256, 512}},
-                                         {"unireplknet_n", {2, 2, 8, 2}, {80, 160, 320, 640}},
-                                         {"unireplknet_t", {3, 3, 18, 3}, {80, 160, 320, 640}},
-                                         {"unireplknet_s", {3, 3, 27, 3}, {96, 192, 384, 768}},
-                                         {"unireplknet_b", {3, 3, 27, 3}, {128, 256, 512, 1024}},
-                                         {"unireplknet_l", {3, 3, 27, 3}, {192, 384, 768, 1536}},
-                                         {"unireplknet_xl", {3, 3, 27, 3}, {256, 512, 1024, 2048}}};
+  static const std::vector<Variant> list{
+      {"unireplknet_a", {2, 2, 6, 2}, {40, 80, 160, 320}},      {"unireplknet_f", {2, 2, 6, 2}, {48, 96, 192, 384}},
+      {"unireplknet_p", {2, 2, 6, 2}, {64, 128, 256, 512}},     {"unireplknet_n", {2, 2, 8, 2}, {80, 160, 320, 640}},
+      {"unireplknet_t", {3, 3, 18, 3}, {80, 160, 320, 640}},    {"unireplknet_s", {3, 3, 27, 3}, {96, 192, 384, 768}},
+      {"unireplknet_b", {3, 3, 27, 3}, {128, 256, 512, 1024}},  {"unireplknet_l", {3, 3, 27, 3}, {192, 384, 768, 1536}},
+      {"unireplknet_xl", {3, 3, 27, 3}, {256, 512, 1024, 2048}}};
   return list;
 }
 

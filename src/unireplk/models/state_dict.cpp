@@ -18,10 +18,8 @@ constexpr size_t kNamesShown = 5;
 void collect(const torch::nn::Module& module, const std::string& prefix, NamedTensors& result) {
   for (const auto& own : module.named_parameters(/*recurse=*/false))
     result.emplace_back(prefix + own.key(), own.value());
-  for (const auto& own : module.named_buffers(/*recurse=*/false))
-    result.emplace_back(prefix + own.key(), own.value());
-  for (const auto& child : module.named_children())
-    collect(*child.value(), prefix + child.key() + ".", result);
+  for (const auto& own : module.named_buffers(/*recurse=*/false)) result.emplace_back(prefix + own.key(), own.value());
+  for (const auto& child : module.named_children()) collect(*child.value(), prefix + child.key() + ".", result);
 }
 
 std::map<std::string, at::Tensor> by_plain_name(const NamedTensors& tensors, const std::string& place) {
@@ -46,8 +44,7 @@ std::map<std::string, at::Tensor> by_plain_name(const NamedTensors& tensors, con
 
 std::string some_of(const std::vector<std::string>& names) {
   const auto shown = std::min(names.size(), kNamesShown);
-  auto text =
-      format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  auto text = format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
   if (shown < names.size()) text += format(" and {} more", names.size() - shown);
   return text;
 }
@@ -57,14 +54,12 @@ std::string form_mismatch(const NamedTensors& wanted, const NamedTensors& given)
   const auto network = form_of(wanted);
   const auto weights = form_of(given);
   if (!network || !weights || *network == *weights) return {};
-  return format("the weights are in {} form, the network is in {} form", to_text(*weights),
-                to_text(*network));
+  return format("the weights are in {} form, the network is in {} form", to_text(*weights), to_text(*network));
 }
 
 std::string form_cure(const NamedTensors& given) {
-  return form_of(given) == Form::kDeploy
-             ? "A deploy file cannot be trained further: take the train-form weights."
-             : "Export the weights first, or build the network in train form.";
+  return form_of(given) == Form::kDeploy ? "A deploy file cannot be trained further: take the train-form weights."
+                                         : "Export the weights first, or build the network in train form.";
 }
 
 }  // namespace
@@ -75,8 +70,7 @@ NamedTensors state_dict(const torch::nn::Module& module) {
   return result;
 }
 
-LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors,
-                           const LoadOptions& options) {
+LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options) {
   const auto wanted = state_dict(module);
   const auto given = by_plain_name(tensors, options.place);
   LoadReport report;
@@ -106,19 +100,17 @@ LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensor
     }
     if (!report.missing.empty()) {
       problems.push_back(
-          {options.place,
-           format("{} tensors are missing: {}", report.missing.size(), some_of(report.missing)), ""});
+          {options.place, format("{} tensors are missing: {}", report.missing.size(), some_of(report.missing)), ""});
     }
     if (!report.unexpected.empty()) {
-      problems.push_back({options.place,
-                          format("the network has no place for {} tensors: {}", report.unexpected.size(),
-                                 some_of(report.unexpected)),
-                          ""});
+      problems.push_back(
+          {options.place,
+           format("the network has no place for {} tensors: {}", report.unexpected.size(), some_of(report.unexpected)),
+           ""});
     }
   }
   if (!shapes.empty()) {
-    problems.push_back(
-        {options.place, format("{} tensors do not fit: {}", shapes.size(), some_of(shapes)), ""});
+    problems.push_back({options.place, format("{} tensors do not fit: {}", shapes.size(), some_of(shapes)), ""});
   }
   if (!problems.empty()) throw UserError(std::move(problems));
 

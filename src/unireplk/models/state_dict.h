@@ -17,9 +17,8 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 NamedTensors state_dict(const torch::nn::Module& module);
 
 struct LoadOptions {
-  std::string place;  ///< where the tensors came from, for messages
-  bool strict =
-      true;  ///< false: missing and unexpected names are reported, not refused; shapes must always fit
+  std::string place;   ///< where the tensors came from, for messages
+  bool strict = true;  ///< false: missing and unexpected names are reported, not refused; shapes must always fit
 };
 
 /// Names that did not match.
@@ -32,7 +31,6 @@ struct LoadReport {
 /// carry them; a missing `num_batches_tracked` becomes 0 (spec: model, section 9.1). Nothing is changed when
 /// it throws. \throws UserError listing what is missing, unexpected or of another shape, and telling train
 /// from deploy form.
-LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors,
-                           const LoadOptions& options);
+LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options);
 
 }  // namespace unireplk::models

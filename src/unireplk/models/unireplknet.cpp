@@ -52,8 +52,7 @@ void UniRepLKNetImpl::build_downsample_layers(at::TensorOptions tensor) {
       const nn::Conv2dOptions conv{
           .in_channels = in, .out_channels = out, .kernel_size = 3, .stride = 2, .tensor = tensor};
       made.convs.push_back(layer->register_module(std::to_string(position), nn::Conv2d(conv)));
-      made.norms.push_back(
-          layer->register_module(std::to_string(position + 1), nn::ChannelNorm(out, tensor)));
+      made.norms.push_back(layer->register_module(std::to_string(position + 1), nn::ChannelNorm(out, tensor)));
     };
     const int64_t out = options_.dims[s];
     if (s > 0) {
@@ -70,16 +69,14 @@ void UniRepLKNetImpl::build_stages(at::TensorOptions tensor) {
   for (size_t s = 0; s < kStages; ++s) {
     const auto stage = stages->register_module(std::to_string(s), group());
     for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b) {
-      blocks_.push_back(
-          stage->register_module(std::to_string(b), nn::Block(block_options(options_, s, b, tensor))));
+      blocks_.push_back(stage->register_module(std::to_string(b), nn::Block(block_options(options_, s, b, tensor))));
     }
   }
 }
 
 std::vector<at::Tensor> UniRepLKNetImpl::stage_maps(const at::Tensor& input, const RunBlock& run) {
   UNIREPLK_CHECK(input.dim() == 4 && input.size(1) == options_.in_channels && input.numel() > 0,
-                 "UniRepLKNet: expected x [N, {}, H, W], got {}", options_.in_channels,
-                 ops::shape_text(input));
+                 "UniRepLKNet: expected x [N, {}, H, W], got {}", options_.in_channels, ops::shape_text(input));
   auto x = input.contiguous(at::MemoryFormat::ChannelsLast);
   std::vector<at::Tensor> result;
   size_t number = 0;
@@ -90,15 +87,13 @@ std::vector<at::Tensor> UniRepLKNetImpl::stage_maps(const at::Tensor& input, con
       x = convs[i].ptr()->forward(x);
       x = norms[i].ptr()->forward(x);
     }
-    for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b, ++number)
-      x = run(number, *blocks_[number], x);
+    for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b, ++number) x = run(number, *blocks_[number], x);
     result.push_back(x);
   }
   return result;
 }
 
-std::vector<at::Tensor> UniRepLKNetImpl::drop_masks(const at::Tensor& x,
-                                                    std::optional<at::Generator> generator) const {
+std::vector<at::Tensor> UniRepLKNetImpl::drop_masks(const at::Tensor& x, std::optional<at::Generator> generator) const {
   std::vector<at::Tensor> masks(blocks_.size());
   if (!is_training() || options_.drop_path == 0) return masks;
   UNIREPLK_CHECK(generator.has_value(), "UniRepLKNet: training with drop_path {} needs a generator",
@@ -122,14 +117,12 @@ std::vector<at::Tensor> UniRepLKNetImpl::maps(const at::Tensor& x, std::optional
 }
 
 at::Tensor UniRepLKNetImpl::forward(const at::Tensor& x, std::optional<at::Generator> generator) {
-  UNIREPLK_CHECK(options_.mode != Mode::kFeatures,
-                 "UniRepLKNet: feature mode has four outputs, call features()");
+  UNIREPLK_CHECK(options_.mode != Mode::kFeatures, "UniRepLKNet: feature mode has four outputs, call features()");
   const auto last = maps(x, std::move(generator)).back();
   return options_.mode == Mode::kClassifier ? classify(last) : last;
 }
 
-std::vector<at::Tensor> UniRepLKNetImpl::features(const at::Tensor& x,
-                                                  std::optional<at::Generator> generator) {
+std::vector<at::Tensor> UniRepLKNetImpl::features(const at::Tensor& x, std::optional<at::Generator> generator) {
   auto result = maps(x, std::move(generator));
   for (size_t s = 0; s < stage_norms.size(); ++s) result[s] = stage_norms[s]->forward(result[s]);
   return result;

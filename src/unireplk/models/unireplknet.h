@@ -43,15 +43,13 @@ struct BackboneConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("drop_path", self.drop_path, config::below_one, "Rate of the last block; rises evenly from 0.");
-    visit("layer_scale_init", self.layer_scale_init, config::non_negative,
-          "Start of layer scale; 0: no layer scale.");
+    visit("layer_scale_init", self.layer_scale_init, config::non_negative, "Start of layer scale; 0: no layer scale.");
     visit("kernel_sizes", self.kernel_sizes,
           "Kernel size of each block, one list a stage: 0, 3, 5 or odd from 7. Left out: as published.");
     visit("branches", self.branches, "Dilated branches that replace the published ones.");
     visit("in_channels", self.in_channels, config::at_least(1),
           "Channels of the input map; from the data when left out.");
-    visit("checkpointing", self.checkpointing,
-          "Recompute activations in backward: less memory, a third more time.");
+    visit("checkpointing", self.checkpointing, "Recompute activations in backward: less memory, a third more time.");
   }
 };
 
@@ -133,8 +131,7 @@ struct UniRepLKNetImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, std::optional<at::Generator> generator = std::nullopt);
 
   /// The four maps [N, dims[s], H / 2^(s+2), W / 2^(s+2)] (halved rounding up), normalised in feature mode.
-  std::vector<at::Tensor> features(const at::Tensor& x,
-                                   std::optional<at::Generator> generator = std::nullopt);
+  std::vector<at::Tensor> features(const at::Tensor& x, std::optional<at::Generator> generator = std::nullopt);
 
   /// How to run one block on its input: block number in the whole network, the block, the map.
   using RunBlock = std::function<at::Tensor(size_t number, nn::BlockImpl& block, const at::Tensor& x)>;

@@ -20,11 +20,9 @@ at::Tensor to_nhwc(const at::Tensor& x) { return x.permute({0, 2, 3, 1}); }
 at::Tensor to_nchw(const at::Tensor& x) { return x.permute({0, 3, 1, 2}); }
 
 void check_options(const BlockOptions& o) {
-  if (o.channels < 4)
-    throw UserError({"", format("a block needs at least 4 channels, got {}", o.channels), ""});
+  if (o.channels < 4) throw UserError({"", format("a block needs at least 4 channels, got {}", o.channels), ""});
   if (o.kernel_size == 0 || (o.kernel_size >= 3 && o.kernel_size % 2 == 1)) return;
-  throw UserError(
-      {"", format("kernel size {}: expected 0 (no token mixer) or an odd number >= 3", o.kernel_size), ""});
+  throw UserError({"", format("kernel size {}: expected 0 (no token mixer) or an odd number >= 3", o.kernel_size), ""});
 }
 
 }  // namespace
@@ -38,17 +36,15 @@ BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
   }
   if (kernel_size >= kSmallestDilated) {
     auto list = deploy ? std::vector<Branch>{} : branches ? *branches : default_branches(kernel_size);
-    dwconv_dilated = register_module(
-        "dwconv", DilatedReparamBlock(channels, kernel_size, std::move(list), deploy, tensor));
+    dwconv_dilated =
+        register_module("dwconv", DilatedReparamBlock(channels, kernel_size, std::move(list), deploy, tensor));
   } else if (kernel_size > 0) {
     dwconv = register_module("dwconv", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
   }
   if (kernel_size > 0 && !deploy) norm = register_module("norm", BatchNorm(channels, tensor));
   se = register_module("se", SqueezeExcite(channels, tensor));
 
-  const auto group = [this](const char* name) {
-    return register_module(name, std::make_shared<torch::nn::Module>());
-  };
+  const auto group = [this](const char* name) { return register_module(name, std::make_shared<torch::nn::Module>()); };
   pwconv1 = group("pwconv1")->register_module("1", Linear(channels, width, true, tensor));
   grn = group("act")->register_module("1", Grn(width, !deploy, tensor));
   pwconv2_group_ = group("pwconv2");
@@ -66,8 +62,7 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, 
     const auto& conv = dwconv_dilated.is_empty() ? *dwconv : *dwconv_dilated->lk_origin;
     mixed = conv.apply(x, weights.mixer_weight, weights.mixer_bias);
   }
-  const auto branch =
-      to_nchw(at::linear(hidden(mixed, /*beta=*/{}, pass), weights.output_weight, weights.output_bias));
+  const auto branch = to_nchw(at::linear(hidden(mixed, /*beta=*/{}, pass), weights.output_weight, weights.output_bias));
   return ops::add_branch(x, branch, {}, drop_mask);
 }
 

@@ -15,8 +15,7 @@ struct BlockOptions {
   int64_t channels = 40;           ///< at least 4
   int64_t kernel_size = 13;        ///< 0: no token mixer; odd from 3: depthwise, with dilated branches from 7
   double layer_scale_init = 1e-6;  ///< <= 0: no layer scale
-  std::optional<std::vector<Branch>> branches =
-      {};  ///< beside kernels from 7; default_branches() when not given
+  std::optional<std::vector<Branch>> branches = {};  ///< beside kernels from 7; default_branches() when not given
   bool deploy = false;
   at::TensorOptions tensor = {};
 };

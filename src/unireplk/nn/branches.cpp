@@ -23,8 +23,7 @@ std::string Branch::name() const { return format("k{}_{}", kernel, dilation); }
 
 std::vector<Branch> default_branches(int64_t kernel_size) {
   if (kernel_size < 5 || kernel_size % 2 == 0) {
-    throw UserError(
-        {"", format("no dilated branches for kernel size {}: expected an odd size >= 5", kernel_size), ""});
+    throw UserError({"", format("no dilated branches for kernel size {}: expected an odd size >= 5", kernel_size), ""});
   }
   switch (kernel_size) {
     case 5:
@@ -49,18 +48,15 @@ std::vector<Branch> default_branches(int64_t kernel_size) {
 void check_branches(int64_t kernel_size, const std::vector<Branch>& branches) {
   for (auto branch = branches.begin(); branch != branches.end(); ++branch) {
     const auto [kernel, dilation] = *branch;
-    const auto what =
-        format("branch [{}, {}] (kernel, dilation) beside kernel size {}", kernel, dilation, kernel_size);
+    const auto what = format("branch [{}, {}] (kernel, dilation) beside kernel size {}", kernel, dilation, kernel_size);
     if (kernel < 1 || kernel % 2 == 0) throw UserError({"", what + ": expected an odd kernel", ""});
     if (dilation < 1) throw UserError({"", what + ": expected a dilation >= 1", ""});
     // Divided rather than multiplied: hostile numbers must not overflow.
     if (kernel > kernel_size || (kernel > 1 && dilation > (kernel_size - 1) / (kernel - 1))) {
-      throw UserError(
-          {"", what + format(": does not fit, dilation * (kernel - 1) + 1 must be at most {}", kernel_size),
-           "Take a smaller dilation or kernel."});
+      throw UserError({"", what + format(": does not fit, dilation * (kernel - 1) + 1 must be at most {}", kernel_size),
+                       "Take a smaller dilation or kernel."});
     }
-    if (std::find(branches.begin(), branch, *branch) != branch)
-      throw UserError({"", what + ": given twice", ""});
+    if (std::find(branches.begin(), branch, *branch) != branch) throw UserError({"", what + ": given twice", ""});
   }
 }
 

@@ -12,7 +12,7 @@ struct Branch {
   int64_t dilation = 1;
 
   int64_t extent() const { return dilation * (kernel - 1) + 1; }  ///< side of the equivalent dense kernel
-  std::string name() const;  ///< "k{kernel}_{dilation}", as in state dicts
+  std::string name() const;                                       ///< "k{kernel}_{dilation}", as in state dicts
   bool operator==(const Branch&) const = default;
 };
 

@@ -6,9 +6,8 @@
 
 namespace unireplk::nn {
 
-DilatedReparamBlockImpl::DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size,
-                                                 std::vector<Branch> list, bool deploy,
-                                                 at::TensorOptions tensor) {
+DilatedReparamBlockImpl::DilatedReparamBlockImpl(int64_t channels, int64_t kernel_size, std::vector<Branch> list,
+                                                 bool deploy, at::TensorOptions tensor) {
   lk_origin = register_module("lk_origin", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
   if (deploy) return;
   check_branches(kernel_size, list);
@@ -42,12 +41,10 @@ Affine DilatedReparamBlockImpl::merged() const {
 void DilatedReparamBlockImpl::become(const Affine& merged) {
   lk_origin->assign(merged.weight, merged.bias);
   if (is_merged()) return;
-  unregister_module("origin_bn");
-  origin_bn = nullptr;
-  for (const auto& branch : branches) {
-    unregister_module("dil_conv_" + branch.name());
-    unregister_module("dil_bn_" + branch.name());
+  for (const auto& part : named_children().keys()) {
+    if (part != "lk_origin") unregister_module(part);
   }
+  origin_bn = nullptr;
   branches.clear();
   dil_convs.clear();
   dil_bns.clear();

@@ -31,26 +31,22 @@ void assign_weight_and_bias(Layer& layer, const at::Tensor& weight, const at::Te
 Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
   UNIREPLK_CHECK(o.kernel_size % 2 == 1, "Conv2d: expected an odd kernel, got {}", o.kernel_size);
   weight = register_parameter(
-      "weight",
-      at::empty({o.out_channels, o.in_channels / o.groups, o.kernel_size, o.kernel_size}, o.tensor));
+      "weight", at::empty({o.out_channels, o.in_channels / o.groups, o.kernel_size, o.kernel_size}, o.tensor));
   if (o.bias) bias = register_parameter("bias", at::zeros({o.out_channels}, o.tensor));
 }
 
-at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight,
-                             const at::Tensor& other_bias) const {
+at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const {
   const int64_t padding = options.dilation * (options.kernel_size - 1) / 2;
   const auto y = at::conv2d(x, other_weight, other_bias, {options.stride, options.stride}, {padding, padding},
                             {options.dilation, options.dilation}, options.groups);
-  return y.contiguous(
-      at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
+  return y.contiguous(at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
 }
 
 void Conv2dImpl::assign(const at::Tensor& new_weight, const at::Tensor& new_bias) {
   assign_weight_and_bias(*this, new_weight, new_bias);
 }
 
-Conv2dOptions depthwise(int64_t channels, int64_t kernel_size, int64_t dilation, bool bias,
-                        at::TensorOptions tensor) {
+Conv2dOptions depthwise(int64_t channels, int64_t kernel_size, int64_t dilation, bool bias, at::TensorOptions tensor) {
   return {.in_channels = channels,
           .out_channels = channels,
           .kernel_size = kernel_size,
@@ -113,10 +109,9 @@ void GrnImpl::drop_beta() {
 
 SqueezeExciteImpl::SqueezeExciteImpl(int64_t channels, at::TensorOptions tensor) {
   const int64_t inner = channels / 4;
-  down = register_module(
-      "down", Conv2d(Conv2dOptions{.in_channels = channels, .out_channels = inner, .tensor = tensor}));
-  up = register_module(
-      "up", Conv2d(Conv2dOptions{.in_channels = inner, .out_channels = channels, .tensor = tensor}));
+  down =
+      register_module("down", Conv2d(Conv2dOptions{.in_channels = channels, .out_channels = inner, .tensor = tensor}));
+  up = register_module("up", Conv2d(Conv2dOptions{.in_channels = inner, .out_channels = channels, .tensor = tensor}));
 }
 
 at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {

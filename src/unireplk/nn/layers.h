@@ -38,8 +38,7 @@ struct Conv2dImpl : torch::nn::Module {
 TORCH_MODULE(Conv2d);
 
 /// One filter for each channel, stride 1, "same" padding.
-Conv2dOptions depthwise(int64_t channels, int64_t kernel_size, int64_t dilation, bool bias,
-                        at::TensorOptions tensor);
+Conv2dOptions depthwise(int64_t channels, int64_t kernel_size, int64_t dilation, bool bias, at::TensorOptions tensor);
 
 struct LinearImpl : torch::nn::Module {
   LinearImpl(int64_t in_features, int64_t out_features, bool with_bias, at::TensorOptions tensor);

@@ -19,8 +19,7 @@ Affine fold_norm(const Affine& linear, const BatchNormImpl& norm) {
   const auto scale = wide(norm.weight) / (wide(norm.running_var) + BatchNormImpl::kEps).sqrt();
   const auto mean = wide(norm.running_mean);
   const auto shift = linear.bias.defined() ? linear.bias - mean : -mean;
-  return {.weight = wide(linear.weight) * per_output(scale, linear.weight),
-          .bias = wide(norm.bias) + shift * scale};
+  return {.weight = wide(linear.weight) * per_output(scale, linear.weight), .bias = wide(norm.bias) + shift * scale};
 }
 
 void add_centred(Affine& large, const Affine& small, int64_t dilation) {

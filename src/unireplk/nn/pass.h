@@ -13,7 +13,7 @@ using PartObserver = std::function<void(std::string_view part, const at::Tensor&
 
 /// How one forward pass differs from the usual one.
 struct Pass {
-  bool update_statistics = true;  ///< false: batch norms in training leave their running statistics alone
+  bool update_statistics = true;           ///< false: batch norms in training leave their running statistics alone
   const PartObserver* observer = nullptr;  ///< outlives the pass
 
   void report(std::string_view part, const at::Tensor& value) const {

@@ -12,7 +12,6 @@ namespace unireplk::ops {
 /// \return              [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit.
 /// Numerics: mean and variance in float32 or wider.
-at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                              double eps);
+at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 
 }  // namespace unireplk::ops

@@ -56,8 +56,8 @@ struct Recomputation : torch::CustomClassHolder {
 };
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
-  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Recomputation>& job,
-                            const at::Tensor& x, const variable_list& parameters) {
+  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Recomputation>& job, const at::Tensor& x,
+                            at::TensorList parameters) {
     variable_list saved{x};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));
@@ -82,8 +82,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
       const AutocastGuard autocast(job.autocast);
       y = job.part(inputs[0], /*recomputing=*/true);
     }
-    const auto found =
-        torch::autograd::grad({y}, wanted, {gradients[0]}, std::nullopt, false, /*allow_unused=*/true);
+    const auto found = torch::autograd::grad({y}, wanted, {gradients[0]}, std::nullopt, false, /*allow_unused=*/true);
     variable_list result(1);  // none for the job
     for (size_t i = 0, next = 0; i < inputs.size(); ++i) {
       result.push_back(inputs[i].requires_grad() ? found[next++] : at::Tensor());
@@ -95,8 +94,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 }  // namespace
 
 at::Tensor checkpoint(Recomputable part, const at::Tensor& x, const std::vector<at::Tensor>& parameters) {
-  return Checkpoint::apply(c10::make_intrusive<Recomputation>(std::move(part), Autocast(x.device().type())),
-                           x, parameters);
+  return Checkpoint::apply(c10::make_intrusive<Recomputation>(std::move(part), Autocast(x.device().type())), x,
+                           at::TensorList(parameters));  // as a vector its tensors would be no inputs of the graph
 }
 
 }  // namespace unireplk::ops

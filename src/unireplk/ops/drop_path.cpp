@@ -20,8 +20,8 @@ at::Tensor add_branch(const at::Tensor& x, const at::Tensor& branch, const at::T
   UNIREPLK_CHECK(x.dim() == 4 && x.sizes() == branch.sizes(), "add_branch: branch {} does not fit x {}",
                  shape_text(branch), shape_text(x));
   UNIREPLK_CHECK(!layer_scale.defined() || (layer_scale.dim() == 1 && layer_scale.size(0) == x.size(1)),
-                 "add_branch: layer scale {} does not fit x {}: expected [{}]", shape_text(layer_scale),
-                 shape_text(x), x.size(1));
+                 "add_branch: layer scale {} does not fit x {}: expected [{}]", shape_text(layer_scale), shape_text(x),
+                 x.size(1));
   UNIREPLK_CHECK(!mask.defined() || mask.numel() == x.size(0), "add_branch: mask {} does not fit x {}",
                  shape_text(mask), shape_text(x));
   if (!layer_scale.defined()) return mask.defined() ? at::addcmul(x, branch, mask) : x + branch;

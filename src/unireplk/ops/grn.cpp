@@ -15,11 +15,9 @@ at::Tensor grn(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& b
   UNIREPLK_CHECK(gamma.sizes() == parameter_shape, "grn: gamma {} does not fit x {}: expected [1, 1, 1, {}]",
                  shape_text(gamma), shape_text(x), x.size(3));
   UNIREPLK_CHECK(!beta.defined() || beta.sizes() == parameter_shape,
-                 "grn: beta {} does not fit x {}: expected [1, 1, 1, {}]", shape_text(beta), shape_text(x),
-                 x.size(3));
+                 "grn: beta {} does not fit x {}: expected [1, 1, 1, {}]", shape_text(beta), shape_text(x), x.size(3));
   const auto wide = c10::promoteTypes(x.scalar_type(), at::kFloat);
-  const auto norms =
-      at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, /*keepdim=*/true, wide);  // [N, 1, 1, C]
+  const auto norms = at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, /*keepdim=*/true, wide);  // [N, 1, 1, C]
   const auto relative = norms / (norms.mean(-1, /*keepdim=*/true) + 1e-6);
   const auto factor = (gamma.to(wide) * relative + 1).to(x.scalar_type());
   return beta.defined() ? at::addcmul(beta.to(x.scalar_type()), x, factor) : x * factor;

@@ -6,12 +6,8 @@
 
 namespace unireplk::ops {
 
-std::string shape_text(at::IntArrayRef sizes) {
-  return format("[{}]", fmt::join(sizes.begin(), sizes.end(), ", "));
-}
+std::string shape_text(at::IntArrayRef sizes) { return format("[{}]", fmt::join(sizes.begin(), sizes.end(), ", ")); }
 
-std::string shape_text(const at::Tensor& tensor) {
-  return tensor.defined() ? shape_text(tensor.sizes()) : "undefined";
-}
+std::string shape_text(const at::Tensor& tensor) { return tensor.defined() ? shape_text(tensor.sizes()) : "undefined"; }
 
 }  // namespace unireplk::ops

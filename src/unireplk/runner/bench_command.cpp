@@ -115,9 +115,7 @@ CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, B
   auto& shared = options.bench;
   command->add_option("--variant", shared.variant, "Letter of a published variant.")->capture_default_str();
   command->add_option("--batch", shared.batch)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--size", shared.size, "Image side.")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command->add_option("--size", shared.size, "Image side.")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--classes", shared.classes)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--threads", shared.context.threads)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--device", options.device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
@@ -135,26 +133,20 @@ void add_bench(CLI::App& app, Program& program) {
   options->bench.context.threads = 2;
 
   auto* step = add_measurement(*bench, "train-step", "Forward, loss, backward, AdamW.", *options);
-  step->add_option("--drop-path", options->bench.drop_path)
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  step->callback([=, &program] {
-    program.run = [=] { return print(analysis::bench_train_step(options->resolved())); };
-  });
+  step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  step->callback(
+      [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 
   auto* inference = add_measurement(*bench, "inference", "Forward without gradients.", *options);
   inference->add_option("--form", options->form, "deploy, or train: the network as trained, in eval mode.")
       ->check(CLI::IsMember({"deploy", "train"}))
       ->capture_default_str();
   inference->callback([=, &program] {
-    program.run = [=] {
-      return print(analysis::bench_inference(options->resolved(), options->form == "deploy"));
-    };
+    program.run = [=] { return print(analysis::bench_inference(options->resolved(), options->form == "deploy")); };
   });
 
   const auto add_until = [&](CLI::App* command) {
-    command
-        ->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
+    command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
         ->check(CLI::IsMember({"forward", "step"}))
         ->capture_default_str();
   };

@@ -18,8 +18,7 @@ namespace image = data::image;
 
 config::Registry<data::SourceSignature> sources() {
   config::Registry<data::SourceSignature> registry{"data source"};
-  registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.",
-                                 image::make_idx);
+  registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
   registry.add<image::ImageFolderConfig>("image_folder", "A folder of JPEG and PNG images for each class.",
                                          image::make_image_folder);
   return registry;

@@ -46,8 +46,7 @@ void add_config(CLI::App& app, Program& program) {
   show_command->callback([shown, &program] { program.run = [shown] { return show(*shown); }; });
 
   auto checked = std::make_shared<Target>();
-  auto* check_command =
-      command->add_subcommand("check", "Report every mistake in a config, or that there is none.");
+  auto* check_command = command->add_subcommand("check", "Report every mistake in a config, or that there is none.");
   add_target(*check_command, *checked, "CONFIG", "YAML file.");
   check_command->callback(
       [checked, &program] { program.run = [checked, &program] { return check(*checked, program.json); }; });

@@ -24,8 +24,7 @@ nlohmann::ordered_json examine() {
   found["cores"] = std::thread::hardware_concurrency();
   found["threads"] = at::get_num_threads();
   auto devices = nlohmann::ordered_json::array({describe_device(at::kCPU)});
-  for (int i = 0;
-       i < static_cast<int>(at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0);
+  for (int i = 0; i < static_cast<int>(at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0);
        ++i)
     devices.push_back(describe_device(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(i))));
   found["devices"] = devices;
@@ -42,8 +41,7 @@ std::vector<std::string> advice(const nlohmann::ordered_json& found) {
     lines.emplace_back("This program was built for CUDA and sees no GPU: check the driver with nvidia-smi.");
   }
   if (found["free_gib_here"].get<double>() < 1.0) {
-    lines.emplace_back(
-        "Less than 1 GiB is free here: checkpoints may not fit. Set `output` to a folder elsewhere.");
+    lines.emplace_back("Less than 1 GiB is free here: checkpoints may not fit. Set `output` to a folder elsewhere.");
   }
   return lines;
 }

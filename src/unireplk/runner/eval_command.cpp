@@ -77,14 +77,13 @@ ExitCode eval_run(const EvalOptions& options, bool json) {
 
 ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
   const auto registries = builtins();
-  const auto config = config::parse<EvaluationConfig>(
-      config::load_text("{}", "command line", options.target.overrides), registries);
+  const auto config =
+      config::parse<EvaluationConfig>(config::load_text("{}", "command line", options.target.overrides), registries);
   const Context context = make_context(config.device, config.threads);
   auto file = exporting::read_deploy_file(options.target.path);
   const auto parts = deploy_parts(file, options.target.path, registries);
   std::shared_ptr<const data::Source> source = config.data.validation.make();
-  const auto dataset =
-      data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
+  const auto dataset = data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
   check_same_classes(file.data, dataset.info);
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
@@ -94,13 +93,11 @@ ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
 }  // namespace
 
 void add_eval(CLI::App& app, Program& program) {
-  auto* command =
-      app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
+  auto* command = app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
   auto options = std::make_shared<EvalOptions>();
   add_target(*command, options->target, "RUN",
              "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")
-      ->capture_default_str();
+  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
   command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
       ->check(CLI::IsMember({"ema", "model"}));
   command->add_option("--form", options->form, "train, or deploy: merge first.")
@@ -108,8 +105,7 @@ void add_eval(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->callback([options, &program] {
     program.run = [options, &program] {
-      return is_run(options->target.path) ? eval_run(*options, program.json)
-                                          : eval_deploy_file(*options, program.json);
+      return is_run(options->target.path) ? eval_run(*options, program.json) : eval_deploy_file(*options, program.json);
     };
   });
 }

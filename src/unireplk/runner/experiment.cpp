@@ -11,11 +11,11 @@
 namespace unireplk::runner {
 namespace {
 
-data::Dataset dataset(const config::Choice<data::SourceSignature>& choice, const DataConfig& config,
-                      data::Mode mode, const char* key) {
+data::Dataset dataset(const config::Choice<data::SourceSignature>& choice, const DataConfig& config, data::Mode mode,
+                      const char* key) {
   if (choice.empty()) {
-    throw UserError({key, "expected a data set, got nothing",
-                     format("Add {}: {{name: ...}}; see `unireplk list data`.", key)});
+    throw UserError(
+        {key, "expected a data set, got nothing", format("Add {}: {{name: ...}}; see `unireplk list data`.", key)});
   }
   std::shared_ptr<const data::Source> source = choice.make();
   return data::make_dataset(source, config.pipeline.make(source->info(), mode));
@@ -30,8 +30,7 @@ ExperimentConfig load_experiment(const std::filesystem::path& file, const std::v
 
 Context make_context(const std::string& device, int64_t threads, uint64_t seed) {
   const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  Context context{
-      .device = resolve_device(device), .threads = threads > 0 ? threads : cores, .seed = seed, .rank = {}};
+  Context context{.device = resolve_device(device), .threads = threads > 0 ? threads : cores, .seed = seed, .rank = {}};
   at::set_num_threads(static_cast<int>(context.threads));
   return context;
 }
@@ -46,11 +45,10 @@ data::Dataset validation_data(const DataConfig& config) {
 
 void check_same_classes(const DataInfo& training, const DataInfo& validation) {
   if (training.classes == validation.classes) return;
-  throw UserError(
-      {"data.validation",
-       format("expected the {} classes of the training data in their order, got {} classes: {}",
-              training.classes.size(), validation.classes.size(), fmt::join(validation.classes, ", ")),
-       "Give both sets the same class folders or the same list of classes."});
+  throw UserError({"data.validation",
+                   format("expected the {} classes of the training data in their order, got {} classes: {}",
+                          training.classes.size(), validation.classes.size(), fmt::join(validation.classes, ", ")),
+                   "Give both sets the same class folders or the same list of classes."});
 }
 
 std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
@@ -60,8 +58,7 @@ std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature
   return task;
 }
 
-models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info,
-                                const Context& context) {
+models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context) {
   auto network = models::make_classifier(config.model, info, at::detail::createCPUGenerator(context.seed));
   network->to(context.device);
   return network;

@@ -49,10 +49,8 @@ void report(const ExportOptions& options, const exporting::DeployFile& file, boo
   }
   std::cout << format("merged {} blocks; largest difference from the branches they came from:\n",
                       file.proof.blocks.size())
-            << format("  in float64  {:.1e}  (limit {:.0e})\n", file.proof.worst_f64(),
-                      exporting::kProofLimitF64)
-            << format("  in float32  {:.1e}  (limit {:.0e})\n", file.proof.worst_f32(),
-                      exporting::kProofLimitF32)
+            << format("  in float64  {:.1e}  (limit {:.0e})\n", file.proof.worst_f64(), exporting::kProofLimitF64)
+            << format("  in float32  {:.1e}  (limit {:.0e})\n", file.proof.worst_f32(), exporting::kProofLimitF32)
             << format("  logits      {:.1e}\n", file.proof.logits_difference)
             << format("written: {} ({:.1f} MB)\n", options.output.string(),
                       static_cast<double>(std::filesystem::file_size(options.output)) / 1e6);
@@ -77,8 +75,7 @@ ExitCode export_run(const ExportOptions& options, bool json) {
                              .task = json_of(run.config.task),
                              .data = dataset.info,
                              .proof = {}};
-  file.proof = exporting::verify(*network, *file.network,
-                                 proof_input(*task, dataset, run.config.data.loader, context));
+  file.proof = exporting::verify(*network, *file.network, proof_input(*task, dataset, run.config.data.loader, context));
   exporting::require(file.proof);
   exporting::write_deploy_file(options.output, file);
   report(options, file, json);
@@ -88,20 +85,17 @@ ExitCode export_run(const ExportOptions& options, bool json) {
 }  // namespace
 
 void add_export(CLI::App& app, Program& program) {
-  auto* command =
-      app.add_subcommand("export", "Merge a trained network, prove the merge, write the deploy file.");
+  auto* command = app.add_subcommand("export", "Merge a trained network, prove the merge, write the deploy file.");
   auto options = std::make_shared<ExportOptions>();
   add_target(*command, options->target, "RUN", "Run folder or checkpoint folder.");
   command->add_option("--output", options->output, "Deploy file to write: NAME.safetensors.")->required();
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")
-      ->capture_default_str();
+  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
   command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
       ->check(CLI::IsMember({"ema", "model"}));
   command->callback([options, &program] {
     program.run = [options, &program] {
       if (!is_run(options->target.path)) {
-        throw UserError({options->target.path,
-                         "expected a run folder or a checkpoint folder, got something else",
+        throw UserError({options->target.path, "expected a run folder or a checkpoint folder, got something else",
                          "Pass the folder that `unireplk train` made."});
       }
       return export_run(*options, program.json);

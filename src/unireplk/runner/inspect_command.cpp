@@ -53,8 +53,7 @@ nlohmann::ordered_json to_json(const std::vector<models::LayerRow>& rows) {
 }
 
 void print_table(const std::vector<models::LayerRow>& rows) {
-  std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12}{:>8}\n", "layer", "kind", "output", "parameters",
-                      "MMAC", "sees");
+  std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12}{:>8}\n", "layer", "kind", "output", "parameters", "MMAC", "sees");
   for (const auto& row : rows) {
     std::cout << format("{:<22}{:<24}{:>14}{:>13}{:>12.2f}{:>8}\n", row.name, row.kind,
                         format("{}x{}x{}", row.channels, row.height, row.width), row.parameters,
@@ -74,8 +73,7 @@ ExitCode inspect(const InspectOptions& options, bool json) {
   if (json) {
     std::cout << nlohmann::ordered_json{{"network", name},
                                         {"form", form},
-                                        {"input",
-                                         {subject.network.in_channels, subject.height, subject.width}},
+                                        {"input", {subject.network.in_channels, subject.height, subject.width}},
                                         {"parameters", counts.parameters},
                                         {"macs", counts.macs},
                                         {"layers", to_json(rows)}}
@@ -84,17 +82,16 @@ ExitCode inspect(const InspectOptions& options, bool json) {
     return ExitCode::kGood;
   }
   print_table(rows);
-  std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n",
-                      name, form, subject.network.in_channels, subject.height, subject.width,
-                      counts.parameters, static_cast<double>(counts.macs) / 1e6);
+  std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n", name, form,
+                      subject.network.in_channels, subject.height, subject.width, counts.parameters,
+                      static_cast<double>(counts.macs) / 1e6);
   return ExitCode::kGood;
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, Program& program) {
-  auto* command =
-      app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
+  auto* command = app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
   auto options = std::make_shared<InspectOptions>();
   add_target(*command, options->target, "CONFIG", "Config file, run folder, or .safetensors file.");
   command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")

@@ -51,8 +51,7 @@ void add_list(CLI::App& app, Program& program) {
   std::vector<std::string> words;
   for (const auto& [kind, signature] : kinds()) words.emplace_back(kind);
   command->add_option("kind", *word, "One kind only.")->check(CLI::IsMember(words));
-  command->callback(
-      [word, &program] { program.run = [word, &program] { return list(*word, program.json); }; });
+  command->callback([word, &program] { program.run = [word, &program] { return list(*word, program.json); }; });
 }
 
 }  // namespace unireplk::runner

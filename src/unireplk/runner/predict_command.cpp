@@ -68,9 +68,7 @@ void add_predict(CLI::App& app, Program& program) {
   command->add_option("--threads", options->threads, "Threads of one operation; 0 takes every core.")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  command->add_option("--top", options->top, "Classes to print.")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command->add_option("--top", options->top, "Classes to print.")->check(CLI::PositiveNumber)->capture_default_str();
   command->callback(
       [options, &program] { program.run = [options, &program] { return predict(*options, program.json); }; });
 }

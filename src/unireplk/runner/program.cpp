@@ -45,8 +45,7 @@ void add_target(CLI::App& command, Target& target, const std::string& name, cons
 }
 
 ExitCode run_program(int argc, const char* const* argv) {
-  CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.",
-               "unireplk"};
+  CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.", "unireplk"};
   Program program;
   app.set_version_flag("--version", version_line());
   app.add_flag("--json", program.json, "Print one machine-readable line on stdout.");

@@ -26,8 +26,8 @@ bool may_change(std::string_view key) {
 
 }  // namespace
 
-void check_resumable(const std::string& earlier, const ExperimentConfig& config,
-                     const config::Registries& registries, const std::filesystem::path& run_folder) {
+void check_resumable(const std::string& earlier, const ExperimentConfig& config, const config::Registries& registries,
+                     const std::filesystem::path& run_folder) {
   const auto place = (run_folder / "config.yaml").string();
   const auto before = config::parse<ExperimentConfig>(config::load_text(earlier, place), registries);
   std::vector<Problem> problems;

@@ -30,15 +30,13 @@ void announce(const ExperimentConfig& config, const Context& context, const data
   log_info("device {}, seed {}", describe_device(context.device), context.seed);
   log_info("data: {} to train with, {} to validate with, {} classes", training.size(),
            validation ? validation->size() : 0, training.info.classes.size());
-  log_info("network: {}, {} parameters", config.model.backbone.name(),
-           models::count_parameters(task.network()));
+  log_info("network: {}, {} parameters", config.model.backbone.name(), models::count_parameters(task.network()));
 }
 
 /// What the command says at the end of a run.
 void report(const train::Trainer& trainer, const std::filesystem::path& folder, bool finished, bool json) {
   if (json) {
-    nlohmann::ordered_json line{
-        {"run", folder.string()}, {"finished", finished}, {"step", trainer.clock().step()}};
+    nlohmann::ordered_json line{{"run", folder.string()}, {"finished", finished}, {"step", trainer.clock().step()}};
     if (trainer.best().step() >= 0) {
       line["best"] = trainer.best().value();
       line["best_step"] = trainer.best().step();
@@ -92,8 +90,7 @@ ExitCode train_run(const TrainOptions& options, bool json) {
   train::ProgressObserver progress(trainer.clock(), train_loader);
   trainer.observe(progress);
   if (!folder.config()) folder.write_config(config::dump(config));
-  if (options.resume && !trainer.resume())
-    log_info("no checkpoint in {}: starting anew", folder.path().string());
+  if (options.resume && !trainer.resume()) log_info("no checkpoint in {}: starting anew", folder.path().string());
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   report(trainer, folder.path(), finished, json);
   return finished ? ExitCode::kGood : ExitCode::kStopped;
@@ -105,13 +102,10 @@ void add_train(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("train", "Train a network as a config file says.");
   auto options = std::make_shared<TrainOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_flag("--resume", options->resume,
-                    "Go on from the newest sound checkpoint; start when there is none.");
-  command->add_flag("--dry-run", options->dry_run,
-                    "Check config, data and network; train and write nothing.");
-  command->callback([options, &program] {
-    program.run = [options, &program] { return train_run(*options, program.json); };
-  });
+  command->add_flag("--resume", options->resume, "Go on from the newest sound checkpoint; start when there is none.");
+  command->add_flag("--dry-run", options->dry_run, "Check config, data and network; train and write nothing.");
+  command->callback(
+      [options, &program] { program.run = [options, &program] { return train_run(*options, program.json); }; });
 }
 
 }  // namespace unireplk::runner

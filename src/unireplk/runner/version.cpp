@@ -7,8 +7,8 @@
 namespace unireplk::runner {
 
 std::string version_line() {
-  return format("unireplk {} (LibTorch {}, g++ {}.{}.{})", UNIREPLK_VERSION, TORCH_VERSION, __GNUC__,
-                __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+  return format("unireplk {} (LibTorch {}, g++ {}.{}.{})", UNIREPLK_VERSION, TORCH_VERSION, __GNUC__, __GNUC_MINOR__,
+                __GNUC_PATCHLEVEL__);
 }
 
 }  // namespace unireplk::runner

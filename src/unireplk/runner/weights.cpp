@@ -20,9 +20,8 @@ fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
   if (name == "best" || name == "latest") {
     const auto pointer = folder / name;
     if (!fs::exists(pointer)) {
-      throw UserError(
-          {pointer.string(), "expected a checkpoint, got none",
-           name == "best" ? "Train until a validation, or pass --checkpoint latest." : "Train first."});
+      throw UserError({pointer.string(), "expected a checkpoint, got none",
+                       name == "best" ? "Train until a validation, or pass --checkpoint latest." : "Train first."});
     }
     chosen = io::read_file(pointer, kMaxPointerBytes);
     chosen.erase(chosen.find_last_not_of(" \n\r\t") + 1);
@@ -41,8 +40,8 @@ fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
   }
   auto file = checkpoint / (weights + ".safetensors");
   if (!fs::exists(file)) {
-    throw UserError({file.string(), "expected weights, got no such file",
-                     "Pass --weights model; the run has no average."});
+    throw UserError(
+        {file.string(), "expected weights, got no such file", "Pass --weights model; the run has no average."});
   }
   return file;
 }
@@ -51,13 +50,11 @@ fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
 
 bool is_run(const fs::path& path) { return fs::exists(path / "config.yaml") || is_checkpoint(path); }
 
-OpenedRun open_run(const fs::path& path, const WeightsChoice& choice,
-                   const std::vector<std::string>& overrides, const config::Registries& registries) {
-  const auto folder =
-      is_checkpoint(path) ? fs::absolute(path).lexically_normal().parent_path().parent_path() : path;
+OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
+                   const config::Registries& registries) {
+  const auto folder = is_checkpoint(path) ? fs::absolute(path).lexically_normal().parent_path().parent_path() : path;
   const auto checkpoint = is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint);
-  return {load_experiment(folder / "config.yaml", overrides, registries),
-          weights_file(checkpoint, choice.weights)};
+  return {load_experiment(folder / "config.yaml", overrides, registries), weights_file(checkpoint, choice.weights)};
 }
 
 models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {

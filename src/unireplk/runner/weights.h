@@ -11,8 +11,9 @@ namespace unireplk::runner {
 
 /// Which weights of a run are meant.
 struct WeightsChoice {
-  std::string checkpoint = "best";  ///< best, latest or the name of a checkpoint folder; for a checkpoint folder: unused
-  std::string weights;              ///< ema or model; empty: ema when the run has it
+  std::string checkpoint =
+      "best";           ///< best, latest or the name of a checkpoint folder; for a checkpoint folder: unused
+  std::string weights;  ///< ema or model; empty: ema when the run has it
 };
 
 /// A checkpoint of a run: its config, and the weights as they lie on disk.

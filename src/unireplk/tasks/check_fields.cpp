@@ -39,7 +39,8 @@ void check_fields(const std::vector<FieldSpec>& needs, const DataInfo& info) {
     const std::string place = "data field \"" + need.name + '"';
     const FieldSpec* offer = info.find(need.name);
     if (!offer) {
-      problems.push_back({place, format("the task needs it ({}), the data has: {}", need.meaning, names_of(info.fields)),
+      problems.push_back({place,
+                          format("the task needs it ({}), the data has: {}", need.meaning, names_of(info.fields)),
                           "Choose a data source or a pipeline that makes it."});
     } else if (offer->dtype != need.dtype || !shapes_fit(offer->shape, need.shape)) {
       problems.push_back({place, format("expected {}, got {}", kind_text(need), kind_text(*offer)),

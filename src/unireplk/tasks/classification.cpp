@@ -8,8 +8,8 @@
 #include <algorithm>
 
 #include "unireplk/core/error.h"
+#include "unireplk/nn/evaluation_mode.h"
 #include "unireplk/tasks/classification_evaluation.h"
-#include "unireplk/tasks/evaluation_mode.h"
 
 namespace unireplk::tasks {
 namespace {
@@ -44,8 +44,9 @@ Classification::Classification(const ClassificationConfig& config, Network netwo
 }
 
 std::vector<FieldSpec> Classification::needs() const {
-  return {{.name = "image", .dtype = at::kByte, .shape = {-1, -1, mean_.size(0)}, .meaning = "rows x columns x channels"},
-          {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}};
+  return {
+      {.name = "image", .dtype = at::kByte, .shape = {-1, -1, mean_.size(0)}, .meaning = "rows x columns x channels"},
+      {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}};
 }
 
 at::Tensor Classification::normalised(const at::Tensor& image) {
@@ -66,13 +67,14 @@ Losses Classification::losses(const Batch& batch, const Step& step) {
   std::optional<at::Generator> generator;
   if (step.generator.defined()) generator = step.generator;
   const at::Tensor logits = network_.forward(batch.tensor("image"), generator);  // [B, C]
-  const at::Tensor loss = batch.has("target") ? soft_cross_entropy(logits, batch.tensor("target"))
-                                              : label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);
+  const at::Tensor loss = batch.has("target")
+                              ? soft_cross_entropy(logits, batch.tensor("target"))
+                              : label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);
   return {.total = loss, .parts = {}};
 }
 
 std::vector<Prediction> Classification::predict(const Batch& batch) {
-  const EvaluationMode mode(network());
+  const nn::EvaluationMode mode(network());
   const at::Tensor logits = network_.forward(batch.tensor("image"), std::nullopt);
   const int64_t shown = std::min(kShownClasses, logits.size(1));
   const auto [top, index] = at::topk(at::softmax(logits.to(at::kDouble), 1), shown, 1);

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "unireplk/core/error.h"
-#include "unireplk/tasks/evaluation_mode.h"
+#include "unireplk/nn/evaluation_mode.h"
 
 namespace unireplk::tasks {
 namespace {
@@ -19,19 +19,19 @@ constexpr int64_t kFirst = 5;
 /// 1 for a sample that counts, 0 for padding; [B] double on `device`.
 at::Tensor counted(const std::vector<SampleKey>& keys, at::Device device) {
   std::vector<double> weights(keys.size());
-  std::transform(keys.begin(), keys.end(), weights.begin(), [](const SampleKey& key) { return key.padding ? 0.0 : 1.0; });
+  std::transform(keys.begin(), keys.end(), weights.begin(),
+                 [](const SampleKey& key) { return key.padding ? 0.0 : 1.0; });
   return at::tensor(weights, at::kDouble).to(device);
 }
 
 }  // namespace
 
 void ClassificationEvaluation::add(const Batch& batch) {
-  const EvaluationMode mode(*network_.module);
+  const nn::EvaluationMode mode(*network_.module);
   const at::Tensor labels = batch.tensor("label");
   const at::Tensor logits = network_.forward(batch.tensor("image"), std::nullopt);  // [B, C]
   const at::Tensor weights = counted(batch.keys, logits.device());
-  const at::Tensor losses =
-      at::cross_entropy_loss(logits.to(at::kDouble), labels, /*weight=*/{}, at::Reduction::None);
+  const at::Tensor losses = at::cross_entropy_loss(logits.to(at::kDouble), labels, /*weight=*/{}, at::Reduction::None);
   const at::Tensor best = std::get<1>(at::topk(logits, std::min(kFirst, logits.size(1)), 1));
   const at::Tensor hits = best.eq(labels.unsqueeze(1)).to(at::kDouble);  // [B, <= 5]
   // where() and not a product: a padding sample may well have a loss that is not finite.

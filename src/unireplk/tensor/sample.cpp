@@ -35,9 +35,8 @@ std::vector<at::Tensor> values_of(const std::vector<Sample>& samples, const Fiel
     UNIREPLK_CHECK(found != sample.fields.end() && found->second.defined(), "collate: {} has no field \"{}\"",
                    sample.source.text(), spec.name);
     const at::Tensor& value = found->second;
-    UNIREPLK_CHECK(value.scalar_type() == spec.dtype, "collate: field \"{}\" of {} must be {}, got {}",
-                   spec.name, sample.source.text(), at::toString(spec.dtype),
-                   at::toString(value.scalar_type()));
+    UNIREPLK_CHECK(value.scalar_type() == spec.dtype, "collate: field \"{}\" of {} must be {}, got {}", spec.name,
+                   sample.source.text(), at::toString(spec.dtype), at::toString(value.scalar_type()));
     values.push_back(value);
   }
   return values;
@@ -59,11 +58,10 @@ at::Tensor stack_padded(const std::vector<at::Tensor>& values, const std::vector
                         const FieldSpec& spec) {
   std::vector<int64_t> largest = values[0].sizes().vec();
   for (size_t i = 1; i < values.size(); ++i) {
-    UNIREPLK_CHECK(
-        values[i].dim() == values[0].dim(),
-        "collate: field \"{}\" must have one number of dimensions in a batch, got {} ({}) and {} ({})",
-        spec.name, shape_text(values[0].sizes()), samples[0].source.text(), shape_text(values[i].sizes()),
-        samples[i].source.text());
+    UNIREPLK_CHECK(values[i].dim() == values[0].dim(),
+                   "collate: field \"{}\" must have one number of dimensions in a batch, got {} ({}) and {} ({})",
+                   spec.name, shape_text(values[0].sizes()), samples[0].source.text(), shape_text(values[i].sizes()),
+                   samples[i].source.text());
     for (size_t d = 0; d < largest.size(); ++d) {
       largest[d] = std::max(largest[d], values[i].size(static_cast<int64_t>(d)));
     }
@@ -104,8 +102,7 @@ const at::Tensor& Batch::tensor(const std::string& name) const {
 }
 
 Batch Batch::to(at::Device device, bool non_blocking) const {
-  return with_each_tensor(
-      *this, [&](const at::Tensor& t) { return t.to(t.options().device(device), non_blocking); });
+  return with_each_tensor(*this, [&](const at::Tensor& t) { return t.to(t.options().device(device), non_blocking); });
 }
 
 Batch Batch::pinned() const {

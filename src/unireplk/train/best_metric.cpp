@@ -11,8 +11,7 @@ bool BestMetric::consider(const std::vector<tasks::Metric>& metrics, int64_t ste
   const auto primary = std::find_if(metrics.begin(), metrics.end(), [](const auto& metric) { return metric.primary; });
   UNIREPLK_CHECK(primary != metrics.end(), "a task has to name a primary metric");
   if (!std::isfinite(primary->value)) return false;
-  const bool better =
-      step_ < 0 || (primary->higher_is_better ? primary->value > value_ : primary->value < value_);
+  const bool better = step_ < 0 || (primary->higher_is_better ? primary->value > value_ : primary->value < value_);
   if (!better) return false;
   value_ = primary->value;
   step_ = step;

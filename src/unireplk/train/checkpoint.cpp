@@ -49,7 +49,8 @@ void verify_file(const fs::path& path, const Json& expected) {
   const auto bytes = fs::file_size(path, error);
   if (error) throw UserError({path.string(), "cannot be read: " + error.message(), kDamaged});
   if (bytes != expected.at("bytes").get<uintmax_t>()) {
-    throw UserError({path.string(), format("expected {} bytes, got {}", expected.at("bytes").get<uintmax_t>(), bytes), kDamaged});
+    throw UserError(
+        {path.string(), format("expected {} bytes, got {}", expected.at("bytes").get<uintmax_t>(), bytes), kDamaged});
   }
   if (crc32_of_file(path) != expected.at("crc32").get<uint32_t>()) {
     throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
@@ -60,7 +61,8 @@ void verify_file(const fs::path& path, const Json& expected) {
 Json read_state_file(const fs::path& path) {
   Json document = formats::parse_json(io::read_file(path), path.string()).value_or_throw();
   if (document.at("format_version").get<int64_t>() > kFormatVersion) {
-    throw UserError({path.string(), format("format version {} is newer than {}", document["format_version"].dump(), kFormatVersion),
+    throw UserError({path.string(),
+                     format("format version {} is newer than {}", document["format_version"].dump(), kFormatVersion),
                      "Use a newer unireplk."});
   }
   if (crc32_of(document.at("checkpoint").dump()) != document.at("crc32").get<uint32_t>()) {

@@ -35,7 +35,8 @@ fs::path beside(const fs::path& path, std::string_view prefix) {
 CheckpointStore::CheckpointStore(fs::path folder, int64_t keep) : folder_(std::move(folder)), keep_(keep) {
   std::error_code error;
   fs::create_directories(folder_, error);
-  if (error) throw UserError({folder_.string(), "cannot be made: " + error.message(), "Check `output` and its rights."});
+  if (error)
+    throw UserError({folder_.string(), "cannot be made: " + error.message(), "Check `output` and its rights."});
   clear_leftovers();
 }
 

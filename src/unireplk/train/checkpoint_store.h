@@ -10,7 +10,8 @@
 
 namespace unireplk::train {
 
-/// The folder `checkpoints` of a run: one folder for each checkpoint, and the files `latest` and `best`, which name one.
+/// The folder `checkpoints` of a run: one folder for each checkpoint, and the files `latest` and `best`, which name
+/// one.
 ///
 /// A checkpoint appears as a whole or not at all: it is written to a temporary folder, made durable and renamed.
 class CheckpointStore {

@@ -46,7 +46,7 @@ class Ema : public Stateful {
   double decay_;
   bool exchanged_ = false;
   NamedTensors averages_;
-  NamedTensors values_;                  ///< the network's own tensors, parallel to averages_
+  NamedTensors values_;  ///< the network's own tensors, parallel to averages_
   std::vector<at::Tensor> floating_averages_, floating_values_;
   std::vector<at::Tensor> integer_averages_, integer_values_;
 };

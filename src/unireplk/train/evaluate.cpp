@@ -1,13 +1,13 @@
 #include "unireplk/train/evaluate.h"
 
 #include "unireplk/core/log.h"
-#include "unireplk/tasks/evaluation_mode.h"
+#include "unireplk/nn/evaluation_mode.h"
 
 namespace unireplk::train {
 
 std::optional<std::vector<tasks::Metric>> evaluate(tasks::Task& task, data::Loader& loader,
                                                    const std::function<bool()>& stop_requested) {
-  const tasks::EvaluationMode mode(task.network());
+  const nn::EvaluationMode mode(task.network());
   const auto evaluation = task.start_evaluation();
   loader.start(0);
   while (auto batch = loader.next()) {

@@ -16,8 +16,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string line_of(const StepRecord& record) {
-  Json line = {{"kind", "step"},    {"step", record.step}, {"epoch", record.epoch},
-               {"lr", record.lr},   {"loss", record.loss}, {"grad_norm", record.grad_norm}};
+  Json line = {{"kind", "step"},  {"step", record.step}, {"epoch", record.epoch},
+               {"lr", record.lr}, {"loss", record.loss}, {"grad_norm", record.grad_norm}};
   for (const auto& [name, value] : record.parts) line[name] = value;
   return line.dump() + '\n';
 }

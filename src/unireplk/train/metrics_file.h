@@ -12,8 +12,8 @@ namespace unireplk::train {
 ///   {"kind":"step","step":1,"epoch":0,"lr":0.0,"loss":2.3,"grad_norm":1.5}
 ///   {"kind":"validation","step":312,"epoch":0,"model":{"top1":41.5},"ema":{"top1":40.9}}
 ///
-/// Every value is a function of the run, none of the clock on the wall, so a run that was stopped and resumed leaves the
-/// same bytes as one that was not. Its state is the length of the file; load() cuts it back to that.
+/// Every value is a function of the run, none of the clock on the wall, so a run that was stopped and resumed leaves
+/// the same bytes as one that was not. Its state is the length of the file; load() cuts it back to that.
 class MetricsFile : public Observer, public Stateful {
  public:
   explicit MetricsFile(std::filesystem::path path);

@@ -17,7 +17,8 @@ void load_entries(const NamedTensors& entries, const StateReader& reader) {
   for (const auto& [name, target] : entries) {
     const at::Tensor value = reader.tensor(name);
     if (value.sizes() != target.sizes()) {
-      throw UserError({name, "the checkpoint has another shape than the network", "Resume with the model it was made with."});
+      throw UserError(
+          {name, "the checkpoint has another shape than the network", "Resume with the model it was made with."});
     }
     at::Tensor(target).copy_(value);
   }

@@ -15,8 +15,8 @@ struct StepRecord {
   int64_t step = 0;   ///< steps done, this one included
   int64_t epoch = 0;  ///< from 0
   double lr = 0;
-  double loss = 0;       ///< mean over the micro-steps
-  double grad_norm = 0;  ///< before clipping
+  double loss = 0;                                    ///< mean over the micro-steps
+  double grad_norm = 0;                               ///< before clipping
   std::vector<std::pair<std::string, double>> parts;  ///< named parts of the loss
 };
 

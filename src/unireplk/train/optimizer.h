@@ -47,7 +47,8 @@ struct AdamWConfig {
   double layer_decay = 1.0;
 
   static void fields(auto& self, auto&& visit) {
-    visit("lr", self.lr, config::positive, "Peak learning rate, used as it is: scale it with the total batch yourself.");
+    visit("lr", self.lr, config::positive,
+          "Peak learning rate, used as it is: scale it with the total batch yourself.");
     visit("weight_decay", self.weight_decay, config::non_negative, "Decoupled; not for vectors and biases.");
     visit("beta1", self.beta1, config::below_one, "Decay of the mean of the gradients.");
     visit("beta2", self.beta2, config::below_one, "Decay of the mean of their squares.");

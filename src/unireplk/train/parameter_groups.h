@@ -26,8 +26,8 @@ struct ParameterGroup {
   std::vector<NamedParameter> parameters;
 };
 
-/// Depth class 0..13 of a parameter of the image network, for layer-wise learning-rate decay: spec/image.md section 8.1.
-/// A leading "backbone." is looked through; a name from outside the backbone belongs to class 13.
+/// Depth class 0..13 of a parameter of the image network, for layer-wise learning-rate decay: spec/image.md
+/// section 8.1. A leading "backbone." is looked through; a name from outside the backbone belongs to class 13.
 int64_t layer_id(std::string_view name);
 
 /// No decay for vectors and for names that end in ".bias": spec/image.md section 8.

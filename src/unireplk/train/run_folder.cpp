@@ -26,8 +26,8 @@ RunFolder::RunFolder(fs::path path, bool resume) : path_(std::move(path)) {
   lock();
   if (!resume && has_content()) {
     close(lock_);
-    throw UserError({path_.string(), "the folder of this run exists",
-                     "Go on with --resume, or give the run another `name`."});
+    throw UserError(
+        {path_.string(), "the folder of this run exists", "Go on with --resume, or give the run another `name`."});
   }
 }
 
@@ -39,7 +39,8 @@ void RunFolder::lock() {
   if (lock_ < 0) throw UserError({file.string(), std::string("cannot be opened: ") + std::strerror(errno), ""});
   if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
   const bool held = errno == EWOULDBLOCK;
-  const std::string reason = held ? "another process is using this run" : std::string("no lock: ") + std::strerror(errno);
+  const std::string reason =
+      held ? "another process is using this run" : std::string("no lock: ") + std::strerror(errno);
   close(lock_);
   throw UserError({path_.string(), reason, held ? "Wait for it, or give the run another `name`." : ""});
 }

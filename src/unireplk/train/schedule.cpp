@@ -22,7 +22,8 @@ class Cosine : public Schedule {
         span_(span),
         warmup_(config.warmup_steps > 0 ? config.warmup_steps : config.warmup_epochs * span.steps_per_epoch) {
     if (warmup_ > span.total_steps) {
-      throw UserError({"train.schedule", format("the warm-up of {} steps is longer than the run of {}", warmup_, span.total_steps),
+      throw UserError({"train.schedule",
+                       format("the warm-up of {} steps is longer than the run of {}", warmup_, span.total_steps),
                        "Shorten warmup_epochs or warmup_steps."});
     }
   }

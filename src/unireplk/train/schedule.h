@@ -35,7 +35,8 @@ struct CosineConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("warmup_epochs", self.warmup_epochs, config::non_negative, "Epochs of linear rise from 0 to lr.");
-    visit("warmup_steps", self.warmup_steps, config::non_negative, "The same in steps; above 0 it replaces warmup_epochs.");
+    visit("warmup_steps", self.warmup_steps, config::non_negative,
+          "The same in steps; above 0 it replaces warmup_epochs.");
     visit("min_lr", self.min_lr, config::non_negative, "Learning rate that the cosine tends to.");
     visit("weight_decay_end", self.weight_decay_end, config::non_negative,
           "Weight decay that its own cosine tends to; left out, weight decay is constant.");

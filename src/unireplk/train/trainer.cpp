@@ -19,9 +19,10 @@ namespace {
 RunLength length_of(const TrainConfig& config, int64_t batches_per_epoch) {
   const int64_t steps = batches_per_epoch / config.accumulate_steps;
   if (steps == 0) {
-    throw UserError({"data.train", format("an epoch has {} full batches, one step takes {}", batches_per_epoch,
-                                          config.accumulate_steps),
-                     "Lower batch_size or accumulate_steps, or give more data."});
+    throw UserError(
+        {"data.train",
+         format("an epoch has {} full batches, one step takes {}", batches_per_epoch, config.accumulate_steps),
+         "Lower batch_size or accumulate_steps, or give more data."});
   }
   UNIREPLK_CHECK(config.epochs || config.max_steps, "a run needs epochs or max_steps");
   constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
@@ -53,8 +54,11 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
 std::vector<Section> Trainer::sections() {
-  std::vector<Section> sections = {{"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},
-                                   {"best", &best_},     {"metrics", &metrics_}};
+  std::vector<Section> sections = {{"model", &network_},
+                                   {"optimizer", optimizer_.get()},
+                                   {"clock", &clock_},
+                                   {"best", &best_},
+                                   {"metrics", &metrics_}};
   if (ema_) sections.push_back({"ema", &*ema_});
   return sections;
 }
@@ -189,9 +193,10 @@ void Trainer::flush_log() {
   const std::span sound(records.data(), unsound ? static_cast<size_t>(unsound - records.data()) : records.size());
   for (Observer* observer : observers_) observer->on_steps(sound);
   if (!unsound) return;
-  throw UserError({format("step {}", unsound->step),
-                   format("the loss is {}, the gradient norm {}: training has diverged", unsound->loss, unsound->grad_norm),
-                   "The last checkpoint is good. Lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
+  throw UserError(
+      {format("step {}", unsound->step),
+       format("the loss is {}, the gradient norm {}: training has diverged", unsound->loss, unsound->grad_norm),
+       "The last checkpoint is good. Lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
 }
 
 }  // namespace unireplk::train

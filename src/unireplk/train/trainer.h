@@ -25,8 +25,8 @@ namespace unireplk::train {
 struct TrainerParts {
   tasks::Task& task;
   data::Loader& train_data;
-  int64_t batches_per_epoch = 0;             ///< micro-batches that train_data gives
-  data::Loader* validation_data = nullptr;   ///< null: no validation, no best checkpoint
+  int64_t batches_per_epoch = 0;            ///< micro-batches that train_data gives
+  data::Loader* validation_data = nullptr;  ///< null: no validation, no best checkpoint
   const RunFolder& folder;
   Context context;
   std::function<bool()> stop_requested = {};  ///< asked before every step and every batch of validation

@@ -23,8 +23,7 @@ class RandomResizedCrop : public Transform {
   Result<Image> apply(Image image, RandomStream& random) const override {
     const Rectangle part = choose(image, random);
     const auto interpolation = choose_interpolation(random);
-    return resize(crop(image, part.left, part.top, part.width, part.height), config_.size, config_.size,
-                  interpolation);
+    return resize(crop(image, part.left, part.top, part.width, part.height), config_.size, config_.size, interpolation);
   }
 
  private:
@@ -81,10 +80,10 @@ class RandomCrop : public Transform {
     const int64_t width = image.width + 2 * p;
     const int64_t height = image.height + 2 * p;
     if (width < size || height < size || width > kMaxPixels / height) {
-      return Problem{"",
-                     format("expected at least {} x {} pixels to cut from, got {} x {} with padding", size,
-                            size, width, height),
-                     "Resize first, or add padding."};
+      return Problem{
+          "",
+          format("expected at least {} x {} pixels to cut from, got {} x {} with padding", size, size, width, height),
+          "Resize first, or add padding."};
     }
     const int64_t top = random.integer(0, height - size);
     const int64_t left = random.integer(0, width - size);
@@ -96,9 +95,7 @@ class RandomCrop : public Transform {
 };
 
 /// Where the middle of `size` begins in `length`, which is not smaller.
-int64_t middle_of(int64_t length, int64_t size) {
-  return round_half_even(static_cast<double>(length - size) / 2);
-}
+int64_t middle_of(int64_t length, int64_t size) { return round_half_even(static_cast<double>(length - size) / 2); }
 
 class CenterCrop : public Transform {
  public:

@@ -24,7 +24,8 @@ struct RandomResizedCropConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("size", self.size, config::between(1, 16384), "Rows and columns of the result.");
-    visit("scale", self.scale, config::Range{.low = 0, .high = 1, .open_low = true}, "Smallest and largest share of the area.");
+    visit("scale", self.scale, config::Range{.low = 0, .high = 1, .open_low = true},
+          "Smallest and largest share of the area.");
     visit("ratio", self.ratio, config::positive, "Smallest and largest width : height.");
     visit("interpolation", self.interpolation, "Filter of the resize.");
   }

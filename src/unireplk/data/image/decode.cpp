@@ -22,15 +22,13 @@ Result<Image> decode_any(std::span<const std::byte> file, const std::string& pla
   if (begins_with(file, kJpeg)) return decode_jpeg(file, place);
   if (begins_with(file, kPng)) return decode_png(file, place);
   if (file.empty()) return Problem{place, "expected an image, got an empty file", ""};
-  return Problem{place, "expected a JPEG or PNG image, got something else",
-                 "Convert the file to one of them."};
+  return Problem{place, "expected a JPEG or PNG image, got something else", "Convert the file to one of them."};
 }
 
 }  // namespace
 
 std::optional<Problem> check_dimensions(int64_t width, int64_t height, const std::string& place) {
-  if (width >= 1 && height >= 1 && width <= kMaxSide && height <= kMaxSide && width <= kMaxPixels / height)
-    return {};
+  if (width >= 1 && height >= 1 && width <= kMaxSide && height <= kMaxSide && width <= kMaxPixels / height) return {};
   return Problem{place,
                  format("expected an image of at most {} pixels a side and {} in all, got {} x {}", kMaxSide,
                         kMaxPixels, width, height),

@@ -38,8 +38,7 @@ at::Tensor read_images(const fs::path& path) {
   if (images.scalar_type() != at::kByte || !(is_grey || has_channels) || images.numel() == 0) {
     throw UserError(
         {path.string(),
-         format("expected images, Byte [count, rows, columns] with 1 or 3 channels behind, got {}",
-                shape_text(images)),
+         format("expected images, Byte [count, rows, columns] with 1 or 3 channels behind, got {}", shape_text(images)),
          "Check that `images` and `labels` are not exchanged."});
   }
   return images;
@@ -52,8 +51,7 @@ at::Tensor read_labels(const fs::path& path, int64_t count) {
                      "Check that `images` and `labels` are not exchanged."});
   }
   if (labels.size(0) != count) {
-    throw UserError({path.string(),
-                     format("expected {} labels, one for each image, got {}", count, labels.size(0)),
+    throw UserError({path.string(), format("expected {} labels, one for each image, got {}", count, labels.size(0)),
                      "Take both files from one data set and split."});
   }
   return labels.to(at::kLong);
@@ -93,13 +91,11 @@ class Idx : public Source {
     classes_ = config.classes ? read_class_names(*config.classes)
                               : numbered_classes(std::clamp(largest + 1, int64_t{1}, kMaxNumberedClasses));
     const auto classes = static_cast<int64_t>(classes_.size());
-    const auto wrong =
-        std::find_if(labels.begin(), labels.end(), [&](int64_t l) { return l < 0 || l >= classes; });
+    const auto wrong = std::find_if(labels.begin(), labels.end(), [&](int64_t l) { return l < 0 || l >= classes; });
     if (wrong == labels.end()) return;
-    throw UserError(
-        {format("{}: item {}", config.labels.string(), wrong - labels.begin()),
-         format("expected a label in [0, {}], got {}", classes - 1, *wrong),
-         config.classes ? format("Give {} a line for every class.", config.classes->string()) : ""});
+    throw UserError({format("{}: item {}", config.labels.string(), wrong - labels.begin()),
+                     format("expected a label in [0, {}], got {}", classes - 1, *wrong),
+                     config.classes ? format("Give {} a line for every class.", config.classes->string()) : ""});
   }
 
   int64_t size() const override { return images_.size(0); }

@@ -22,10 +22,9 @@ Image Image::zeros(int64_t width, int64_t height, int64_t channels) {
 }
 
 Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
-  UNIREPLK_CHECK(left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width &&
-                     top <= image.height - height,
-                 "crop: {} x {} at ({}, {}) does not lie in {} x {}", width, height, left, top, image.width,
-                 image.height);
+  UNIREPLK_CHECK(
+      left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width && top <= image.height - height,
+      "crop: {} x {} at ({}, {}) does not lie in {} x {}", width, height, left, top, image.width, image.height);
   Image out = Image::zeros(width, height, image.channels);
   for (int64_t y = 0; y < height; ++y) {
     std::copy_n(image.row(top + y) + left * image.channels, out.row_bytes(), out.row(y));

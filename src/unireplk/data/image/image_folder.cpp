@@ -31,15 +31,13 @@ bool is_image_name(const fs::path& path) {
 }
 
 [[noreturn]] void throw_unreadable(const fs::path& folder, const std::error_code& error) {
-  throw UserError(
-      {folder.string(), format("cannot list this folder: {}", error.message()), "Check its permissions."});
+  throw UserError({folder.string(), format("cannot list this folder: {}", error.message()), "Check its permissions."});
 }
 
 std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::vector<fs::directory_entry> entries;
   std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    entries.push_back(*it);
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) entries.push_back(*it);
   if (error) throw_unreadable(folder, error);
   return entries;
 }
@@ -61,8 +59,7 @@ class Walk {
     std::error_code error;
     const fs::path real = fs::canonical(folder, error);
     if (error) throw_unreadable(folder, error);
-    if (std::find(above_.begin(), above_.end(), real) != above_.end())
-      return;  // a link to a folder we are in
+    if (std::find(above_.begin(), above_.end(), real) != above_.end()) return;  // a link to a folder we are in
     above_.push_back(real);
     for (const auto& entry : entries_of(folder)) {
       if (entry.is_directory(error)) {
@@ -81,9 +78,8 @@ class Walk {
 std::vector<std::string> class_folders(const fs::path& root) {
   std::error_code error;
   if (!fs::is_directory(root, error)) {
-    throw UserError(
-        {root.string(), "expected a folder with one sub-folder for each class, got no folder",
-         format("Correct `root`; a relative path starts at {}.", fs::current_path(error).string())});
+    throw UserError({root.string(), "expected a folder with one sub-folder for each class, got no folder",
+                     format("Correct `root`; a relative path starts at {}.", fs::current_path(error).string())});
   }
   std::vector<std::string> classes;
   for (const auto& entry : entries_of(root)) {

@@ -73,8 +73,7 @@ Steps published_evaluation(const ImagePipelineConfig& config) {
 
 std::vector<Step> steps_of(const ImagePipelineConfig& config, Mode mode) {
   const auto& chosen = mode == Mode::kTrain ? config.train : config.evaluation;
-  if (!chosen)
-    return (mode == Mode::kTrain ? published_training(config) : published_evaluation(config)).take();
+  if (!chosen) return (mode == Mode::kTrain ? published_training(config) : published_evaluation(config)).take();
   Steps steps;
   for (const auto& choice : *chosen) steps.add(choice.name(), choice.make());
   return std::move(steps).take();
@@ -100,10 +99,9 @@ at::Tensor constant_of(const char* key, const std::optional<std::vector<double>>
 
 Result<Image> image_of(const at::Tensor& pixels, int64_t channels) {
   const bool has_channels = pixels.dim() == 3 && (pixels.size(2) == 1 || pixels.size(2) == 3);
-  UNIREPLK_CHECK(
-      pixels.scalar_type() == at::kByte && (pixels.dim() == 2 || has_channels) && pixels.numel() > 0,
-      "image pipeline: expected uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
-      at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", "));
+  UNIREPLK_CHECK(pixels.scalar_type() == at::kByte && (pixels.dim() == 2 || has_channels) && pixels.numel() > 0,
+                 "image pipeline: expected uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
+                 at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", "));
   Image image = Image::zeros(pixels.size(1), pixels.size(0), has_channels ? pixels.size(2) : 1);
   const at::Tensor dense = pixels.contiguous();
   std::memcpy(image.pixels.data(), dense.const_data_ptr<uint8_t>(), image.pixels.size());
@@ -153,8 +151,8 @@ class ImagePipeline : public Pipeline {
     if (!image) return image.problem();
     if (image->width != size_ || image->height != size_) {
       return Problem{place,
-                     format("expected {} x {} pixels after the transforms, got {} x {}", size_, size_,
-                            image->width, image->height),
+                     format("expected {} x {} pixels after the transforms, got {} x {}", size_, size_, image->width,
+                            image->height),
                      "Change `size` of the pipeline, or let its transforms end with that size."};
     }
     Sample sample{.fields = record.target, .key = record.key, .source = record.source};
@@ -189,8 +187,7 @@ void ImagePipelineConfig::validate(config::Problems& problems) const {
   if (channels == 2) problems.add("channels", "expected 1 (grey) or 3 (RGB), got 2");
 }
 
-std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source,
-                                              Mode mode) {
+std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode) {
   return std::make_unique<ImagePipeline>(config, source, mode);
 }
 

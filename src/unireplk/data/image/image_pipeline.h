@@ -25,11 +25,14 @@ struct ImagePipelineConfig {
     visit("size", self.size, config::between(1, 16384), "Rows and columns that the network sees.");
     visit("channels", self.channels, config::between(1, 3), "1 (grey) or 3 (RGB); left out, what the data has.");
     visit("crop_pct", self.crop_pct, config::Range{.low = 0, .high = 1, .open_low = true},
-          "Share of the shorter side that the centre crop of the usual evaluation keeps; of no effect from 384 pixels on.");
+          "Share of the shorter side that the centre crop of the usual evaluation keeps; of no effect from 384 pixels "
+          "on.");
     visit("train", self.train, "Transforms in training; left out, the published ones for this size.");
     visit("evaluation", self.evaluation, "Transforms in evaluation; left out, the published ones for this size.");
-    visit("mean", self.mean, config::fraction, "Mean of each channel, of values in [0, 1]; left out, ImageNet's, or 0.5 for grey.");
-    visit("std", self.std, config::positive, "Standard deviation of each channel; left out, ImageNet's, or 0.5 for grey.");
+    visit("mean", self.mean, config::fraction,
+          "Mean of each channel, of values in [0, 1]; left out, ImageNet's, or 0.5 for grey.");
+    visit("std", self.std, config::positive,
+          "Standard deviation of each channel; left out, ImageNet's, or 0.5 for grey.");
   }
   void validate(config::Problems& problems) const;
 };

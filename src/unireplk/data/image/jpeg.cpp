@@ -37,8 +37,7 @@ Result<Header> read_header(tjhandle decoder, std::span<const std::byte> file, co
   // name.
   const bool unusual = subsampling < 0 && header.width > 0 && header.colorspace >= 0;
   if (status != 0 && !unusual) return corrupt(place, tjGetErrorStr2(decoder));
-  if (header.width < 1)
-    return corrupt(place, "no image behind the file's beginning");  // not an error of the library
+  if (header.width < 1) return corrupt(place, "no image behind the file's beginning");  // not an error of the library
   if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
   return header;
 }
@@ -74,10 +73,9 @@ Result<Image> pixels_of(tjhandle decoder, std::span<const std::byte> file, const
   const bool is_cmyk = header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK;
   const int format = is_grey ? TJPF_GRAY : is_cmyk ? TJPF_CMYK : TJPF_RGB;
   const size_t samples = is_grey ? 1 : is_cmyk ? 4 : 3;
-  std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) *
-                              samples);
-  const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0,
-                                   header.height, format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+  std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) * samples);
+  const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0, header.height,
+                                   format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (status != 0 && !is_harmless(decoder)) return corrupt(place, tjGetErrorStr2(decoder));
   if (is_cmyk) return rgb_of_inverted_cmyk(pixels, header.width, header.height);
   return Image{header.width, header.height, is_grey ? 1 : 3, std::move(pixels)};

@@ -25,8 +25,7 @@ Image first_of_three(const Image& image) {
 }
 
 bool is_grey(const spng_ihdr& header) {
-  return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE ||
-         header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
+  return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE || header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
 }
 
 }  // namespace
@@ -35,15 +34,13 @@ Result<Image> decode_png(std::span<const std::byte> file, const std::string& pla
   const PngDecoder decoder(spng_ctx_new(0));
   UNIREPLK_CHECK(decoder, "cannot start the PNG decoder");
   spng_set_chunk_limits(decoder.get(), kMaxChunkBytes, kMaxChunkBytes);
-  if (const int code = spng_set_png_buffer(decoder.get(), file.data(), file.size()))
-    return corrupt(place, code);
+  if (const int code = spng_set_png_buffer(decoder.get(), file.data(), file.size())) return corrupt(place, code);
   spng_ihdr header{};
   if (const int code = spng_get_ihdr(decoder.get(), &header)) return corrupt(place, code);
   if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
 
   Image image = Image::zeros(header.width, header.height, 3);
-  const int code =
-      spng_decode_image(decoder.get(), image.pixels.data(), image.pixels.size(), SPNG_FMT_RGB8, 0);
+  const int code = spng_decode_image(decoder.get(), image.pixels.data(), image.pixels.size(), SPNG_FMT_RGB8, 0);
   if (code != SPNG_OK) return corrupt(place, code);
   return is_grey(header) ? first_of_three(image) : std::move(image);
 }

@@ -8,9 +8,8 @@ namespace {
 
 Result<Image> resized(const Image& image, int64_t width, int64_t height, Interpolation interpolation) {
   if (resize_fits(image, width, height)) return resize(image, width, height, interpolation);
-  return Problem{
-      "", format("{} x {} is too long to be resized to {} x {}", image.width, image.height, width, height),
-      "Crop the image, or leave it out."};
+  return Problem{"", format("{} x {} is too long to be resized to {} x {}", image.width, image.height, width, height),
+                 "Crop the image, or leave it out."};
 }
 
 class Resize : public Transform {
@@ -70,9 +69,7 @@ class HorizontalFlip : public Transform {
 
 }  // namespace
 
-std::unique_ptr<Transform> make_resize(const ResizeConfig& config) {
-  return std::make_unique<Resize>(config);
-}
+std::unique_ptr<Transform> make_resize(const ResizeConfig& config) { return std::make_unique<Resize>(config); }
 
 std::unique_ptr<Transform> make_warp(const WarpConfig& config) { return std::make_unique<Warp>(config); }
 

@@ -37,9 +37,7 @@ struct Axis {
   }
 };
 
-int32_t fixed_point(double weight) {
-  return static_cast<int32_t>(weight * (1 << kBits) + (weight < 0 ? -0.5 : 0.5));
-}
+int32_t fixed_point(double weight) { return static_cast<int32_t>(weight * (1 << kBits) + (weight < 0 ? -0.5 : 0.5)); }
 
 Axis make_axis(int64_t in, int64_t out, Interpolation interpolation) {
   const auto filter = interpolation == Interpolation::kBicubic ? bicubic : bilinear;

@@ -1,8 +1,8 @@
-#include "unireplk/tasks/evaluation_mode.h"
+#include "unireplk/nn/evaluation_mode.h"
 
 #include <torch/nn/module.h>
 
-namespace unireplk::tasks {
+namespace unireplk::nn {
 
 EvaluationMode::EvaluationMode(torch::nn::Module& network) : network_(network), was_training_(network.is_training()) {
   if (was_training_) network_.eval();
@@ -12,4 +12,4 @@ EvaluationMode::~EvaluationMode() {
   if (was_training_) network_.train();
 }
 
-}  // namespace unireplk::tasks
+}  // namespace unireplk::nn

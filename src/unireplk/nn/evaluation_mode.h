@@ -6,10 +6,10 @@ namespace torch::nn {
 class Module;
 }
 
-namespace unireplk::tasks {
+namespace unireplk::nn {
 
-/// While alive: the network is in eval mode and no gradients are recorded. Nests; a network that is in eval mode already
-/// is left alone, so that what it caches for inference survives from batch to batch.
+/// While alive: the network is in eval mode and no gradients are recorded. Nests; a network that is in eval mode
+/// already is left alone, so that what it caches for inference survives from batch to batch.
 class EvaluationMode {
  public:
   explicit EvaluationMode(torch::nn::Module& network);
@@ -23,4 +23,4 @@ class EvaluationMode {
   at::NoGradGuard no_grad_;
 };
 
-}  // namespace unireplk::tasks
+}  // namespace unireplk::nn
