@@ -102,6 +102,7 @@ TEST_CASE("Progress: shows share, rate and time left") {
   CHECK(progress.line(0, "", 0.0, 4) == "train  [>   ]  0/200  0%");
   CHECK(progress.line(500, "", 1.0, 4) == "train  [====]  500/200  100%  500.0/s  in 0:01");
   CHECK(Progress("read", 0).line(5, "", 1.0, 8) == "read  5  5.0/s");
+  CHECK(Progress("train", 100, 50).line(75, "", 5.0, 0) == "train  75/100  75%  5.0/s  0:05 left");  // resumed at 50
 }
 
 TEST_CASE("Progress: off a terminal it writes whole lines, and few of them") {

@@ -29,7 +29,7 @@ TEST_CASE("config: every mistake of a file is reported at once, with its place, 
   INFO(finished.err);
   CHECK(lines.size() >= 10);
   for (const auto& line : lines) CHECK(std::regex_match(line, located));
-  for (const char* key : {"name", "seed", "model.backbone", "model.heads", "data.train.images", "data.train.shuffle",
+  for (const char* key : {"name", "seed", "model.backbone", "model.heads", "data.train.labels", "data.train.shuffle",
                           "data.pipeline.size", "data.loader.batch_size", "data.loader.workers", "train.epochs",
                           "train.optimizer.lr", "data.pipeline.train"}) {
     INFO(key);
@@ -64,7 +64,7 @@ TEST_CASE("device: a GPU that is not there is refused in words") {
   if (unireplk({"doctor", "--json"}).out.find("\"device_auto\":\"cuda") != std::string::npos) return;
   const auto finished = unireplk({"train", "tests/fixtures/tiny.yaml", "device=cuda", "--dry-run"});
   CHECK(finished.exit_code == 2);
-  CHECK_THAT(finished.err, Catch::Contains("cuda"));
+  CHECK_THAT(finished.err, Catch::Contains("CUDA"));
 }
 
 }  // namespace unireplk::test

@@ -35,8 +35,8 @@ void write_stderr(const std::string& text) {
 
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total)
-    : label_(std::move(label)), total_(total), terminal_(isatty(STDERR_FILENO) != 0) {}
+Progress::Progress(std::string label, int64_t total, int64_t first)
+    : label_(std::move(label)), total_(total), first_(first), done_(first), terminal_(isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() {
   if (line_is_open_) write_stderr("\n");
@@ -58,7 +58,7 @@ void Progress::finish(const std::string& text) {
 }
 
 std::string Progress::line(int64_t done, const std::string& text, double seconds, int64_t bar_width) const {
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
   std::string out = label_;
   if (total_ > 0) {
     const double fraction = std::clamp(static_cast<double>(done) / static_cast<double>(total_), 0.0, 1.0);

@@ -16,7 +16,8 @@ namespace unireplk {
 class Progress {
  public:
   /// \param total  units of work; 0 or less when unknown.
-  Progress(std::string label, int64_t total);
+  /// \param first  units done before, which say nothing of the speed.
+  Progress(std::string label, int64_t total, int64_t first = 0);
   ~Progress();  ///< leaves the cursor at the start of a fresh line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -35,6 +36,7 @@ class Progress {
 
   std::string label_;
   int64_t total_;
+  int64_t first_;
   int64_t done_ = 0;
   bool terminal_;
   bool finished_ = false;

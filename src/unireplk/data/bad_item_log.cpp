@@ -6,6 +6,7 @@ namespace unireplk::data {
 namespace {
 
 constexpr size_t kExamples = 5;
+constexpr size_t kMostNamed = 20;  // of a run; a folder of a million broken files must not fill the log
 
 }  // namespace
 
@@ -25,8 +26,9 @@ void BadItemLog::add(const std::vector<BadItem>& bad) {
     const std::string text = problem.text();
     if (total_.first.empty()) total_.first = text;
     if (examples_.size() < kExamples) examples_.push_back(text);
-    if (named_.insert(item).second) {
+    if (named_.size() < kMostNamed && named_.insert(item).second) {
       log_warning("{} ({})", text, mode_ == Mode::kTrain ? "the next sample stands in" : "left out");
+      if (named_.size() == kMostNamed) log_warning("more samples that cannot be read are counted, not named");
     }
   }
   const auto count = static_cast<double>(of_epoch_.size());

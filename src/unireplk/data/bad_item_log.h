@@ -10,7 +10,8 @@
 
 namespace unireplk::data {
 
-/// Keeps account of unreadable items: names each once in the log, counts, and says when there are too many.
+/// Keeps account of unreadable items: names the first of them in the log, each once, counts, and says when there are
+/// too many.
 class BadItemLog {
  public:
   BadItemLog(Mode mode, double max_fraction) : mode_(mode), max_fraction_(max_fraction) {}

@@ -19,7 +19,7 @@ namespace {
 nlohmann::ordered_json examine() {
   nlohmann::ordered_json found;
   found["version"] = version_line();
-  found["built_for_cuda"] = UNIREPLK_BUILT_FOR_CUDA;
+  found["built_for_cuda"] = static_cast<bool>(UNIREPLK_BUILT_FOR_CUDA);
   found["instruction_set"] = best_instruction_set();
   found["cores"] = std::thread::hardware_concurrency();
   found["threads"] = at::get_num_threads();

@@ -19,10 +19,9 @@ struct PredictOptions {
   int64_t top = 5;
 };
 
-/// One file as a batch of its own.
-Batch batch_of(const std::filesystem::path& file, const data::Pipeline& pipeline, const DataInfo& info) {
+Result<std::vector<Sample>> samples_of(const std::filesystem::path& file, const data::Pipeline& pipeline) {
   const data::Record record{.payload = file, .target = {}, .key = {}, .source = {.file = file.string()}};
-  return data::make_batch(pipeline.apply(record, Draw{}).value_or_throw(), info);
+  return pipeline.apply(record, Draw{});
 }
 
 void print(const std::filesystem::path& file, const tasks::Prediction& prediction, int64_t top, bool json) {
@@ -49,11 +48,18 @@ ExitCode predict(const PredictOptions& options, bool json) {
   file.network->eval();
   const auto task = make_task(parts.task, file.network, file.data);
   const c10::InferenceMode guard;
+  std::vector<Problem> unreadable;
   for (const auto& path : options.files) {
-    auto batch = batch_of(path, *pipeline, file.data).to(context.device);
+    auto samples = samples_of(path, *pipeline);
+    if (!samples) {
+      unreadable.push_back(samples.problem());
+      continue;
+    }
+    auto batch = data::make_batch(std::move(samples).value(), file.data).to(context.device);
     task->prepare(batch, {}, /*training=*/false);
     for (const auto& prediction : task->predict(batch)) print(path, prediction, options.top, json);
   }
+  if (!unreadable.empty()) throw UserError(std::move(unreadable));
   return ExitCode::kGood;
 }
 

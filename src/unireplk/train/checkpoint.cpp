@@ -60,11 +60,12 @@ void verify_file(const fs::path& path, const Json& expected) {
 /// The verified content of state.json.
 Json read_state_file(const fs::path& path) {
   Json document = formats::parse_json(io::read_file(path), path.string()).value_or_throw();
-  if (document.at("format_version").get<int64_t>() > kFormatVersion) {
-    throw UserError({path.string(),
-                     format("format version {} is newer than {}", document["format_version"].dump(), kFormatVersion),
+  const auto version = document.at("format_version").get<int64_t>();
+  if (version > kFormatVersion) {
+    throw UserError({path.string(), format("format version {} is newer than {}", version, kFormatVersion),
                      "Use a newer unireplk."});
   }
+  if (version < 1) throw UserError({path.string(), format("there is no format version {}", version), kDamaged});
   if (crc32_of(document.at("checkpoint").dump()) != document.at("crc32").get<uint32_t>()) {
     throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
   }

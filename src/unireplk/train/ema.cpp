@@ -9,8 +9,7 @@
 
 namespace unireplk::train {
 
-Ema::Ema(torch::nn::Module& network, double decay)
-    : network_(network), decay_(decay), values_(models::state_dict(network)) {
+Ema::Ema(torch::nn::Module& network, double decay) : decay_(decay), values_(models::state_dict(network)) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, value] : values_) {
     const at::Tensor own = value.detach();

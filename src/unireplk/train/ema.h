@@ -42,7 +42,6 @@ class Ema : public Stateful {
  private:
   void exchange();
 
-  torch::nn::Module& network_;
   double decay_;
   bool exchanged_ = false;
   NamedTensors averages_;

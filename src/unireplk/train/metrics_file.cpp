@@ -66,9 +66,14 @@ void MetricsFile::load(const StateReader& reader) {
   const auto present = static_cast<int64_t>(std::filesystem::file_size(path_));
   if (present < bytes) {
     log_warning("{}: records of before the checkpoint are missing; the curves will have a gap", path_.string());
-  } else if (ftruncate(file_, bytes) != 0) {
-    throw UserError({path_.string(), std::string("cannot be cut back: ") + std::strerror(errno), ""});
+  } else {
+    cut_back(bytes);
   }
+}
+
+void MetricsFile::cut_back(int64_t bytes) {
+  if (ftruncate(file_, bytes) == 0) return;
+  throw UserError({path_.string(), std::string("cannot be cut back: ") + std::strerror(errno), ""});
 }
 
 }  // namespace unireplk::train

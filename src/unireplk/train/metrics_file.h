@@ -28,8 +28,12 @@ class MetricsFile : public Observer, public Stateful {
   void save(StateWriter& writer) const override;
   void load(const StateReader& reader) override;
 
+  /// Forget every record: the run starts anew.
+  void clear() { cut_back(0); }
+
  private:
   void append(const std::string& text);
+  void cut_back(int64_t bytes);
 
   std::filesystem::path path_;
   int file_ = -1;

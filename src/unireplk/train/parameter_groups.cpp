@@ -3,6 +3,7 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -12,6 +13,7 @@ namespace unireplk::train {
 namespace {
 
 constexpr int64_t kLastLayer = 13;
+constexpr int64_t kLastOfThirdStage = 11;  ///< of 27 blocks; where there are more, the rest shares it
 
 /// Split off the text before the next dot.
 std::string_view take_part(std::string_view& rest) {
@@ -43,7 +45,7 @@ int64_t layer_id(std::string_view name) {
   if (stage < 0 || stage > 3) return kLastLayer;
   if (part == "downsample_layers") return std::array<int64_t, 4>{0, 2, 3, 12}[static_cast<size_t>(stage)];
   if (part != "stages") return kLastLayer;
-  if (stage == 2) return 3 + std::max<int64_t>(take_index(name), 0) / 3;
+  if (stage == 2) return std::min(3 + std::max<int64_t>(take_index(name), 0) / 3, kLastOfThirdStage);
   return std::array<int64_t, 4>{1, 2, 3, 12}[static_cast<size_t>(stage)];
 }
 

@@ -7,8 +7,7 @@
 namespace unireplk::train {
 
 void ProgressObserver::start(int64_t first_step) {
-  bar_.emplace("train", clock_.length().total_steps - first_step);
-  first_step_ = first_step;
+  bar_.emplace("train", clock_.length().total_steps, first_step);
   first_samples_ = clock_.samples();
   waited_before_ = loader_.seconds_waited();
   since_start_.restart();
@@ -18,7 +17,7 @@ void ProgressObserver::on_steps(std::span<const StepRecord> records) {
   if (records.empty()) return;
   const StepRecord& last = records.back();
   if (!bar_) return start(last.step);
-  bar_->update(last.step - first_step_, text(last));
+  bar_->update(last.step, text(last));
 }
 
 std::string ProgressObserver::text(const StepRecord& last) const {

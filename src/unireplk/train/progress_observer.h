@@ -27,7 +27,6 @@ class ProgressObserver : public Observer {
   const RunClock& clock_;
   const data::Loader& loader_;
   std::optional<Progress> bar_;  ///< from the first reading on, so that a resumed run shows its own speed
-  int64_t first_step_ = 0;
   int64_t first_samples_ = 0;
   double waited_before_ = 0;
   Stopwatch since_start_;

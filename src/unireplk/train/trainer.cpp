@@ -153,7 +153,10 @@ bool Trainer::validate() {
 
 bool Trainer::resume() {
   const std::optional<Checkpoint> checkpoint = checkpoints_.newest();
-  if (!checkpoint) return false;
+  if (!checkpoint) {
+    metrics_.clear();  // a run that ended before its first checkpoint may have left records
+    return false;
+  }
   checkpoint->restore(sections());
   is_saved_ = true;
   log_info("resumed from {}: epoch {}, step {} of {}", checkpoint->folder().string(), clock_.epoch() + 1, clock_.step(),

@@ -1,0 +1,215 @@
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "support/catch.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+
+namespace unireplk::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using nlohmann::json;
+
+constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
+constexpr const char* kBoot = "examples/data/fashion/ankle_boot.png";
+
+/// The one line of JSON that a command printed.
+json line_of(const std::vector<std::string>& arguments) {
+  const auto finished = unireplk(arguments);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  REQUIRE(std::count(finished.out.begin(), finished.out.end(), '\n') == 1);
+  return json::parse(finished.out);
+}
+
+std::string content(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+/// A run of the tiny network, a few steps long.
+fs::path trained(const TemporaryFolder& folder) {
+  const auto line = line_of({"train", kTiny, "--json", "train.max_steps=30", "output=" + folder.path().string()});
+  CHECK(line["finished"] == true);
+  CHECK(line["step"] == 30);
+  CHECK(line["best"] > 30);  // percent; ten classes
+  return folder / "tiny";
+}
+
+}  // namespace
+
+TEST_CASE("main job: train, evaluate, export, evaluate the deploy file, predict from it alone", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto deploy = (folder / "deploy.safetensors").string();
+
+  const auto evaluated = line_of({"eval", run.string(), "--json"});
+  CHECK(evaluated["samples"] == 900);
+  CHECK_THAT(evaluated["weights"].get<std::string>(), Contains("ema.safetensors"));
+
+  const auto exported = line_of({"export", run.string(), "--output", deploy, "--json"});
+  CHECK(exported["blocks"] == 4);
+  CHECK(exported["worst_f64"] < 1e-9);
+  CHECK(exported["worst_f32"] < 1e-5);
+
+  const auto deployed = line_of({"eval", deploy, "--json", "data.validation.name=idx",
+                                 "data.validation.images=examples/data/fashion/validation-images-idx3-ubyte.gz",
+                                 "data.validation.labels=examples/data/fashion/validation-labels-idx1-ubyte.gz",
+                                 "data.validation.classes=examples/data/fashion/classes.txt"});
+  CHECK(deployed["top1"].get<double>() == Approx(evaluated["top1"].get<double>()).margin(0.2));
+  CHECK(deployed["loss"].get<double>() == Approx(evaluated["loss"].get<double>()).epsilon(1e-3));
+
+  fs::remove_all(run);  // the deploy file needs nothing else
+  const auto predicted = line_of({"predict", deploy, kBoot, "--json"});
+  CHECK(predicted["file"] == kBoot);
+  CHECK(predicted["classes"].size() == 5);
+  const auto text = content(deploy);
+  CHECK(text.find(folder.path().string()) == std::string::npos);
+  CHECK(text.find("examples/data") == std::string::npos);
+}
+
+TEST_CASE("eval: train and deploy form of a checkpoint agree", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder).string();
+  for (const char* weights : {"ema", "model"}) {
+    const auto train_form = line_of({"eval", run, "--json", "--weights", weights});
+    const auto deploy_form = line_of({"eval", run, "--json", "--weights", weights, "--form", "deploy"});
+    CHECK(deploy_form["loss"].get<double>() == Approx(train_form["loss"].get<double>()).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("predict: a file that is no image is named, and the others are still told") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto deploy = (folder / "deploy.safetensors").string();
+  REQUIRE(unireplk({"export", run.string(), "--output", deploy}).exit_code == 0);
+  const auto bad = folder / "bad.jpg";
+  write(bad, "this is text");
+  const auto finished = unireplk({"predict", deploy, bad.string(), kBoot});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Contains("bad.jpg"));
+  CHECK_THAT(finished.out, Contains("ankle_boot.png"));
+  const auto missing = unireplk({"predict", deploy, (folder / "no.png").string()});
+  CHECK(missing.exit_code == 2);
+  CHECK_THAT(missing.err, Contains("no.png"));
+}
+
+TEST_CASE("weights: a file that lies or is cut is refused in words") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto deploy = folder / "deploy.safetensors";
+  REQUIRE(unireplk({"export", run.string(), "--output", deploy.string()}).exit_code == 0);
+  const auto good = content(deploy);
+  const auto refused = [&](const std::string& bytes) {
+    write(deploy, bytes);
+    const auto finished = unireplk({"predict", deploy.string(), kBoot});
+    CHECK(finished.exit_code == 2);
+    CHECK_THAT(finished.err, Contains("deploy.safetensors"));
+    CHECK(finished.out.empty());
+  };
+  refused("");
+  refused(good.substr(0, 7));
+  refused(good.substr(0, good.size() / 2));
+  refused(std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8) + good.substr(8));
+  const auto model =
+      unireplk({"predict", (run / "checkpoints" / "step_000000030" / "model.safetensors").string(), kBoot});
+  CHECK(model.exit_code == 2);
+  CHECK_THAT(model.err, Contains("unireplk export"));
+}
+
+TEST_CASE("train: folders that cannot be trained on are refused, and nothing is written") {
+  const TemporaryFolder folder;
+  const auto photos = folder / "photos";
+  const auto train = [&](const fs::path& root) {
+    return unireplk({"train", "configs/image/clothing_a.yaml", "data.train.root=" + root.string(),
+                     "output=" + (folder / "runs").string(), "device=cpu"});
+  };
+  const auto missing = train(photos);
+  CHECK(missing.exit_code == 2);
+  CHECK_THAT(missing.err, Contains("photos"));
+  fs::create_directories(photos / "empty_class");
+  write(photos / "other" / "a.jpg", "no photo");
+  const auto empty = train(photos);
+  CHECK(empty.exit_code == 2);
+  CHECK_THAT(empty.err, Contains("empty_class"));
+  CHECK_FALSE(fs::exists(folder / "runs"));
+}
+
+TEST_CASE("train: photos that cannot be decoded are named and stop the run at their share") {
+  const TemporaryFolder folder;
+  const auto photos = folder / "photos";
+  fs::copy("examples/data/clothing/train", photos, fs::copy_options::recursive);
+  const auto victim = fs::directory_iterator(photos / "hat")->path();
+  fs::resize_file(victim, fs::file_size(victim) / 2);
+  const std::vector<std::string> arguments{"train",
+                                           "configs/image/clothing_a.yaml",
+                                           "data.train.root=" + photos.string(),
+                                           "device=cpu",
+                                           "data.pipeline.size=48",
+                                           "train.max_steps=6",
+                                           "train.schedule.warmup_epochs=0"};
+  auto strict = arguments;
+  strict.push_back("output=" + (folder / "strict").string());
+  const auto refused = unireplk(strict);  // 1 of 80 is more than 1 percent
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("max_bad_fraction") && Contains(victim.filename().string()));
+  auto lenient = arguments;
+  lenient.push_back("output=" + (folder / "lenient").string());
+  lenient.push_back("data.loader.max_bad_fraction=0.05");
+  const auto trained_anyway = unireplk(lenient);
+  CHECK(trained_anyway.exit_code == 0);
+  CHECK_THAT(trained_anyway.err, Contains(victim.filename().string()));
+}
+
+TEST_CASE("commands: what looks at things says so in one line of JSON") {
+  const auto doctor = line_of({"doctor", "--json"});
+  CHECK(doctor["built_for_cuda"].is_boolean());
+  CHECK(doctor["devices"].size() >= 1);
+  CHECK(unireplk({"doctor"}).exit_code == 0);
+  const auto network = line_of({"inspect", "configs/image/fashion_a.yaml", "--json"});
+  CHECK(network["network"] == "unireplknet_a");
+  CHECK(network["input"] == json({1, 28, 28}));
+  CHECK(line_of({"config", "check", kTiny, "--json"})["valid"] == true);
+  for (const char* kind : {"models", "data", "transforms", "tasks"}) {
+    INFO(kind);
+    CHECK(unireplk({"list", kind}).exit_code == 0);
+  }
+  const auto schema = unireplk({"config", "schema"});
+  CHECK(json::parse(schema.out).contains("$schema"));
+}
+
+TEST_CASE("config show: its output is a config that means the same") {
+  const TemporaryFolder folder;
+  const auto shown = unireplk({"config", "show", kTiny, "train.optimizer.lr=0.25"});
+  REQUIRE(shown.exit_code == 0);
+  CHECK_THAT(shown.out, Contains("lr: 0.25  # command line"));
+  write(folder / "again.yaml", shown.out);
+  const auto again = unireplk({"config", "show", (folder / "again.yaml").string()});
+  const auto values = [](const std::string& text) {
+    std::string result;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) result += line.substr(0, line.find("  # ")) + "\n";
+    return result;
+  };
+  CHECK(values(again.out) == values(shown.out));
+}
+
+TEST_CASE("bench: one line with the median") {
+  for (const char* what : {"train-step", "inference", "startup"}) {
+    INFO(what);
+    const auto line = line_of({"bench", what, "--variant", "a", "--batch", "2", "--size", "32", "--classes", "10",
+                               "--iters", "2", "--warmup", "0", "--threads", "1", "--json"});
+    CHECK(line["median_ms"] > 0);
+    CHECK(line["samples_ms"].size() == 2);
+  }
+}
+
+}  // namespace unireplk::test

@@ -1,0 +1,161 @@
+#include "unireplk/train/ema.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+
+#include <stdexcept>
+
+#include "support/catch.h"
+#include "unireplk/core/error.h"
+#include "unireplk/io/state_file.h"
+#include "unireplk/models/state_dict.h"
+#include "unireplk/models/unireplknet.h"
+
+namespace unireplk::train {
+namespace {
+
+/// A parameter, a floating buffer and an integer one.
+struct NetImpl : torch::nn::Module {
+  explicit NetImpl(int64_t size = 3) {
+    weight = register_parameter("weight", at::arange(size, at::kDouble) + 1);
+    running_mean = register_buffer("running_mean", at::arange(2, at::kFloat) - 4);
+    count = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+  }
+
+  /// Values of step `t`.
+  void move(int64_t t) {
+    const at::NoGradGuard no_grad;
+    const auto phase = static_cast<double>(t);
+    weight.copy_((at::arange(weight.size(0), at::kDouble) + phase).sin());
+    running_mean.copy_((at::arange(2, at::kDouble) * 2 + phase).cos());
+    count.fill_((int64_t{1} << 53) + t);  // lost by any arithmetic in floating point
+  }
+
+  at::Tensor weight, running_mean, count;
+};
+
+/// What the average would save.
+struct Averages {
+  explicit Averages(const Ema& ema) { ema.save(state); }
+  at::Tensor operator[](const std::string& name) const { return state.tensor(name); }
+  io::StateBuffer state;
+};
+
+TEST_CASE("Ema: starts as a copy of the network") {
+  NetImpl net;
+  const Ema ema(net, 0.5);
+  const auto weight = net.weight.detach().clone();
+  net.move(1);
+  CHECK(Averages(ema)["weight"].equal(weight));
+  CHECK(Averages(ema)["num_batches_tracked"].item<int64_t>() == 0);
+}
+
+TEST_CASE("Ema: averages parameters and floating buffers, copies integers", "[numeric]") {
+  const double decay = GENERATE(0.0, 0.3, 0.9, 0.9999);
+  CAPTURE(decay);
+  NetImpl net;
+  Ema ema(net, decay);
+  at::Tensor weight = net.weight.detach().clone(), mean = net.running_mean.to(at::kDouble);
+  for (int64_t t = 1; t <= 20; ++t) {
+    net.move(t);
+    ema.update();
+    weight = weight * decay + net.weight.detach() * (1 - decay);
+    mean = mean * decay + net.running_mean * (1 - decay);
+    const Averages averages(ema);
+    CHECK(at::allclose(averages["weight"], weight, 1e-14, 1e-15));
+    CHECK(at::allclose(averages["running_mean"].to(at::kDouble), mean, 1.3e-6, 1e-6));
+    CHECK(averages["num_batches_tracked"].item<int64_t>() == (int64_t{1} << 53) + t);
+  }
+}
+
+TEST_CASE("Ema: a swap lends the averages to the network, and takes them back") {
+  NetImpl net;
+  Ema ema(net, 0.75);
+  net.move(1);
+  ema.update();
+  const Averages before(ema);
+  const auto own = models::state_dict(net);
+  std::vector<at::Tensor> values;
+  for (const auto& [name, value] : own) values.push_back(value.detach().clone());
+  const auto check_restored = [&] {
+    for (size_t i = 0; i < own.size(); ++i) CHECK(own[i].second.equal(values[i]));
+    const Averages after(ema);
+    for (const auto& [name, value] : own) CHECK(after[name].equal(before[name]));
+  };
+  {
+    const Ema::Swap swap(ema);
+    for (const auto& [name, value] : own) CHECK(value.equal(before[name]));
+    CHECK_THROWS_AS(ema.update(), ContractError);
+    CHECK_THROWS_AS(Averages(ema), ContractError);
+  }
+  check_restored();
+  try {
+    const Ema::Swap swap(ema);
+    throw std::runtime_error("the evaluation failed");
+  } catch (const std::runtime_error&) {
+    check_restored();
+  }
+  CHECK_NOTHROW(ema.update());
+}
+
+TEST_CASE("Ema: a network that caches merged weights notices both ends of a swap", "[numeric]") {
+  const models::UniRepLKNetOptions options{.dims = {4, 8, 16, 32}, .num_classes = 3, .layer_scale_init = 0.5};
+  models::UniRepLKNet net(options), judge(options);
+  const auto fill = [](models::UniRepLKNet& network, double phase) {
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, value] : models::state_dict(*network)) {
+      if (!value.is_floating_point()) continue;
+      value.copy_((at::arange(value.numel(), at::kDouble) * 0.37 + phase).sin().view(value.sizes()));
+      if (name.ends_with("running_var")) value.abs_().add_(0.5);
+    }
+  };
+  fill(net, 0.0);
+  Ema ema(*net, 0.5);
+  fill(net, 1.0);
+  net->eval();
+  judge->eval();
+  const at::NoGradGuard no_grad;
+  const auto x = (at::arange(3 * 32 * 32, at::kFloat) * 0.01).sin().view({1, 3, 32, 32});
+  const auto own = net->forward(x);  // fills the caches
+  fill(judge, 0.0);
+  const auto averaged = judge->forward(x);
+  REQUIRE_FALSE(averaged.equal(own));
+  {
+    const Ema::Swap swap(ema);
+    CHECK(net->forward(x).equal(averaged));
+  }
+  CHECK(net->forward(x).equal(own));
+}
+
+TEST_CASE("Ema: goes on after save and load to the same bits", "[numeric]") {
+  NetImpl first, second;
+  Ema before(first, 0.9), after(second, 0.9);
+  for (int64_t t = 1; t < 6; ++t) {
+    first.move(t);
+    before.update();
+  }
+  const auto untouched = second.weight.detach().clone();
+  const Averages saved(before);
+  after.load(saved.state);
+  CHECK(second.weight.equal(untouched));
+  for (int64_t t = 6; t < 9; ++t) {
+    first.move(t);
+    second.move(t);
+    before.update();
+    after.update();
+  }
+  for (const auto& entry : models::state_dict(first)) {
+    CHECK(Averages(after)[entry.first].equal(Averages(before)[entry.first]));
+  }
+}
+
+TEST_CASE("Ema: refuses the averages of another network") {
+  NetImpl net(3), wider(4);
+  const Averages saved(Ema(wider, 0.5));
+  Ema ema(net, 0.5);
+  CHECK_THROWS_WITH(ema.load(saved.state), Catch::Contains("weight: ") && Catch::Contains("another shape"));
+  CHECK_THROWS_AS(ema.load(io::StateBuffer()), UserError);
+}
+
+}  // namespace
+}  // namespace unireplk::train

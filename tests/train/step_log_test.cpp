@@ -1,0 +1,67 @@
+#include "unireplk/train/step_log.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "support/catch.h"
+
+namespace unireplk::train {
+namespace {
+
+StepLog::Pending pending_of(int64_t step, double loss, double grad_norm = 1) {
+  StepLog::Pending pending;
+  pending.record = {.step = step, .epoch = step / 10, .lr = 0.5, .parts = {}};
+  pending.add_loss(at::full({}, loss, at::kDouble));
+  pending.grad_norm = at::full({}, grad_norm, at::kFloat);
+  return pending;
+}
+
+TEST_CASE("step log: gives every step once, in order") {
+  StepLog log;
+  CHECK(log.take().empty());
+  for (const int64_t step : {11, 12, 13}) log.add(pending_of(step, 0.1 * static_cast<double>(step), 2.5));
+  CHECK(log.size() == 3);
+  const auto records = log.take();
+  REQUIRE(records.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    const auto step = 11 + static_cast<int64_t>(i);
+    CHECK((records[i].step == step && records[i].epoch == 1 && records[i].lr == 0.5 && records[i].grad_norm == 2.5));
+    CHECK(records[i].loss == 0.1 * static_cast<double>(step));
+  }
+  CHECK(log.size() == 0);
+  CHECK(log.take().empty());
+}
+
+TEST_CASE("step log: sums the shares of micro-steps, the loss and each part by name") {
+  auto pending = pending_of(1, 0.25);
+  pending.add_loss(at::full({}, 0.5));
+  pending.add_part("a", at::full({}, 1.0));
+  pending.add_part("b", at::full({}, 2.0));
+  pending.add_part("a", at::full({}, 4.0));
+  StepLog log;
+  log.add(std::move(pending));
+  log.add(pending_of(2, 3));
+  const auto records = log.take();
+  CHECK(records[0].loss == 0.75);
+  CHECK(records[0].parts == std::vector<std::pair<std::string, double>>{{"a", 5.0}, {"b", 2.0}});
+  CHECK(records[1].loss == 3.0);
+  CHECK(records[1].parts.empty());
+}
+
+TEST_CASE("first_unsound: finds the first step whose loss or norm is not finite") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto record = [](int64_t step, double loss, double norm) {
+    return StepRecord{.step = step, .loss = loss, .grad_norm = norm, .parts = {}};
+  };
+  CHECK(first_unsound({}) == nullptr);
+  CHECK(first_unsound({record(1, 1, 1), record(2, 0, 1e300)}) == nullptr);
+  const std::vector<StepRecord> by_loss{record(1, 1, 1), record(2, std::nan(""), 1), record(3, infinity, 1)};
+  CHECK(first_unsound(by_loss) == &by_loss[1]);
+  const std::vector<StepRecord> by_norm{record(1, 1, infinity), record(2, std::nan(""), 1)};
+  CHECK(first_unsound(by_norm) == by_norm.data());
+}
+
+}  // namespace
+}  // namespace unireplk::train
