@@ -71,6 +71,6 @@ cat >&2 <<END
    program      $program
    run folder   $run (config.yaml, metrics.jsonl, checkpoints)
    deploy file  $deploy
-Next: train on your own photos, one folder for each class:
-   $program init --data PHOTOS --output mine.yaml && $program train mine.yaml
+Next: train on your own photos, one folder for each class: copy configs/image/clothing_a.yaml, name them there, and
+   $program train mine.yaml
 END
