@@ -223,8 +223,10 @@ TEST_CASE("checkpoint store: a kill at any time leaves the newest sound") {
         save(store, step);  // replaces it
       }
     });
-    const auto reached = folder_of("", last + 1).string() + '\n';
-    while (!fs::exists(folder / "latest") || io::read_file(folder / "latest") < reached) std::this_thread::yield();
+    const auto has_saved = [&, name = folder_of("", last + 1).string() + '\n'] {
+      return fs::exists(folder / "latest") && io::read_file(folder / "latest") >= name;
+    };
+    while (!child.has_ended() && !has_saved()) std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::microseconds(311 * kills));
     REQUIRE(child.kill() == 128 + SIGKILL);
     const test::CapturedLog log;

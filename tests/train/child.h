@@ -29,12 +29,13 @@ class Child {
 
   /// 0 when `work` returned, 1 when it threw, 128 + signal when a signal ended it.
   int wait() {
-    int status = 0;
-    if (id_ > 0 && waitpid(id_, &status, 0) == id_) {
-      result_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    id_ = 0;
+    collect(/*options=*/0);
     return result_;
+  }
+
+  bool has_ended() {
+    collect(WNOHANG);
+    return id_ == 0;
   }
 
   int kill() {
@@ -43,7 +44,14 @@ class Child {
   }
 
  private:
-  pid_t id_;
+  void collect(int options) {
+    int status = 0;
+    if (id_ == 0 || waitpid(id_, &status, options) != id_) return;
+    result_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    id_ = 0;
+  }
+
+  pid_t id_;  ///< 0 when it has ended
   int result_ = -1;
 };
 

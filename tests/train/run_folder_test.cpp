@@ -66,7 +66,7 @@ TEST_CASE("run folder: a killed process leaves it free") {
     run.write_config("taken");
     while (true) pause();
   });
-  while (!std::filesystem::exists(folder / "config.yaml")) usleep(1000);
+  while (!child.has_ended() && !std::filesystem::exists(folder / "config.yaml")) usleep(1000);
   CHECK_FALSE(is_free(folder.path()));
   REQUIRE(child.kill() == 128 + SIGKILL);
   CHECK(is_free(folder.path()));
