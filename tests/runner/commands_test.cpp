@@ -125,6 +125,43 @@ TEST_CASE("weights: a file that lies or is cut is refused in words") {
   CHECK_THAT(model.err, Contains("unireplk export"));
 }
 
+TEST_CASE("eval and export: a checkpoint with one byte changed is refused") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto weights = run / "checkpoints" / "step_000000030" / "ema.safetensors";
+  auto bytes = content(weights);
+  bytes.back() ^= 1;
+  write(weights, bytes);
+  for (const auto& arguments : {std::vector<std::string>{"eval", run.string()},
+                                {"export", run.string(), "--output", (folder / "d.safetensors").string()}}) {
+    const auto finished = unireplk(arguments);
+    CHECK(finished.exit_code == 2);
+    CHECK_THAT(finished.err, Contains("ema.safetensors") && Contains("checksum"));
+  }
+  CHECK_FALSE(fs::exists(folder / "d.safetensors"));
+}
+
+TEST_CASE("predict: a head with more classes than the data name") {
+  const TemporaryFolder folder;
+  const auto deploy = (folder / "deploy.safetensors").string();
+  REQUIRE(
+      unireplk({"train", kTiny, "train.max_steps=5", "model.head.num_classes=40", "output=" + folder.path().string()})
+          .exit_code == 0);
+  REQUIRE(unireplk({"export", (folder / "tiny").string(), "--output", deploy}).exit_code == 0);
+  const auto line = line_of({"predict", deploy, kBoot, "--top", "40", "--json"});
+  CHECK(line["classes"].size() == 40);
+}
+
+TEST_CASE("command line: what is not there is named, and the name of a run is one folder") {
+  const auto missing = unireplk({"eval", "no/such/run"});
+  CHECK(missing.exit_code == 2);
+  CHECK_THAT(missing.err, Contains("no/such/run"));
+  CHECK(unireplk({"eval", std::string(300, 'x')}).exit_code == 2);
+  const auto outside = unireplk({"config", "check", kTiny, "name=../outside"});
+  CHECK(outside.exit_code == 2);
+  CHECK_THAT(outside.err, Contains("../outside"));
+}
+
 TEST_CASE("train: folders that cannot be trained on are refused, and nothing is written") {
   const TemporaryFolder folder;
   const auto photos = folder / "photos";

@@ -12,6 +12,7 @@ constexpr size_t kMostNamed = 20;  // of a run; a folder of a million broken fil
 
 void BadItemLog::start_epoch(int64_t samples) {
   of_epoch_.clear();
+  total_ = {};
   examples_.clear();
   epoch_samples_ = samples;
   epoch_seen_ = 0;

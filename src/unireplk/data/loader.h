@@ -27,7 +27,7 @@ struct LoaderConfig {
   }
 };
 
-/// Unreadable samples so far, with the first of them named.
+/// Unreadable samples of the epoch begun last, with the first of them named.
 struct BadSamples {
   int64_t count = 0;
   int64_t total = 0;  ///< samples asked for, bad ones included

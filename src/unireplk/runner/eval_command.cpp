@@ -105,6 +105,7 @@ void add_eval(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->callback([options, &program] {
     program.run = [options, &program] {
+      require_existing(options->target.path);
       return is_run(options->target.path) ? eval_run(*options, program.json) : eval_deploy_file(*options, program.json);
     };
   });

@@ -3,8 +3,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
-#include <thread>
-
 #include "unireplk/config/parse.h"
 #include "unireplk/runner/builtins.h"
 
@@ -29,8 +27,10 @@ ExperimentConfig load_experiment(const std::filesystem::path& file, const std::v
 }
 
 Context make_context(const std::string& device, int64_t threads, uint64_t seed) {
-  const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  Context context{.device = resolve_device(device), .threads = threads > 0 ? threads : cores, .seed = seed, .rank = {}};
+  Context context{.device = resolve_device(device),
+                  .threads = threads > 0 ? threads : at::get_num_threads(),
+                  .seed = seed,
+                  .rank = {}};
   at::set_num_threads(static_cast<int>(context.threads));
   return context;
 }

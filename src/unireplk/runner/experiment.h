@@ -57,6 +57,12 @@ struct ExperimentConfig {
     visit("train", self.train, "How it learns.");
   }
 
+  void validate(config::Problems& problems) const {
+    if (name == "." || name == ".." || name.find('/') != std::string::npos) {
+      problems.add("name", format("expected the name of a folder, got \"{}\"", name), "Put folders into `output`.");
+    }
+  }
+
   std::filesystem::path run_folder() const { return output / name; }
 };
 
@@ -64,8 +70,8 @@ struct ExperimentConfig {
 ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                                  const config::Registries& registries);
 
-/// Device, threads (0: every core) and seed of a command; sets the number of threads of this process.
-/// \throws UserError when there is no such device.
+/// Device, threads (0: every core, or OMP_NUM_THREADS) and seed of a command; sets the number of threads of this
+/// process. \throws UserError when there is no such device.
 Context make_context(const std::string& device, int64_t threads, uint64_t seed = 0);
 
 /// Training and validation data of a config. \throws UserError when the set is not there.

@@ -24,7 +24,9 @@ ExitCode report_usage(const CLI::App& app, const CLI::ParseError& error) {
 
 ExitCode run_guarded(const std::function<ExitCode()>& run) {
   try {
-    return run();
+    const ExitCode code = run();
+    if (!std::cout.flush()) throw UserError({"stdout", "cannot be written", "Is the disk full, or the reader gone?"});
+    return code;
   } catch (const UserError& error) {
     std::cerr << error.what() << '\n';
     return ExitCode::kUser;

@@ -3,6 +3,7 @@
 #include "unireplk/io/files.h"
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/models/state_dict.h"
+#include "unireplk/train/checkpoint.h"
 
 namespace unireplk::runner {
 namespace {
@@ -11,7 +12,12 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kMaxPointerBytes = 256;
 
-bool is_checkpoint(const fs::path& path) { return fs::exists(path / "state.json"); }
+bool is_there(const fs::path& path) {
+  std::error_code error;  // a name too long to exist does not
+  return fs::exists(path, error);
+}
+
+bool is_checkpoint(const fs::path& path) { return is_there(path / "state.json"); }
 
 /// The folder that `latest` or `best` names, or that bears the name itself.
 fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
@@ -48,13 +54,20 @@ fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
 
 }  // namespace
 
-bool is_run(const fs::path& path) { return fs::exists(path / "config.yaml") || is_checkpoint(path); }
+void require_existing(const fs::path& path) {
+  if (is_there(path)) return;
+  throw UserError({path.string(), "expected a run, a checkpoint or a weight file, got nothing", "Check the path."});
+}
+
+bool is_run(const fs::path& path) { return is_there(path / "config.yaml") || is_checkpoint(path); }
 
 OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
                    const config::Registries& registries) {
   const auto folder = is_checkpoint(path) ? fs::absolute(path).lexically_normal().parent_path().parent_path() : path;
   const auto checkpoint = is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint);
-  return {load_experiment(folder / "config.yaml", overrides, registries), weights_file(checkpoint, choice.weights)};
+  const auto weights = weights_file(checkpoint, choice.weights);
+  train::Checkpoint::verify(checkpoint, weights.filename().string());
+  return {load_experiment(folder / "config.yaml", overrides, registries), weights};
 }
 
 models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {

@@ -22,6 +22,9 @@ struct OpenedRun {
   std::filesystem::path weights_file;
 };
 
+/// \throws UserError when there is neither file nor folder.
+void require_existing(const std::filesystem::path& path);
+
 /// True for a run folder or a checkpoint folder inside one.
 bool is_run(const std::filesystem::path& path);
 

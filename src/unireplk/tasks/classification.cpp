@@ -3,7 +3,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/topk.h>
+#include <ATen/ops/sort.h>
 
 #include <algorithm>
 
@@ -13,8 +13,6 @@
 
 namespace unireplk::tasks {
 namespace {
-
-constexpr int64_t kShownClasses = 5;
 
 /// A constant of the data set as float [C, 1, 1], to broadcast over a map.
 at::Tensor channel_constant(const DataInfo& info, const std::string& name) {
@@ -76,19 +74,23 @@ Losses Classification::losses(const Batch& batch, const Step& step) {
 std::vector<Prediction> Classification::predict(const Batch& batch) {
   const nn::EvaluationMode mode(network());
   const at::Tensor logits = network_.forward(batch.tensor("image"), std::nullopt);
-  const int64_t shown = std::min(kShownClasses, logits.size(1));
-  const auto [top, index] = at::topk(at::softmax(logits.to(at::kDouble), 1), shown, 1);
+  const auto [top, index] = at::sort(at::softmax(logits.to(at::kDouble), 1), /*dim=*/1, /*descending=*/true);
   const at::Tensor scores = top.cpu();
   const at::Tensor classes = index.cpu();
   std::vector<Prediction> predictions;
   for (int64_t i = 0; i < batch.size(); ++i) {
     Prediction& prediction = predictions.emplace_back(Prediction{.key = batch.keys[i], .items = {}});
-    for (int64_t j = 0; j < shown; ++j) {
-      const auto label = static_cast<size_t>(classes[i][j].item<int64_t>());
-      prediction.items.push_back({info_.classes.at(label), scores[i][j].item<double>()});
+    for (int64_t j = 0; j < logits.size(1); ++j) {
+      prediction.items.push_back({class_name(classes[i][j].item<int64_t>()), scores[i][j].item<double>()});
     }
   }
   return predictions;
+}
+
+/// A head may have more classes than the data name.
+std::string Classification::class_name(int64_t label) const {
+  const auto index = static_cast<size_t>(label);
+  return index < info_.classes.size() ? info_.classes[index] : format("class {}", label);
 }
 
 std::unique_ptr<Evaluation> Classification::start_evaluation() {

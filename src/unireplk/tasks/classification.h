@@ -43,6 +43,8 @@ class Classification : public Task {
   std::unique_ptr<Evaluation> start_evaluation() override;
 
  private:
+  std::string class_name(int64_t label) const;
+
   at::Tensor normalised(const at::Tensor& image);
 
   ClassificationConfig config_;

@@ -113,6 +113,15 @@ Checkpoint Checkpoint::read(const fs::path& folder) {
   }
 }
 
+void Checkpoint::verify(const fs::path& folder, const std::string& file) {
+  const fs::path state_file = folder / kStateFile;
+  try {
+    verify_file(folder / file, read_state_file(state_file).at("files").at(file));
+  } catch (const Json::exception& error) {
+    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
+  }
+}
+
 void Checkpoint::restore(const std::vector<Section>& sections) const {
   for (const auto& section : sections) {
     const auto found = sections_.find(section.name);

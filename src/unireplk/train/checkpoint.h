@@ -29,6 +29,9 @@ class Checkpoint {
   /// Write all files into an existing folder.
   static void write(const std::filesystem::path& folder, int64_t step, const std::vector<Section>& sections);
 
+  /// Verify one file of a checkpoint, "ema.safetensors". \throws UserError as read() does.
+  static void verify(const std::filesystem::path& folder, const std::string& file);
+
   int64_t step() const { return step_; }
   const std::filesystem::path& folder() const { return folder_; }
 
