@@ -67,6 +67,9 @@ TEST_CASE("verify: other kernels and own branches are proven equal", "[numeric]"
   auto deploy = merged(*train);
   const auto proof = proof_of(train, deploy);
   CHECK(proof.holds());
+  CHECK(proof.worst_f64() <= test::kMergeF64);
+  CHECK(proof.worst_f32() <= test::kMergeF32);
+  CHECK(proof.logits_difference <= 2 * test::kOutputF32);
   CHECK(proof.blocks.at(1).block == "stages.1.0");
 }
 

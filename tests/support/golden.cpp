@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "unireplk/core/error.h"
@@ -40,6 +41,11 @@ at::Tensor generate(const std::string& name, at::IntArrayRef shape, Value value)
     out[j] = static_cast<float>(value(uniform(seed, static_cast<uint32_t>(j))));
   }
   return tensor;
+}
+
+/// Half a unit in the twelfth digit.
+double printing_error(double value) {
+  return value == 0 ? 0 : 0.5 * std::pow(10.0, std::floor(std::log10(std::abs(value))) - 11);
 }
 
 }  // namespace
@@ -87,6 +93,25 @@ std::array<double, 4> probe(const at::Tensor& tensor) {
   const auto flat = tensor.detach().to(at::kDouble).flatten();
   return {flat.norm().item<double>(), flat[0].item<double>(), flat[flat.numel() / 2].item<double>(),
           flat[-1].item<double>()};
+}
+
+double probe_difference(const at::Tensor& tensor, const nlohmann::json& golden) {
+  const auto ours = probe(tensor);
+  const auto expected = golden.get<std::array<double, 4>>();
+  double worst = 0;
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const double excess = std::abs(ours[i] - expected[i]) - printing_error(expected[i]);
+    if (std::isnan(excess)) return excess;
+    worst = std::max(worst, excess);
+  }
+  return worst / expected[0];
+}
+
+bool has_zero_gradient(std::string_view name) {
+  if (name.ends_with("act.1.beta")) return true;
+  const bool in_branch =
+      name.find(".dil_bn_") != std::string_view::npos || name.find(".origin_bn.") != std::string_view::npos;
+  return in_branch && name.ends_with(".bias");
 }
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,13 @@ void fill(const std::vector<std::pair<std::string, at::Tensor>>& tensors);
 
 /// [L2 norm, first, middle, last element] of a flattened tensor, in float64.
 std::array<double, 4> probe(const at::Tensor& tensor);
+
+/// Largest distance of a tensor's probe from one of a golden, in units of the golden's norm. What printing with 12
+/// digits rounded off is taken away first.
+double probe_difference(const at::Tensor& tensor, const nlohmann::json& golden);
+
+/// Whether the gradient of a train-form parameter is zero but for rounding (spec: model, section 10.1).
+bool has_zero_gradient(std::string_view name);
 
 /// max |a - b| / max |b|, in float64.
 double relative_difference(const at::Tensor& a, const at::Tensor& b);

@@ -13,6 +13,9 @@ inline constexpr double kOutputF64 = 1e-12;
 inline constexpr double kGradientF32 = 1e-4;
 inline constexpr double kGradientF64 = 1e-10;
 
+/// Half a unit in the last place: what a golden lost that was rounded from float64 to float32.
+inline constexpr double kRoundedToF32 = 6e-8;
+
 /// Gradients that are zero in theory (model specification, section 10.1), in units of the global norm.
 inline constexpr double kZeroGradient = 1e-6;
 
@@ -22,5 +25,11 @@ inline constexpr double kMergeF64 = 1e-9;
 
 /// Merged weights in float64 against goldens of 12 digits.
 inline constexpr double kMergedWeights = 1e-12;
+
+/// Training steps against goldens. Adam divides by the gradient's own size, so float32 rounding grows from step to
+/// step.
+inline constexpr double kTraceF64 = 1e-8;
+inline constexpr double kTraceF32 = 1e-4;     ///< first steps
+inline constexpr double kTraceEndF32 = 1e-3;  ///< fifth step, and evaluation behind it
 
 }  // namespace unireplk::test
