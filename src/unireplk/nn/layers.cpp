@@ -8,6 +8,8 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+
 #include "unireplk/core/error.h"
 #include "unireplk/ops/channel_layer_norm.h"
 
@@ -26,6 +28,15 @@ void assign_weight_and_bias(Layer& layer, const at::Tensor& weight, const at::Te
   layer.bias.copy_(bias);
 }
 
+/// The middle of a kernel: taps further from it than the map is wide meet nothing but padding, and cost as much as
+/// others.
+at::Tensor useful_taps(const at::Tensor& weight, int64_t dimension, int64_t side, int64_t dilation) {
+  const int64_t reach = weight.size(dimension) / 2;
+  const int64_t useful_reach = std::min(reach, std::max<int64_t>(side - 1, 0) / dilation);
+  if (useful_reach == reach) return weight;
+  return weight.narrow(dimension, reach - useful_reach, 2 * useful_reach + 1);
+}
+
 }  // namespace
 
 Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
@@ -36,8 +47,10 @@ Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
 }
 
 at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const {
-  const int64_t padding = options.dilation * (options.kernel_size - 1) / 2;
-  const auto y = at::conv2d(x, other_weight, other_bias, {options.stride, options.stride}, {padding, padding},
+  const auto weight_rows = useful_taps(other_weight, 2, x.size(2), options.dilation);
+  const auto useful = useful_taps(weight_rows, 3, x.size(3), options.dilation);
+  const auto padding = [&](int64_t dimension) { return options.dilation * (useful.size(dimension) - 1) / 2; };
+  const auto y = at::conv2d(x, useful, other_bias, {options.stride, options.stride}, {padding(2), padding(3)},
                             {options.dilation, options.dilation}, options.groups);
   return y.contiguous(at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
 }
