@@ -206,6 +206,38 @@ TEST_CASE("train: photos that cannot be decoded are named and stop the run at th
   CHECK_THAT(trained_anyway.err, Contains(victim.filename().string()));
 }
 
+TEST_CASE("train: a run that cannot be made is refused before anything is written, in a dry run too") {
+  const TemporaryFolder folder;
+  for (const char* mistake : {"train.max_steps=3", "train.accumulate_steps=1000"}) {
+    for (const char* dry : {"--dry-run", "--resume"}) {
+      INFO(mistake << ' ' << dry);
+      CHECK(unireplk({"train", kTiny, mistake, dry, "output=" + folder.path().string()}).exit_code == 2);
+    }
+  }
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("train: the name of a class has to be text") {
+  const TemporaryFolder folder;
+  write(folder / "photos" / "caf\xE9" / "a.jpg", "no photo");
+  const auto finished =
+      unireplk({"train", "configs/image/clothing_a.yaml", "device=cpu",
+                "data.train.root=" + (folder / "photos").string(), "output=" + (folder / "runs").string()});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Contains("UTF-8"));
+}
+
+TEST_CASE("inspect: a run, a checkpoint and its weights are the same network") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto checkpoint = run / "checkpoints" / "step_000000030";
+  const auto of_run = line_of({"inspect", run.string(), "--json"});
+  CHECK(line_of({"inspect", checkpoint.string(), "--json"}) == of_run);
+  CHECK(line_of({"inspect", checkpoint.string() + "/", "--json"}) == of_run);
+  CHECK(line_of({"inspect", (checkpoint / "model.safetensors").string(), "--json"})["parameters"] ==
+        of_run["parameters"]);
+}
+
 TEST_CASE("commands: what looks at things says so in one line of JSON") {
   const auto doctor = line_of({"doctor", "--json"});
   CHECK(doctor["built_for_cuda"].is_boolean());

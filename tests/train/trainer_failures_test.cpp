@@ -35,7 +35,8 @@ TEST_CASE("trainer: a loss that is not finite ends the run and leaves earlier ch
     TinyRun tiny(folder.path(), config, {.change_losses = spoilt_at(9, factor)});
     CHECK_THROWS_WITH(test::run(tiny, recorder),
                       Contains("step 10: the loss is ") && Contains("training has diverged") &&
-                          Contains("The last checkpoint is good. Lower the learning rate, lengthen the warm-up or set "
+                          Contains("The checkpoints written before are good. Start a new run: lower the learning rate, "
+                                   "lengthen the warm-up or set "
                                    "clip_grad_norm."));
   }
   CHECK(recorder.step_numbers() == test::one_to(9));

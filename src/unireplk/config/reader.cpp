@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "unireplk/config/scalar.h"
+#include "unireplk/core/utf8.h"
 
 namespace unireplk::config {
 namespace {
@@ -179,10 +180,13 @@ class Builder : public YAML::EventHandler {
 void check_is_text(std::string_view text, const Name& name) {
   int line = 0;
   int column = 0;
-  for (const char c : text) {
+  const size_t end_of_text = valid_utf8_prefix(text);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     const bool is_control = static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
-    if (is_control) {
-      throw UserError({origin_at(name, line, column).text(), format("expected text, got the byte {}", int{c}),
+    if (is_control || i == end_of_text) {
+      throw UserError({origin_at(name, line, column).text(),
+                       format("expected text, got the byte {}", static_cast<unsigned char>(c)),
                        "A config is a YAML file in UTF-8."});
     }
     ++column;

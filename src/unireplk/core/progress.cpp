@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kTerminalInterval = 0.1;  // seconds between two drawings
 constexpr double kPlainInterval = 10.0;
-constexpr int64_t kBarWidth = 24;
+constexpr int64_t kBarWidth = 12;
 
 std::string bar(double fraction, int64_t width) {
   const auto full = static_cast<int64_t>(fraction * static_cast<double>(width));

@@ -105,7 +105,7 @@ ExitCode first_pass(BenchOptions& options) {
 }
 
 ExitCode print(const nlohmann::json& report) {
-  std::cout << report.dump() << '\n';
+  print_json(report);
   return ExitCode::kGood;
 }
 

@@ -22,7 +22,7 @@ ExitCode show(const Target& target) {
 ExitCode check(const Target& target, bool json) {
   const auto experiment = load_experiment(target.path, target.overrides, builtins());
   if (json) {
-    std::cout << nlohmann::json{{"valid", true}, {"name", experiment.name}}.dump() << '\n';
+    print_json({{"valid", true}, {"name", experiment.name}});
   } else {
     std::cout << target.path << ": good; run folder " << experiment.run_folder().string() << '\n';
   }

@@ -51,7 +51,7 @@ ExitCode doctor(bool json) {
   const auto lines = advice(found);
   if (json) {
     found["advice"] = lines;
-    std::cout << found.dump() << '\n';
+    print_json(found);
     return ExitCode::kGood;
   }
   for (const auto& [key, value] : found.items()) std::cout << format("{:<18}{}\n", key, value.dump());

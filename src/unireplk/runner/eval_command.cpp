@@ -45,7 +45,7 @@ void print(const std::string& what, const std::vector<tasks::Metric>& metrics, i
   if (json) {
     nlohmann::ordered_json line{{"weights", what}, {"samples", samples}};
     for (const auto& metric : metrics) line[metric.name] = metric.value;
-    std::cout << line.dump() << '\n';
+    print_json(line);
     return;
   }
   std::cout << format("{} on {} samples\n", what, samples);

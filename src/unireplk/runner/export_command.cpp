@@ -44,7 +44,7 @@ void report(const ExportOptions& options, const exporting::DeployFile& file, boo
                                       {"worst_f64", file.proof.worst_f64()},
                                       {"worst_f32", file.proof.worst_f32()},
                                       {"logits_difference", file.proof.logits_difference}};
-    std::cout << line.dump() << '\n';
+    print_json(line);
     return;
   }
   std::cout << format("merged {} blocks; largest difference from the branches they came from:\n",

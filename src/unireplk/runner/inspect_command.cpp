@@ -28,7 +28,7 @@ Subject from_weights(const std::string& path) {
 
 /// The network that a config makes of its data.
 Subject from_config(const Target& target) {
-  const auto file = is_run(target.path) ? target.path + "/config.yaml" : target.path;
+  const auto file = is_run(target.path) ? (run_of(target.path) / "config.yaml").string() : target.path;
   const auto config = load_experiment(file, target.overrides, builtins());
   const auto info = training_data(config.data).info;
   Subject subject{.network = models::classifier_options(config.model, info)};
@@ -71,14 +71,12 @@ ExitCode inspect(const InspectOptions& options, bool json) {
   const auto name = models::variant_name(subject.network);
   const char* form = subject.network.deploy ? "deploy" : "train";
   if (json) {
-    std::cout << nlohmann::ordered_json{{"network", name},
-                                        {"form", form},
-                                        {"input", {subject.network.in_channels, subject.height, subject.width}},
-                                        {"parameters", counts.parameters},
-                                        {"macs", counts.macs},
-                                        {"layers", to_json(rows)}}
-                     .dump()
-              << '\n';
+    print_json({{"network", name},
+                {"form", form},
+                {"input", {subject.network.in_channels, subject.height, subject.width}},
+                {"parameters", counts.parameters},
+                {"macs", counts.macs},
+                {"layers", to_json(rows)}});
     return ExitCode::kGood;
   }
   print_table(rows);

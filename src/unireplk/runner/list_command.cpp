@@ -32,7 +32,7 @@ ExitCode list(const std::string& word, bool json) {
     for (const auto& entry : registries.get(*signature).entries()) all[kind][entry->name] = entry->help;
   }
   if (json) {
-    std::cout << all.dump() << '\n';
+    print_json(all);
     return ExitCode::kGood;
   }
   for (const auto& [kind, entries] : all.items()) {

@@ -30,7 +30,7 @@ void print(const std::filesystem::path& file, const tasks::Prediction& predictio
     auto items = nlohmann::ordered_json::array();
     for (size_t i = 0; i < count; ++i)
       items.push_back({{"label", prediction.items[i].label}, {"score", prediction.items[i].score}});
-    std::cout << nlohmann::ordered_json{{"file", file.string()}, {"classes", items}}.dump() << '\n';
+    print_json({{"file", file.string()}, {"classes", items}});
     return;
   }
   std::cout << file.string() << '\n';

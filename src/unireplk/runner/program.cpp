@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "unireplk/core/log.h"
 #include "unireplk/runner/version.h"
@@ -39,6 +40,10 @@ ExitCode run_guarded(const std::function<ExitCode()>& run) {
 }
 
 }  // namespace
+
+void print_json(const nlohmann::ordered_json& line) {
+  std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+}
 
 void add_target(CLI::App& command, Target& target, const std::string& name, const std::string& help) {
   command.add_option(name, target.path, help)->required();

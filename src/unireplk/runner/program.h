@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct Program {
 
 /// Run the program: parse the command line, do the work, report errors.
 ExitCode run_program(int argc, const char* const* argv);
+
+/// Print one line of JSON on stdout. Bytes of names that are not UTF-8 are replaced.
+void print_json(const nlohmann::ordered_json& line);
 
 /// `key.path=value` arguments of a command, and its CONFIG, RUN or WEIGHTS argument.
 struct Target {

@@ -41,7 +41,7 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
       line["best"] = trainer.best().value();
       line["best_step"] = trainer.best().step();
     }
-    std::cout << line.dump() << '\n';
+    print_json(line);
     return;
   }
   if (!finished) log_info("run again with --resume to go on");
@@ -72,6 +72,7 @@ ExitCode train_run(const TrainOptions& options, bool json) {
     in_order = data::sequential_sampler(validation->size(), batch_size);
     validation_loader.emplace(*validation, *in_order, data::Mode::kEvaluation, config.data.loader, context);
   }
+  train::check_trainable(config.train, *task, shuffled->steps(0));
   if (options.dry_run) {
     log_info("dry run: config, data and network are good; nothing was written");
     return ExitCode::kGood;

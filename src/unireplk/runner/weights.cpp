@@ -61,9 +61,14 @@ void require_existing(const fs::path& path) {
 
 bool is_run(const fs::path& path) { return is_there(path / "config.yaml") || is_checkpoint(path); }
 
+fs::path run_of(const fs::path& path) {
+  return is_checkpoint(path) ? fs::absolute(path / ".").lexically_normal().parent_path().parent_path().parent_path()
+                             : path;
+}
+
 OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
                    const config::Registries& registries) {
-  const auto folder = is_checkpoint(path) ? fs::absolute(path).lexically_normal().parent_path().parent_path() : path;
+  const auto folder = run_of(path);
   const auto checkpoint = is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint);
   const auto weights = weights_file(checkpoint, choice.weights);
   train::Checkpoint::verify(checkpoint, weights.filename().string());

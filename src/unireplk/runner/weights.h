@@ -25,6 +25,9 @@ struct OpenedRun {
 /// \throws UserError when there is neither file nor folder.
 void require_existing(const std::filesystem::path& path);
 
+/// The run that a run folder or a checkpoint folder inside one belongs to.
+std::filesystem::path run_of(const std::filesystem::path& path);
+
 /// True for a run folder or a checkpoint folder inside one.
 bool is_run(const std::filesystem::path& path);
 

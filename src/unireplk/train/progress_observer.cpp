@@ -24,8 +24,8 @@ std::string ProgressObserver::text(const StepRecord& last) const {
   const double seconds = std::max(since_start_.seconds(), 1e-9);
   const double speed = static_cast<double>(clock_.samples() - first_samples_) / seconds;
   const double waiting = 100 * (loader_.seconds_waited() - waited_before_) / seconds;
-  return format("epoch {}/{}  loss {:.4f}  {:.0f} samples/s  data {:.0f}%", last.epoch + 1, clock_.length().epochs(),
-                last.loss, speed, waiting);
+  return format("loss {:.4f}  {:.0f} samples/s  epoch {}/{}  data {:.0f}%", last.loss, speed, last.epoch + 1,
+                clock_.length().epochs(), waiting);
 }
 
 void ProgressObserver::on_validation(const ValidationRecord& record) {

@@ -30,11 +30,22 @@ RunLength length_of(const TrainConfig& config, int64_t batches_per_epoch) {
   return {.steps_per_epoch = steps, .total_steps = std::min(by_epochs, config.max_steps.value_or(kUnlimited))};
 }
 
+constexpr double kPatience = 5;  // seconds that people wait to see the loss, however slow the steps are
+
+std::unique_ptr<Schedule> schedule_of(const TrainConfig& config, const Optimizer& optimizer, const RunLength& length) {
+  return config.schedule.make(
+      {.base = optimizer.base(), .steps_per_epoch = length.steps_per_epoch, .total_steps = length.total_steps});
+}
+
 int64_t count_samples(const Batch& batch) {
   return std::count_if(batch.keys.begin(), batch.keys.end(), [](const SampleKey& key) { return !key.padding; });
 }
 
 }  // namespace
+
+void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch) {
+  schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch));
+}
 
 Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
     : config_(config),
@@ -42,9 +53,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       clock_(length_of(config_, parts_.batches_per_epoch)),
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
-      schedule_(config_.schedule.make({.base = optimizer_->base(),
-                                       .steps_per_epoch = clock_.length().steps_per_epoch,
-                                       .total_steps = clock_.length().total_steps})),
+      schedule_(schedule_of(config_, *optimizer_, clock_.length())),
       metrics_(parts_.folder.metrics()),
       checkpoints_(parts_.folder.checkpoints(), config_.checkpoint.keep),
       observers_{&metrics_},
@@ -82,7 +91,7 @@ bool Trainer::train_epoch() {
   while (true) {
     if (stop_requested()) return false;
     train_step();
-    if (log_.size() >= config_.log_every) flush_log();
+    if (log_.size() >= config_.log_every || since_flush_.seconds() >= kPatience) flush_log();
     if (clock_.epoch_is_done() || clock_.finished()) return true;
     if (interval_is_over()) save();
   }
@@ -191,6 +200,7 @@ void Trainer::save() {
 }
 
 void Trainer::flush_log() {
+  since_flush_.restart();
   const std::vector<StepRecord> records = log_.take();
   const StepRecord* unsound = first_unsound(records);
   const std::span sound(records.data(), unsound ? static_cast<size_t>(unsound - records.data()) : records.size());
@@ -199,7 +209,8 @@ void Trainer::flush_log() {
   throw UserError(
       {format("step {}", unsound->step),
        format("the loss is {}, the gradient norm {}: training has diverged", unsound->loss, unsound->grad_norm),
-       "The last checkpoint is good. Lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
+       "The checkpoints written before are good. Start a new run: lower the learning rate, lengthen the warm-up or set "
+       "clip_grad_norm."});
 }
 
 }  // namespace unireplk::train

@@ -32,6 +32,10 @@ struct TrainerParts {
   std::function<bool()> stop_requested = {};  ///< asked before every step and every batch of validation
 };
 
+/// Check that a run of this length can be made, before anything is written.
+/// \throws UserError when the data make no full step, or optimizer or schedule do not fit.
+void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch);
+
 enum class RunEnd { kFinished, kStopped };
 
 /// Trains a task's network: steps, validations, checkpoints. Resuming goes on as if nothing had happened, to the bit on
@@ -84,6 +88,7 @@ class Trainer {
   std::vector<Observer*> observers_;
   at::Generator generator_;
   Stopwatch since_save_;
+  Stopwatch since_flush_;
   bool is_best_ = false;   ///< the last validation was the best so far and has not been saved
   bool is_saved_ = false;  ///< nothing has happened since the last checkpoint
 };

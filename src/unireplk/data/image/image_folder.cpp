@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "unireplk/core/utf8.h"
 #include "unireplk/data/image/read_bytes.h"
 
 namespace unireplk::data::image {
@@ -90,6 +91,11 @@ std::vector<std::string> class_folders(const fs::path& root) {
                      "Move the images of each class into a folder of its own."});
   }
   std::sort(classes.begin(), classes.end());
+  for (const auto& name : classes) {
+    if (!is_utf8(name)) {
+      throw UserError({(root / name).string(), "expected the name of a class in UTF-8", "Rename the folder."});
+    }
+  }
   return classes;
 }
 

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace unireplk {
+
+/// Bytes at the beginning of `text` that are well-formed UTF-8 (RFC 3629: no surrogates, no longer form than needed,
+/// nothing beyond U+10FFFF); text.size() when all of it is.
+size_t valid_utf8_prefix(std::string_view text);
+
+inline bool is_utf8(std::string_view text) { return valid_utf8_prefix(text) == text.size(); }
+
+}  // namespace unireplk
