@@ -150,10 +150,10 @@ class ImagePipeline : public Pipeline {
     }
     if (!image) return image.problem();
     if (image->width != size_ || image->height != size_) {
-      return Problem{place,
-                     format("expected {} x {} pixels after the transforms, got {} x {}", size_, size_, image->width,
-                            image->height),
-                     "Change `size` of the pipeline, or let its transforms end with that size."};
+      throw UserError({"data.pipeline",
+                       format("expected {} x {} pixels after the transforms, got {} x {} from {}", size_, size_,
+                              image->width, image->height, place),
+                       "Change `size` of the pipeline, or let its transforms end with that size."});
     }
     Sample sample{.fields = record.target, .key = record.key, .source = record.source};
     sample.fields["image"] = tensor_of(*image);

@@ -44,7 +44,8 @@ struct ImagePipelineConfig {
 /// Transform number n of its kind in the list draws from a stream of its own, so that adding one of another kind
 /// changes no other.
 ///
-/// \throws UserError when mean or std do not fit the channels.
+/// \throws UserError when mean or std do not fit the channels; from apply() when the transforms leave another size:
+/// that is the config's fault, not the photo's.
 std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode);
 
 }  // namespace unireplk::data::image

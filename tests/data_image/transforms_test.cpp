@@ -1,0 +1,175 @@
+#include <ATen/ATen.h>
+
+#include <set>
+
+#include "data_image/files.h"
+#include "support/catch.h"
+#include "unireplk/core/error.h"
+#include "unireplk/data/image/crops.h"
+#include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/reshapes.h"
+#include "unireplk/data/image/resize.h"
+
+namespace unireplk::data::image {
+namespace {
+
+using Catch::Matchers::Contains;
+
+RandomStream stream(int64_t item) { return Draw{.seed = 5, .epoch = 2, .item = item}.stream(1); }
+
+/// Each pixel tells its place: red is the column, green the row.
+Image map_of(int64_t width, int64_t height) {
+  Image image = Image::zeros(width, height, 3);
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t x = 0; x < width; ++x) {
+      image.row(y)[3 * x] = static_cast<uint8_t>(x);
+      image.row(y)[3 * x + 1] = static_cast<uint8_t>(y);
+      image.row(y)[3 * x + 2] = 200;
+    }
+  }
+  return image;
+}
+
+Image applied(const Transform& transform, const Image& image, int64_t item = 0) {
+  auto random = stream(item);
+  return transform.apply(image, random).value_or_throw();
+}
+
+TEST_CASE("center_crop: the offset of the specification, half to even, black where the image ends") {
+  const auto offset = [](int64_t width, int64_t size) {
+    return int64_t{applied(*make_center_crop({.size = size}), map_of(width, 40)).row(0)[0]};
+  };
+  CHECK(offset(32, 32) == 0);
+  CHECK(offset(33, 32) == 0);  // 0.5 -> 0
+  CHECK(offset(35, 32) == 2);  // 1.5 -> 2
+  CHECK(offset(37, 32) == 2);  // 2.5 -> 2
+  const auto framed = applied(*make_center_crop({.size = 8}), map_of(5, 6));
+  CHECK(framed.width == 8);
+  CHECK(framed.row(0)[2] == 0);
+  CHECK(framed.row(1)[3 * 1 + 2] == 200);  // one column before, two behind; one row before, one behind
+  CHECK(framed.row(1)[3 * 6 + 2] == 0);
+  CHECK(framed.row(7)[3 * 3 + 2] == 0);
+}
+
+TEST_CASE("resize: the shorter side, the longer rounded down; warp: both") {
+  const auto resized = applied(*make_resize({.size = 20}), map_of(61, 40));
+  CHECK(resized.height == 20);
+  CHECK(resized.width == 30);
+  const auto warped = applied(*make_warp({.size = 20}), map_of(61, 40));
+  CHECK(warped.height == 20);
+  CHECK(warped.width == 20);
+}
+
+TEST_CASE("random_crop: reaches every place, corners of the padding included, and no other") {
+  const auto transform = make_random_crop({.size = 4, .padding = 1});
+  std::set<std::pair<int, int>> places;  // of the upper left pixel that is no padding
+  for (int64_t item = 0; item < 2000; ++item) {
+    const auto cut = applied(*transform, map_of(4, 4), item);
+    REQUIRE(cut.width == 4);
+    REQUIRE(cut.height == 4);
+    int left = 0, top = 0;
+    for (int d = 0; d < 4; ++d) {
+      if (cut.row(d)[3 * d + 2] == 200) {
+        left = cut.row(d)[3 * d] - d;
+        top = cut.row(d)[3 * d + 1] - d;
+        break;
+      }
+    }
+    places.insert({left, top});
+  }
+  CHECK(places.size() == 9);  // offsets -1, 0, 1 in both directions
+}
+
+TEST_CASE("horizontal_flip: half of the images, to the pixel") {
+  const auto transform = make_horizontal_flip({.p = 0.5});
+  int flipped = 0;
+  for (int64_t item = 0; item < 2000; ++item) {
+    const auto image = applied(*transform, map_of(5, 2), item);
+    if (image.row(1)[0] == 4) {
+      ++flipped;
+      for (int x = 0; x < 5; ++x) CHECK(image.row(1)[3 * x] == 4 - x);
+    }
+  }
+  CHECK(flipped > 900);
+  CHECK(flipped < 1100);
+  CHECK(applied(*make_horizontal_flip({.p = 0}), map_of(5, 2)).row(0)[0] == 0);
+  CHECK(applied(*make_horizontal_flip({.p = 1}), map_of(5, 2)).row(0)[0] == 4);
+}
+
+TEST_CASE("random_resized_crop: area and shape stay in range, the mean area is that of the specification") {
+  RandomResizedCropConfig config;
+  config.size = 1;
+  double sum = 0;
+  constexpr int kDraws = 3000;
+  for (int64_t item = 0; item < kDraws; ++item) {
+    // One pixel of a crop of a constant gradient is its mean: of red (column) and green (row), the centre.
+    auto random = stream(item);
+    const auto pixel = make_random_resized_crop(config)->apply(map_of(200, 200), random).value_or_throw();
+    REQUIRE(pixel.width == 1);
+    sum += pixel.row(0)[0];
+    CHECK(pixel.row(0)[2] == 200);
+  }
+  CHECK(sum / kDraws == Approx(99.5).margin(1.5));
+}
+
+TEST_CASE("random_resized_crop: whole image when its area has to be all of it") {
+  RandomResizedCropConfig config;
+  config.size = 40;
+  config.scale = {1.0, 1.0};
+  config.ratio = {1.0, 1.0};
+  CHECK(applied(*make_random_resized_crop(config), map_of(40, 40)).pixels == map_of(40, 40).pixels);
+  config.size = 30;  // no square holds the area of 60 x 30: the middle is taken after ten attempts
+  CHECK(applied(*make_random_resized_crop(config), map_of(60, 30)).row(0)[0] == 15);
+}
+
+Record record_of(const Image& image) {
+  const auto pixels =
+      at::from_blob(const_cast<uint8_t*>(image.pixels.data()), {image.height, image.width, 3}, at::kByte);
+  return {
+      .payload = pixels.clone(), .target = {{"label", at::tensor(int64_t{3})}}, .key = {}, .source = {.file = "photo"}};
+}
+
+at::Tensor seen(const ImagePipelineConfig& config, Mode mode, const Image& image, const Draw& draw = {}) {
+  const auto pipeline = make_image_pipeline(config, {}, mode);
+  return pipeline->apply(record_of(image), draw).value_or_throw().front().fields.at("image");
+}
+
+TEST_CASE("image pipeline: published evaluation at each size equals its steps") {
+  const auto image = test::spec_image();
+  const auto bytes = [](const at::Tensor& tensor) {
+    const auto* data = tensor.const_data_ptr<uint8_t>();
+    return std::vector<uint8_t>(data, data + tensor.numel());
+  };
+  ImagePipelineConfig config;
+  config.size = 48;  // 48 / 0.875 = 54.86 -> 54
+  const auto resized = applied(*make_resize({.size = 54}), image);
+  CHECK(bytes(seen(config, Mode::kEvaluation, image)) == applied(*make_center_crop({.size = 48}), resized).pixels);
+  config.size = 384;
+  CHECK(bytes(seen(config, Mode::kEvaluation, image)) == resize(image, 384, 384, Interpolation::kBicubic).pixels);
+  config.size = 32;  // taken as they are
+  CHECK(bytes(seen(config, Mode::kEvaluation, map_of(32, 32))) == map_of(32, 32).pixels);
+}
+
+TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or item others") {
+  ImagePipelineConfig config;
+  config.size = 40;
+  const auto image = test::spec_image();
+  const auto first = seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 0, .item = 7});
+  CHECK(first.sizes() == at::IntArrayRef{40, 40, 3});
+  CHECK(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 0, .item = 7})));
+  CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 1, .item = 7})));
+  CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 0, .item = 8})));
+  CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 2, .epoch = 0, .item = 7})));
+}
+
+TEST_CASE("image pipeline: transforms that leave another size are the config's fault") {
+  ImagePipelineConfig config;
+  config.size = 32;
+  CHECK_THROWS_WITH(seen(config, Mode::kEvaluation, map_of(40, 32)),
+                    Contains("data.pipeline: expected 32 x 32 pixels") && Contains("got 40 x 32 from photo"));
+  config.mean = std::vector<double>{0.5};
+  CHECK_THROWS_WITH(make_image_pipeline(config, {}, Mode::kTrain), Contains("expected 3 values"));
+}
+
+}  // namespace
+}  // namespace unireplk::data::image
