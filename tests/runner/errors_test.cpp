@@ -39,6 +39,17 @@ TEST_CASE("config: every mistake of a file is reported at once, with its place, 
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
+TEST_CASE("config check: numbers that do not fit together are a mistake of the file, with its place") {
+  const auto finished =
+      unireplk({"config", "check", "tests/fixtures/tiny.yaml", "model.backbone.kernel_sizes=[[3],[7]]"});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Catch::Contains("tests/fixtures/tiny.yaml:8:5: ") &&
+                               Catch::Contains("model.backbone: kernel_sizes: expected 4 lists"));
+  const auto odd = unireplk({"config", "check", "tests/fixtures/tiny.yaml", "model.backbone.dims=[7,16,24,32]"});
+  CHECK(odd.exit_code == 2);
+  CHECK_THAT(odd.err, Catch::Contains("model.backbone: dims: expected an even number"));
+}
+
 TEST_CASE("train: data that is not there is named with its key") {
   const TemporaryFolder folder;
   const auto finished = unireplk(

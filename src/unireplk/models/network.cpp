@@ -10,16 +10,17 @@ namespace {
 
 UniRepLKNetOptions options_of(const PerStage& depths, const PerStage& dims, const BackboneConfig& config,
                               const MapInfo& map) {
-  if (config.in_channels && *config.in_channels != map.channels) {
+  const int64_t channels = map.channels > 0 ? map.channels : config.in_channels.value_or(3);
+  if (config.in_channels && *config.in_channels != channels) {
     throw UserError({"model.backbone.in_channels",
-                     format("expected {}, as the data has, got {}", map.channels, *config.in_channels),
+                     format("expected {}, as the data has, got {}", channels, *config.in_channels),
                      "Leave it out, or change the pipeline."});
   }
   return resolved({.depths = depths,
                    .dims = dims,
                    .kernel_sizes = config.kernel_sizes,
                    .branches = config.branches,
-                   .in_channels = map.channels,
+                   .in_channels = channels,
                    .drop_path = config.drop_path,
                    .layer_scale_init = config.layer_scale_init,
                    .checkpointing = config.checkpointing});
@@ -75,6 +76,16 @@ config::Registry<HeadSignature> heads() {
   config::Registry<HeadSignature> registry("head");
   registry.add<ClassifierConfig>("classifier", "mean over the map, layer norm, linear", head_of);
   return registry;
+}
+
+void NetworkConfig::validate(config::Problems& problems) const {
+  try {
+    backbone.make(MapInfo{});
+  } catch (const UserError& error) {
+    for (const auto& problem : error.problems()) {
+      problems.add("backbone", format("{}: {}", problem.place, problem.message), problem.cure);
+    }
+  }
 }
 
 UniRepLKNetOptions classifier_options(const NetworkConfig& config, const DataInfo& info) {

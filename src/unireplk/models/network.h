@@ -12,7 +12,7 @@ namespace unireplk::models {
 
 /// What a backbone's config must know of the map it will see.
 struct MapInfo {
-  int64_t channels = 3;
+  int64_t channels = 0;  ///< 0: not known yet
 };
 
 /// What a head's config must know of the data.
@@ -51,6 +51,7 @@ struct NetworkConfig {
     visit("backbone", self.backbone, config::required, "The network up to its last map.");
     visit("head", self.head, "From the last map to the output.");
   }
+  void validate(config::Problems& problems) const;
 };
 
 /// The published variants and `unireplknet` with depths and dims of its own.
