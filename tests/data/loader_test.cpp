@@ -11,6 +11,7 @@
 
 #include "support/catch.h"
 #include "unireplk/core/log.h"
+#include "unireplk/io/state_file.h"
 
 using namespace unireplk;
 using namespace unireplk::data;
@@ -226,6 +227,41 @@ TEST_CASE("loader: too many bad items end the training with their names") {
   CHECK_THROWS_AS(hopeless.epoch(0), UserError);
   Bench nothing({.bad = all, .mode = Mode::kEvaluation});
   CHECK_THROWS_WITH(nothing.epoch(0), Contains("none of 40 samples can be read, first:\n  item0.jpg: truncated."));
+}
+
+TEST_CASE("loader: an epoch that is gone on with remembers its bad items") {
+  const QuietLog quiet;
+  const Setting setting{.bad = {1, 8, 30}, .workers = 2, .max_bad_fraction = 0.05};
+  const auto batches_until_it_gives_up = [](Bench& bench) {
+    int64_t count = 0;
+    try {
+      while (bench.loader.next()) ++count;
+    } catch (const UserError&) {
+      return count;
+    }
+    return int64_t{-1};
+  };
+  Bench unbroken(setting);
+  unbroken.loader.start(0);
+  const int64_t expected = batches_until_it_gives_up(unbroken);
+  REQUIRE(expected > 1);
+
+  const int64_t half = expected - 1;  // some of the three are behind it
+  Bench first(setting);
+  first.loader.start(0);
+  for (int64_t i = 0; i < half; ++i) REQUIRE(first.loader.next());
+  REQUIRE(first.loader.bad().count > 0);
+  io::StateBuffer state;
+  first.loader.save(state);
+
+  Bench second(setting);
+  second.loader.load(state);
+  second.loader.start(0, half);
+  CHECK(second.loader.bad().count == first.loader.bad().count);
+  CHECK(second.loader.bad().total == half * setting.batch_size);
+  CHECK(half + batches_until_it_gives_up(second) == expected);
+  second.loader.start(1);
+  CHECK(second.loader.bad().count == 0);
 }
 
 TEST_CASE("loader: an exception in a worker reaches next") {

@@ -1,5 +1,7 @@
 #include "unireplk/data/bad_item_log.h"
 
+#include <ATen/ops/tensor.h>
+
 #include "unireplk/core/log.h"
 
 namespace unireplk::data {
@@ -10,22 +12,21 @@ constexpr size_t kMostNamed = 20;  // of a run; a folder of a million broken fil
 
 }  // namespace
 
-void BadItemLog::start_epoch(int64_t samples) {
-  of_epoch_.clear();
-  total_ = {};
-  examples_.clear();
+void BadItemLog::start_epoch(int64_t epoch, int64_t step, int64_t samples) {
+  if (step == 0 || epoch != epoch_) {
+    of_epoch_.clear();
+    examples_.clear();
+    epoch_seen_ = 0;
+  }
+  epoch_ = epoch;
   epoch_samples_ = samples;
-  epoch_seen_ = 0;
 }
 
 void BadItemLog::add(const std::vector<BadItem>& bad) {
-  ++total_.total;
   ++epoch_seen_;
   for (const auto& [item, problem] : bad) {
     if (!of_epoch_.insert(item).second) continue;
-    ++total_.count;
     const std::string text = problem.text();
-    if (total_.first.empty()) total_.first = text;
     if (examples_.size() < kExamples) examples_.push_back(text);
     if (named_.size() < kMostNamed && named_.insert(item).second) {
       log_warning("{} ({})", text, mode_ == Mode::kTrain ? "the next sample stands in" : "left out");
@@ -41,6 +42,26 @@ void BadItemLog::finish_epoch() const {
   if (count == 0 || count < epoch_seen_) return;
   throw UserError(
       {"data", format("none of {} samples can be read, first:\n  {}", epoch_seen_, fmt::join(examples_, "\n  ")), ""});
+}
+
+BadSamples BadItemLog::total() const {
+  return {.count = static_cast<int64_t>(of_epoch_.size()),
+          .total = epoch_seen_,
+          .first = examples_.empty() ? "" : examples_.front()};
+}
+
+void BadItemLog::save(StateWriter& writer) const {
+  writer.integer("epoch", epoch_);
+  writer.integer("samples_seen", epoch_seen_);
+  writer.tensor("bad_items", at::tensor(std::vector<int64_t>(of_epoch_.begin(), of_epoch_.end()), at::kLong));
+}
+
+void BadItemLog::load(const StateReader& reader) {
+  epoch_ = reader.integer("epoch");
+  epoch_seen_ = reader.integer("samples_seen");
+  const at::Tensor items = reader.tensor("bad_items").to(at::kLong).contiguous();
+  of_epoch_ = {items.const_data_ptr<int64_t>(), items.const_data_ptr<int64_t>() + items.numel()};
+  examples_.clear();
 }
 
 void BadItemLog::throw_too_many() const {

@@ -7,17 +7,20 @@
 
 #include "unireplk/data/batch_job.h"
 #include "unireplk/data/loader.h"
+#include "unireplk/tensor/state.h"
 
 namespace unireplk::data {
 
 /// Keeps account of unreadable items: names the first of them in the log, each once, counts, and says when there are
-/// too many.
-class BadItemLog {
+/// too many. Its state is what the epoch has met so far.
+class BadItemLog : public Stateful {
  public:
   BadItemLog(Mode mode, double max_fraction) : mode_(mode), max_fraction_(max_fraction) {}
 
+  /// Forget the epoch before; in the middle of an epoch what load() has given back of that epoch stays.
+  /// \param step     batch of the epoch that comes next.
   /// \param samples  that this epoch asks this process for.
-  void start_epoch(int64_t samples);
+  void start_epoch(int64_t epoch, int64_t step, int64_t samples);
 
   /// One place of a batch has been read. \throws UserError when training meets more bad items than allowed.
   void add(const std::vector<BadItem>& bad);
@@ -25,19 +28,22 @@ class BadItemLog {
   /// \throws UserError when nothing of the epoch could be read.
   void finish_epoch() const;
 
-  const BadSamples& total() const { return total_; }
+  BadSamples total() const;
+
+  void save(StateWriter& writer) const override;
+  void load(const StateReader& reader) override;
 
  private:
   void throw_too_many() const;
 
   Mode mode_;
   double max_fraction_;
-  std::set<int64_t> named_;  // in the whole run
+  std::set<int64_t> named_;  // by this process
+  int64_t epoch_ = -1;
   std::set<int64_t> of_epoch_;
-  std::vector<std::string> examples_;  // of the epoch
+  std::vector<std::string> examples_;  // of the epoch, as far as this process has met them
   int64_t epoch_samples_ = 0;
   int64_t epoch_seen_ = 0;
-  BadSamples total_;
 };
 
 }  // namespace unireplk::data

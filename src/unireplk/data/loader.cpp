@@ -57,7 +57,7 @@ class Loader::Impl {
     next_step_ = step;
     steps_ = sampler_.steps(epoch);
     UNIREPLK_CHECK(step >= 0 && step <= steps_, "loader: step {} of an epoch of {} steps", step, steps_);
-    bad_.start_epoch(epoch_samples());
+    bad_.start_epoch(epoch, step, epoch_samples());
     is_started_ = true;
     work_.notify_all();
   }
@@ -77,7 +77,7 @@ class Loader::Impl {
     }
   }
 
-  BadSamples bad() const { return bad_.total(); }
+  BadItemLog& bad_items() { return bad_; }
   double seconds_waited() const { return seconds_waited_; }
 
  private:
@@ -222,8 +222,12 @@ void Loader::start(int64_t epoch, int64_t step) { impl_->start(epoch, step); }
 
 std::optional<Batch> Loader::next() { return impl_->next(); }
 
-BadSamples Loader::bad() const { return impl_->bad(); }
+BadSamples Loader::bad() const { return impl_->bad_items().total(); }
 
 double Loader::seconds_waited() const { return impl_->seconds_waited(); }
+
+void Loader::save(StateWriter& writer) const { impl_->bad_items().save(writer); }
+
+void Loader::load(const StateReader& reader) { impl_->bad_items().load(reader); }
 
 }  // namespace unireplk::data

@@ -9,6 +9,7 @@
 #include "unireplk/data/dataset.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/tensor/context.h"
+#include "unireplk/tensor/state.h"
 
 namespace unireplk::data {
 
@@ -37,14 +38,16 @@ struct BadSamples {
 /// Batches of a data set in the sampler's order, decoded by worker threads. The number of workers changes no bit.
 ///
 /// A bad sample is named once in the log and counted. In training the next good item stands in for it, in evaluation it
-/// is left out. Padding (-1 of the sampler) becomes the first good item, marked as padding.
-class Loader {
+/// is left out. Padding (-1 of the sampler) becomes the first good item, marked as padding. Its state is the account of
+/// the epoch's bad samples.
+class Loader : public Stateful {
  public:
   /// `sampler` must outlive the loader. Batches go to the device of the context.
   Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context);
-  ~Loader();
+  ~Loader() override;
 
-  /// Begin at batch `step` of `epoch`; what was in flight is dropped. Has to come before the first next().
+  /// Begin at batch `step` of `epoch`; what was in flight is dropped. Has to come before the first next(). The account
+  /// of bad samples begins anew with every epoch, and goes on in the middle of one.
   void start(int64_t epoch, int64_t step = 0);
 
   /// The next batch; nothing at the end of the epoch.
@@ -58,6 +61,9 @@ class Loader {
 
   /// Seconds that next() has waited for data since construction.
   double seconds_waited() const;
+
+  void save(StateWriter& writer) const override;
+  void load(const StateReader& reader) override;
 
  private:
   class Impl;

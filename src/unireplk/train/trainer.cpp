@@ -63,11 +63,8 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
 std::vector<Section> Trainer::sections() {
-  std::vector<Section> sections = {{"model", &network_},
-                                   {"optimizer", optimizer_.get()},
-                                   {"clock", &clock_},
-                                   {"best", &best_},
-                                   {"metrics", &metrics_}};
+  std::vector<Section> sections = {{"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},
+                                   {"best", &best_},     {"data", &parts_.train_data},    {"metrics", &metrics_}};
   if (ema_) sections.push_back({"ema", &*ema_});
   return sections;
 }
