@@ -108,12 +108,9 @@ TEST_CASE("Progress: shows share, rate and time left") {
 TEST_CASE("Progress: off a terminal it writes whole lines, and few of them") {
   const ChildResult result = run_in_child([] {
     Progress progress("eval", 1000);
-    for (int64_t i = 1; i <= 1000; ++i) progress.update(i, "text");
-    progress.finish("done");
-    progress.finish("twice");
-    progress.update(5, "late");
+    for (int64_t i = 1; i <= 1000; ++i) progress.update(i, format("item {}", i));
   });
-  CHECK(std::regex_match(result.text, std::regex("eval  1000/1000  100%  .*  done\n")));
+  CHECK(std::regex_match(result.text, std::regex("eval  1000/1000  100%  .*  item 1000\n")));
 }
 
 TEST_CASE("duration_text: grows with the time") {
@@ -123,10 +120,6 @@ TEST_CASE("duration_text: grows with the time") {
   CHECK(duration_text(11045) == "3:04:05");
   CHECK(duration_text(-1) == "?");
   CHECK(duration_text(std::numeric_limits<double>::infinity()) == "?");
-}
-
-TEST_CASE("iso_time_now: is UTC to the second") {
-  CHECK(std::regex_match(iso_time_now(), std::regex(R"(20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ)")));
 }
 
 TEST_CASE("best_instruction_set: is never empty") { CHECK_FALSE(best_instruction_set().empty()); }

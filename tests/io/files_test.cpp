@@ -1,6 +1,7 @@
 #include "unireplk/io/files.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,13 +105,9 @@ TEST_CASE("AtomicFile: a disk that takes no more removes the temporary and says 
   CHECK(num_entries(folder.path()) == 0);
 }
 
-TEST_CASE("append_to_file: a full disk is named with its cure") {
-  if (access("/dev/full", W_OK) != 0) {
-    WARN("SKIPPED: no /dev/full");
-    return;
-  }
-  CHECK_THROWS_WITH(append_to_file("/dev/full", "x"),
-                    "/dev/full: cannot append to the file: No space left on device. "
+TEST_CASE("throw_system_error: a full disk is named with its cure") {
+  CHECK_THROWS_WITH(throw_system_error("/data/x", "write the file", ENOSPC),
+                    "/data/x: cannot write the file: No space left on device. "
                     "Free space on that disk or choose another folder.");
 }
 
@@ -119,6 +116,8 @@ TEST_CASE("read_file: says what it cannot read") {
   CHECK_THROWS_WITH(read_file(folder / "a"), Catch::Contains("cannot open the file: No such file or directory"));
   CHECK_THROWS_WITH(read_file(folder.path()), Catch::Contains("Is a directory"));
   CHECK_THROWS_WITH(read_file("/dev/null"), Catch::Contains("expected a regular file"));
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(read_file(folder / "pipe"), Catch::Contains("expected a regular file"));  // at once: nobody writes
   write_file_atomically(folder / "a", "12345");
   CHECK(read_file(folder / "a", 5) == "12345");
   CHECK_THROWS_WITH(read_file(folder / "a", 4), Catch::Contains("expected at most 4 bytes, got 5"));
@@ -133,13 +132,6 @@ TEST_CASE("InputFile: reads anywhere, and not beyond the end") {
   CHECK(three == "789");
   CHECK_THROWS_WITH(file.read(8, std::as_writable_bytes(std::span(three))),
                     Catch::Contains("the file ends at byte 10, expected 1 more"));
-}
-
-TEST_CASE("append_to_file: makes the file and grows it") {
-  const TemporaryFolder folder;
-  append_to_file(folder / "log", "a\n");
-  append_to_file(folder / "log", "b\n");
-  CHECK(read_file(folder / "log") == "a\nb\n");
 }
 
 TEST_CASE("publish_folder: moves a folder, and never onto another") {

@@ -253,6 +253,38 @@ TEST_CASE("checkpoint store: a pointer that names no checkpoint is refused") {
   CHECK(pointed(store, "best") == "step_000000005");
 }
 
+/// Stands for a disk that is full in the middle of a checkpoint.
+struct Unwritable : Stateful {
+  void save(StateWriter&) const override { throw UserError({"disk", "is full", ""}); }
+  void load(const StateReader&) override {}
+};
+
+TEST_CASE("checkpoint store: a checkpoint that cannot be written leaves the old ones and no remains") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 3);
+  save(store, 1);
+  Keeper model(2);
+  Unwritable optimizer;
+  CHECK_THROWS_WITH(store.save(2, {{"model", &model}, {"optimizer", &optimizer}}, true), Contains("is full"));
+  CHECK_FALSE(has_leftovers(folder.path()));
+  CHECK(store.steps() == Steps{1});
+  CHECK(newest_step(store) == 1);
+  CHECK(pointed(store, "best").empty());
+}
+
+TEST_CASE("checkpoint store: a damaged pointer costs no checkpoint") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 1);
+  save(store, 1, true);
+  std::ofstream(folder / "best") << "nonsense";
+  const test::CapturedLog log;
+  save(store, 2);
+  save(store, 3);
+  CHECK(newest_step(store) == 3);
+  CHECK_THAT(log.text(), Contains("best: expected the name of a checkpoint folder, got \"nonsense\""));
+  CHECK_THROWS_AS(store.pointed("best"), UserError);
+}
+
 TEST_CASE("checkpoint store: a folder that cannot be made is named") {
   const test::TemporaryFolder folder;
   std::ofstream(folder / "file") << "?";

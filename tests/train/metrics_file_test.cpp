@@ -120,7 +120,7 @@ TEST_CASE("metrics file: one shorter than the checkpoint remembers is left alone
 
 TEST_CASE("metrics file: one that cannot be opened is named") {
   const test::TemporaryFolder folder;
-  CHECK_THROWS_WITH(MetricsFile(folder.path()), Catch::Contains(folder.path().string() + ": cannot be opened"));
+  CHECK_THROWS_WITH(MetricsFile(folder.path()), Catch::Contains(folder.path().string() + ": cannot open the file"));
 }
 
 }  // namespace

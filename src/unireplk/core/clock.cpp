@@ -1,19 +1,10 @@
 #include "unireplk/core/clock.h"
 
 #include <cmath>
-#include <ctime>
 
 #include "unireplk/core/format.h"
 
 namespace unireplk {
-
-std::string iso_time_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  return format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                parts.tm_hour, parts.tm_min, parts.tm_sec);
-}
 
 std::string duration_text(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e12) return "?";

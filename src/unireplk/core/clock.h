@@ -15,9 +15,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-/// The present as ISO 8601 in UTC: "2026-03-01T09:30:00Z".
-std::string iso_time_now();
-
 /// A span of time for people: "0:07", "12:05", "3:04:05"; "?" when negative or not finite.
 std::string duration_text(double seconds);
 

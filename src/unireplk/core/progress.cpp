@@ -43,18 +43,10 @@ Progress::~Progress() {
 }
 
 void Progress::update(int64_t done, const std::string& text) {
-  if (finished_) return;
+  const bool is_end = total_ > 0 && done >= total_ && done_ < total_;
   done_ = done;
-  if (since_drawing_.seconds() < (terminal_ ? kTerminalInterval : kPlainInterval)) return;
+  if (!is_end && since_drawing_.seconds() < (terminal_ ? kTerminalInterval : kPlainInterval)) return;
   draw(text);
-}
-
-void Progress::finish(const std::string& text) {
-  if (finished_) return;
-  draw(text);
-  finished_ = true;
-  if (line_is_open_) write_stderr("\n");
-  line_is_open_ = false;
 }
 
 std::string Progress::line(int64_t done, const std::string& text, double seconds, int64_t bar_width) const {

@@ -22,11 +22,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `done` units are finished. Cheap enough to call at every step: it draws a few times a second at most.
+  /// `done` units are finished. Cheap enough to call at every step: it draws a few times a second at most, and the end.
   void update(int64_t done, const std::string& text = "");
-
-  /// Draw a last time; later calls do nothing.
-  void finish(const std::string& text = "");
 
   /// The line as it would be drawn after `seconds`, with a bar of `bar_width` characters (0: none).
   std::string line(int64_t done, const std::string& text, double seconds, int64_t bar_width) const;
@@ -39,7 +36,6 @@ class Progress {
   int64_t first_;
   int64_t done_ = 0;
   bool terminal_;
-  bool finished_ = false;
   bool line_is_open_ = false;
   Stopwatch since_start_;
   Stopwatch since_drawing_;

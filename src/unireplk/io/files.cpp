@@ -35,12 +35,6 @@ std::string cure_for(int error) {
   }
 }
 
-[[noreturn]] void throw_error(const std::filesystem::path& path, const std::string& action, int error) {
-  throw UserError({.place = path.string(),
-                   .message = format("cannot {}: {}", action, std::generic_category().message(error)),
-                   .cure = cure_for(error)});
-}
-
 /// A file descriptor that is closed at the end of its scope.
 class Descriptor {
  public:
@@ -74,9 +68,9 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 /// Make the names in a folder durable.
 void sync_folder(const std::filesystem::path& folder) {
   const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.get() < 0) throw_error(folder, "open the folder", errno);
+  if (descriptor.get() < 0) throw_system_error(folder, "open the folder", errno);
   // Some network file systems cannot sync a folder and say EINVAL; there is nothing better to do there.
-  if (fsync(descriptor.get()) != 0 && errno != EINVAL) throw_error(folder, "sync the folder", errno);
+  if (fsync(descriptor.get()) != 0 && errno != EINVAL) throw_system_error(folder, "sync the folder", errno);
 }
 
 int rename_to_new_name(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -90,16 +84,18 @@ int rename_to_new_name(const std::filesystem::path& from, const std::filesystem:
 }  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
-  Descriptor opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (opened.get() < 0) throw_error(path, "open the file", errno);
+  const Descriptor opened(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would keep us waiting
+  if (opened.get() < 0) throw_system_error(path, "open the file", errno);
   struct stat status {};
-  if (fstat(opened.get(), &status) != 0) throw_error(path, "look at the file", errno);
-  if (S_ISDIR(status.st_mode)) throw_error(path, "read the file", EISDIR);
+  if (fstat(opened.get(), &status) != 0) throw_system_error(path, "look at the file", errno);
+  if (S_ISDIR(status.st_mode)) throw_system_error(path, "read the file", EISDIR);
   if (!S_ISREG(status.st_mode)) {
-    throw UserError({.place = path.string(), .message = "expected a regular file, got a pipe or device", .cure = ""});
+    throw UserError({.place = path.string(),
+                     .message = "expected a regular file, got a pipe or device",
+                     .cure = "Write what it gives into a file first."});
   }
   descriptor_ = dup(opened.get());
-  if (descriptor_ < 0) throw_error(path, "open the file", errno);
+  if (descriptor_ < 0) throw_system_error(path, "open the file", errno);
   size_ = status.st_size;
 }
 
@@ -109,7 +105,7 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t count = pread(descriptor_, out.data(), std::min(out.size(), kMaxTransfer), offset);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_error(path_, "read the file", errno);
+    if (count < 0) throw_system_error(path_, "read the file", errno);
     if (count == 0) {
       throw UserError({.place = path_.string(),
                        .message = format("the file ends at byte {}, expected {} more", offset, out.size()),
@@ -125,7 +121,7 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = folder_of(path_) / format(".{}.{}.{}.tmp", name, getpid(), attempt);
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && errno != EEXIST) throw_error(path_, "write the file", errno);
+    if (descriptor_ < 0 && errno != EEXIST) throw_system_error(path_, "write the file", errno);
   }
 }
 
@@ -136,15 +132,15 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   UNIREPLK_CHECK(descriptor_ >= 0, "AtomicFile: {} is committed already", path_.string());
-  if (const int error = write_all(descriptor_, bytes)) throw_error(path_, "write the file", error);
+  if (const int error = write_all(descriptor_, bytes)) throw_system_error(path_, "write the file", error);
 }
 
 void AtomicFile::commit() {
   UNIREPLK_CHECK(descriptor_ >= 0, "AtomicFile: {} is committed already", path_.string());
-  if (fsync(descriptor_) != 0) throw_error(path_, "write the file", errno);
+  if (fsync(descriptor_) != 0) throw_system_error(path_, "write the file", errno);
   // Network file systems report a full disk as late as this.
-  if (close(std::exchange(descriptor_, -1)) != 0) throw_error(path_, "write the file", errno);
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) throw_error(path_, "put the file in place", errno);
+  if (close(std::exchange(descriptor_, -1)) != 0) throw_system_error(path_, "write the file", errno);
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) throw_system_error(path_, "put the file in place", errno);
   temporary_.clear();
   sync_folder(folder_of(path_));
 }
@@ -154,7 +150,7 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes) {
   if (file.size() > max_bytes) {
     throw UserError({.place = path.string(),
                      .message = format("expected at most {} bytes, got {}", max_bytes, file.size()),
-                     .cure = ""});
+                     .cure = "Is this the right file?"});
   }
   std::string content(static_cast<size_t>(file.size()), '\0');
   file.read(0, std::as_writable_bytes(std::span(content)));
@@ -169,16 +165,14 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 
 void publish_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
   sync_folder(from);
-  if (const int error = rename_to_new_name(from, to)) throw_error(to, "put the folder in place", error);
+  if (const int error = rename_to_new_name(from, to)) throw_system_error(to, "put the folder in place", error);
   sync_folder(folder_of(to));
 }
 
-void append_to_file(const std::filesystem::path& path, std::string_view text) {
-  const Descriptor descriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (descriptor.get() < 0) throw_error(path, "append to the file", errno);
-  if (const int error = write_all(descriptor.get(), std::as_bytes(std::span(text)))) {
-    throw_error(path, "append to the file", error);
-  }
+void throw_system_error(const std::filesystem::path& path, const std::string& action, int error) {
+  throw UserError({.place = path.string(),
+                   .message = format("cannot {}: {}", action, std::generic_category().message(error)),
+                   .cure = cure_for(error)});
 }
 
 }  // namespace unireplk::io

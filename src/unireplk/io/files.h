@@ -59,7 +59,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// Rename a finished folder into place and make that durable. `to` must not exist.
 void publish_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// Append text and flush it to the operating system.
-void append_to_file(const std::filesystem::path& path, std::string_view text);
+/// Throw the UserError of a system call that failed: "PATH: cannot ACTION: REASON. CURE".
+/// \param error  errno of the call.
+[[noreturn]] void throw_system_error(const std::filesystem::path& path, const std::string& action, int error);
 
 }  // namespace unireplk::io

@@ -82,10 +82,6 @@ TensorFile read_safetensors(const std::filesystem::path& path) {
   return out;
 }
 
-std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path) {
-  return read_header(InputFile(path), path.string()).metadata;
-}
-
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : file.tensors) entries.push_back(describe(name, tensor));

@@ -22,9 +22,6 @@ struct TensorFile {
 /// Read a .safetensors file into CPU tensors. \throws UserError on anything the format does not allow.
 TensorFile read_safetensors(const std::filesystem::path& path);
 
-/// Metadata alone, without reading the tensors.
-std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path);
-
 /// Write a .safetensors file atomically; tensors of any device and strides, laid down contiguous in the given
 /// order.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);

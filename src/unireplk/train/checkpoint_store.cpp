@@ -26,6 +26,29 @@ std::optional<int64_t> step_of(const std::string& name) {
   return step;
 }
 
+/// A new, empty folder that is gone at the end of its scope unless it has been renamed: a disk that is full must not be
+/// filled by what could not be finished.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(fs::path path) : path_(std::move(path)) {
+    fs::remove_all(path_);
+    std::error_code error;
+    fs::create_directory(path_, error);
+    if (error) io::throw_system_error(path_, "make the folder", error.value());
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
 fs::path beside(const fs::path& path, std::string_view prefix) {
   return path.parent_path() / (std::string(prefix) + path.filename().string());
 }
@@ -62,11 +85,9 @@ void CheckpointStore::clear_leftovers() const {
 
 void CheckpointStore::save(int64_t step, const std::vector<Section>& sections, bool is_best) {
   const fs::path target = folder_of(step);
-  const fs::path temporary = beside(target, kTemporary);
-  fs::remove_all(temporary);
-  fs::create_directory(temporary);
-  Checkpoint::write(temporary, step, sections);
-  publish(temporary, target);
+  const TemporaryFolder temporary(beside(target, kTemporary));
+  Checkpoint::write(temporary.path(), step, sections);
+  publish(temporary.path(), target);
   const std::string name = target.filename().string() + '\n';
   io::write_file_atomically(folder_ / "latest", name);
   if (is_best) io::write_file_atomically(folder_ / "best", name);
@@ -85,9 +106,10 @@ void CheckpointStore::remove_old(int64_t newest_step) const {
   std::vector<int64_t> all = steps();
   std::erase_if(all, [&](int64_t step) { return step > newest_step; });
   const auto kept = std::min(static_cast<size_t>(keep_), all.size());
+  const auto best = readable_pointer("best"), latest = readable_pointer("latest");
   for (size_t i = 0; i + kept < all.size(); ++i) {
     const fs::path folder = folder_of(all[i]);
-    if (folder != pointed("best") && folder != pointed("latest")) fs::remove_all(folder);
+    if (folder != best && folder != latest) fs::remove_all(folder);
   }
 }
 
@@ -115,6 +137,15 @@ std::optional<fs::path> CheckpointStore::pointed(const std::string& pointer) con
                      "Write the name of one of the folders beside it."});
   }
   return folder_ / name;
+}
+
+std::optional<fs::path> CheckpointStore::readable_pointer(const std::string& pointer) const {
+  try {
+    return pointed(pointer);
+  } catch (const UserError& error) {
+    log_warning("{}", error.what());
+    return std::nullopt;
+  }
 }
 
 std::vector<int64_t> CheckpointStore::steps() const {

@@ -35,6 +35,7 @@ class CheckpointStore {
 
  private:
   std::filesystem::path folder_of(int64_t step) const;
+  std::optional<std::filesystem::path> readable_pointer(const std::string& pointer) const;
   void clear_leftovers() const;
   void publish(const std::filesystem::path& temporary, const std::filesystem::path& target) const;
   void remove_old(int64_t newest_step) const;

@@ -4,11 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
+#include "unireplk/io/files.h"
 
 namespace unireplk::train {
 namespace {
@@ -34,7 +33,7 @@ std::string line_of(const ValidationRecord& record) {
 
 MetricsFile::MetricsFile(std::filesystem::path path)
     : path_(std::move(path)), file_(open(path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644)) {
-  if (file_ < 0) throw UserError({path_.string(), std::string("cannot be opened: ") + std::strerror(errno), ""});
+  if (file_ < 0) io::throw_system_error(path_, "open the file", errno);
 }
 
 MetricsFile::~MetricsFile() { close(file_); }
@@ -43,7 +42,7 @@ void MetricsFile::append(const std::string& text) {
   for (size_t done = 0; done < text.size();) {
     const ssize_t count = write(file_, text.data() + done, text.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw UserError({path_.string(), std::string("cannot be written: ") + std::strerror(errno), ""});
+    if (count < 0) io::throw_system_error(path_, "write the file", errno);
     done += static_cast<size_t>(count);
   }
 }
@@ -57,7 +56,7 @@ void MetricsFile::on_steps(std::span<const StepRecord> records) {
 void MetricsFile::on_validation(const ValidationRecord& record) { append(line_of(record)); }
 
 void MetricsFile::save(StateWriter& writer) const {
-  fsync(file_);
+  if (fsync(file_) != 0) io::throw_system_error(path_, "write the file", errno);
   writer.integer("bytes", static_cast<int64_t>(std::filesystem::file_size(path_)));
 }
 
@@ -72,8 +71,7 @@ void MetricsFile::load(const StateReader& reader) {
 }
 
 void MetricsFile::cut_back(int64_t bytes) {
-  if (ftruncate(file_, bytes) == 0) return;
-  throw UserError({path_.string(), std::string("cannot be cut back: ") + std::strerror(errno), ""});
+  if (ftruncate(file_, bytes) != 0) io::throw_system_error(path_, "cut the file back", errno);
 }
 
 }  // namespace unireplk::train

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"
@@ -36,13 +35,13 @@ RunFolder::~RunFolder() { close(lock_); }
 void RunFolder::lock() {
   const fs::path file = path_ / kLockFile;
   lock_ = open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0) throw UserError({file.string(), std::string("cannot be opened: ") + std::strerror(errno), ""});
+  if (lock_ < 0) io::throw_system_error(file, "open the file", errno);
   if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
-  const bool held = errno == EWOULDBLOCK;
-  const std::string reason =
-      held ? "another process is using this run" : std::string("no lock: ") + std::strerror(errno);
+  const int error = errno;
   close(lock_);
-  throw UserError({path_.string(), reason, held ? "Wait for it, or give the run another `name`." : ""});
+  if (error != EWOULDBLOCK) io::throw_system_error(file, "lock the file", error);
+  throw UserError(
+      {path_.string(), "another process is using this run", "Wait for it, or give the run another `name`."});
 }
 
 bool RunFolder::has_content() const {
