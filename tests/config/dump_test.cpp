@@ -117,13 +117,17 @@ optimizer:
       config::diff(parse_sample(text), parse_sample(config::dump(config::parse<Sample>(tree, registries())))).empty());
 }
 
-TEST_CASE("diff: names the keys that differ") {
+TEST_CASE("diff: names the keys that differ, with both values") {
   const Sample a = parse_sample("root: x\nlist: [{depth: 1}, {depth: 2}]\nsizes: [1]");
   const Sample b =
       parse_sample("root: y\nlist: [{depth: 1}, {depth: 3}]\nsizes: [1, 2]\noptimizer: {name: adamw}\nlimit: 3");
-  const std::vector<std::string> expected = {"root",          "limit",          "sizes",
-                                             "list[1].depth", "optimizer.name", "optimizer.momentum",
-                                             "optimizer.lr",  "optimizer.inner"};
-  CHECK(config::diff(a, b) == expected);
+  const auto differences = config::diff(a, b);
+  std::vector<std::string> keys;
+  for (const auto& difference : differences) keys.push_back(difference.key);
+  CHECK(keys == std::vector<std::string>{"root", "limit", "sizes", "list[1].depth", "optimizer.name",
+                                         "optimizer.momentum", "optimizer.lr", "optimizer.inner"});
+  CHECK(differences[0] == config::Difference{"root", "\"x\"", "\"y\""});
+  CHECK(differences[2] == config::Difference{"sizes", "[1]", "[1,2]"});
+  CHECK(differences[5].after.empty());
   CHECK(config::diff(a, a).empty());
 }

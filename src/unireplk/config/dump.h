@@ -27,13 +27,21 @@ std::string to_json(const T& value) {
   return write_json(snapshot(value));
 }
 
-/// Dotted keys whose values differ: "train.optimizer.lr", "data.list[0].root"; a key that only one side has,
-/// and a list whose length or plain items differ, come as a whole.
-std::vector<std::string> diff(const Node& a, const Node& b);
+/// A key whose value differs, with both values as one-line JSON; the text of a side that lacks the key is empty.
+struct Difference {
+  std::string key;  ///< dotted: "train.optimizer.lr", "data.list[0].root"
+  std::string before;
+  std::string after;
+
+  bool operator==(const Difference&) const = default;
+};
+
+/// Where two configs differ, key by key. A list whose length or plain items differ comes as a whole.
+std::vector<Difference> diff(const Node& before, const Node& after);
 
 template <HasFields T>
-std::vector<std::string> diff(const T& a, const T& b) {
-  return diff(snapshot(a), snapshot(b));
+std::vector<Difference> diff(const T& before, const T& after) {
+  return diff(snapshot(before), snapshot(after));
 }
 
 }  // namespace unireplk::config

@@ -61,6 +61,9 @@ struct ExperimentConfig {
     if (name == "." || name == ".." || name.find('/') != std::string::npos) {
       problems.add("name", format("expected the name of a folder, got \"{}\"", name), "Put folders into `output`.");
     }
+    if (!names_device(device)) {
+      problems.add("device", format("expected auto, cpu, cuda or cuda:N, got \"{}\"", device), "");
+    }
   }
 
   std::filesystem::path run_folder() const { return output / name; }

@@ -9,14 +9,23 @@ namespace unireplk::runner {
 namespace {
 
 /// Keys, with everything below them, that a resumed run may change.
-constexpr std::array<std::string_view, 8> kFreeKeys = {"output",
-                                                       "device",
-                                                       "threads",
-                                                       "data.loader.workers",
-                                                       "data.loader.prefetch",
-                                                       "train.checkpoint",
-                                                       "train.log_every",
-                                                       "data.loader.max_bad_fraction"};
+constexpr std::array kFreeKeys = std::to_array<std::string_view>({
+    "output",
+    "device",
+    "threads",
+    "data.loader.workers",
+    "data.loader.prefetch",
+    "data.loader.max_bad_fraction",
+    "train.checkpoint",
+    "train.log_every",
+    // Where the data lie, not what they are.
+    "data.train.root",
+    "data.train.images",
+    "data.train.labels",
+    "data.validation.root",
+    "data.validation.images",
+    "data.validation.labels",
+});
 
 bool may_change(std::string_view key) {
   return std::any_of(kFreeKeys.begin(), kFreeKeys.end(), [&](std::string_view free) {
@@ -31,9 +40,10 @@ void check_resumable(const std::string& earlier, const ExperimentConfig& config,
   const auto place = (run_folder / "config.yaml").string();
   const auto before = config::parse<ExperimentConfig>(config::load_text(earlier, place), registries);
   std::vector<Problem> problems;
-  for (const auto& key : config::diff(before, config)) {
+  for (const auto& [key, started_with, now] : config::diff(before, config)) {
     if (may_change(key)) continue;
-    problems.push_back({place, format("{}: expected the value the run was started with, got another", key),
+    const auto shown = [](const std::string& value) { return value.empty() ? "nothing" : value; };
+    problems.push_back({place, format("{}: the run was started with {}, got {}", key, shown(started_with), shown(now)),
                         "A resumed run cannot change it: restore the value, or give the run another name."});
   }
   if (!problems.empty()) throw UserError(std::move(problems));

@@ -55,13 +55,16 @@ std::string describe_cuda(int index) {
 
 }  // namespace
 
+bool names_device(const std::string& text) {
+  return text == "auto" || text == "cpu" || text == "cuda" || cuda_index(text) >= 0;
+}
+
 at::Device resolve_device(const std::string& text) {
   if (text == "cpu") return at::kCPU;
   if (text == "auto") return num_cuda_devices() > 0 ? cuda_device(0) : at::Device(at::kCPU);
   if (text == "cuda") return cuda_device(0);
-  const int64_t index = cuda_index(text);
-  if (index < 0) throw device_error(format("expected auto, cpu, cuda or cuda:N, got \"{}\"", text), "");
-  return cuda_device(index);
+  if (!names_device(text)) throw device_error(format("expected auto, cpu, cuda or cuda:N, got \"{}\"", text), "");
+  return cuda_device(cuda_index(text));
 }
 
 std::string describe_device(at::Device device) {

@@ -25,6 +25,9 @@ struct Context {
 /// \throws UserError when the text is none of these or the device does not exist here.
 at::Device resolve_device(const std::string& text);
 
+/// True for "auto", "cpu", "cuda" and "cuda:N", whether or not such a device exists here.
+bool names_device(const std::string& text);
+
 /// Name and memory of a device for people: "cpu (2 threads, AVX512)", "cuda:0 (NVIDIA H200, 139.7 GiB)".
 std::string describe_device(at::Device device);
 
