@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "support/catch.h"
 #include "support/golden.h"
@@ -198,6 +199,20 @@ TEST_CASE("deploy file: refuses files that are none", "[numeric]") {
   CHECK_THROWS_WITH(read_deploy_file(rewritten("format_version", "99")),
                     Contains("expected format version 1, got \"99\""));
   raw.metadata["format_version"] = "1";
+
+  const auto model = raw.metadata["model"];
+  auto lie = nlohmann::json::parse(model);
+  lie["dims"] = {8, 16, 24, 65536};  // 69 GB of weights, none of them in the file
+  CHECK_THROWS_WITH(read_deploy_file(rewritten("model", lie.dump())), Contains("tensors do not fit"));
+  lie["num_classes"] = int64_t{1} << 62;
+  CHECK_THROWS_WITH(read_deploy_file(rewritten("model", lie.dump())), Contains("num_classes: expected"));
+  raw.metadata["model"] = model;
+  const auto data = raw.metadata["data"];
+  auto many = nlohmann::json::parse(data);
+  for (int i = 0; i < 20; ++i) many["classes"].push_back(format("class {}", i));
+  CHECK_THROWS_WITH(read_deploy_file(rewritten("data", many.dump())), Contains("expected at most 10 names of classes"));
+  raw.metadata["data"] = data;
+
   CHECK_THROWS_WITH(read_deploy_file(rewritten("model", "{}")),
                     Contains("model") && Contains("not what this program writes"));
   raw.metadata.erase("model");

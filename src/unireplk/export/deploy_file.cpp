@@ -18,6 +18,8 @@ using nlohmann::json;
 /// Constants of the data lie beside the weights under this prefix; no weight's name starts with it.
 constexpr std::string_view kConstantPrefix = "data.constants.";
 
+constexpr const char* kDamaged = "Write it with `unireplk export`.";
+
 /// A deploy file is given away: what it says must mean the same on another machine.
 void check_no_paths(const json& value, const std::string& place) {
   if (value.is_string()) {
@@ -41,7 +43,7 @@ json parse(const std::string& text, const std::string& place) {
 const std::string& entry(const io::TensorFile& file, const std::string& key, const std::string& place) {
   const auto found = file.metadata.find(key);
   if (found == file.metadata.end()) {
-    throw UserError({place, format("not a deploy file: no metadata \"{}\"", key), "Write one with `unireplk export`."});
+    throw UserError({place, format("not a deploy file: no metadata \"{}\"", key), kDamaged});
   }
   return found->second;
 }
@@ -65,8 +67,19 @@ Proof proof_from(const json& source, const std::string& place) {
     source.at("logits_difference").get_to(proof.logits_difference);
     return proof;
   } catch (const json::exception& error) {
-    throw UserError({place, format("not a proof ({})", error.what()), ""});
+    throw UserError({place, format("not a proof ({})", error.what()), kDamaged});
   }
+}
+
+/// The options are only what the file says: memory is spent on weights that are there.
+models::UniRepLKNet network_with(const models::UniRepLKNetOptions& options, const models::NamedTensors& weights,
+                                 const std::string& place) {
+  const models::UniRepLKNet plan(options, at::TensorOptions(at::kMeta));
+  models::check_state_dict(*plan, weights, {.place = place});
+  models::UniRepLKNet network(options);
+  models::load_state_dict(*network, weights, {.place = place});
+  network->eval();
+  return network;
 }
 
 }  // namespace
@@ -114,8 +127,7 @@ DeployFile read_deploy_file(const std::filesystem::path& path) {
   check_version(file, place);
   const auto node = [&](const char* key) { return parse(entry(file, key, place), place + ": " + key); };
   const auto options = options_from_json(node("model"), place + ": model");
-  if (!options.deploy)
-    throw UserError({place, "the network is not in deploy form", "Write it with `unireplk export`."});
+  if (!options.deploy) throw UserError({place, "the network is not in deploy form", kDamaged});
 
   DeployFile result;
   result.pipeline = node("pipeline").dump();
@@ -130,9 +142,13 @@ DeployFile read_deploy_file(const std::filesystem::path& path) {
       weights.emplace_back(name, tensor);
     }
   }
-  result.network = models::UniRepLKNet(options);
-  models::load_state_dict(*result.network, weights, {.place = place});
-  result.network->eval();
+  if (static_cast<int64_t>(result.data.classes.size()) > options.num_classes) {
+    throw UserError({place,
+                     format("expected at most {} names of classes, as many as the network has, got {}",
+                            options.num_classes, result.data.classes.size()),
+                     kDamaged});
+  }
+  result.network = network_with(options, weights, place);
   return result;
 }
 

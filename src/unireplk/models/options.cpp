@@ -44,6 +44,7 @@ std::vector<std::vector<int64_t>> published_kernel_sizes(const PerStage& depths)
 
 void check_numbers(const UniRepLKNetOptions& o) {
   constexpr int64_t kMostChannels = 1 << 16;
+  constexpr int64_t kMostClasses = 1 << 24;
   const auto check = [](bool good, const char* key, std::string message) {
     if (!good) throw UserError({key, std::move(message), ""});
   };
@@ -56,8 +57,8 @@ void check_numbers(const UniRepLKNetOptions& o) {
   check(o.dims[0] % 2 == 0, "dims", format("expected an even number of channels in stage 0, got {}", o.dims[0]));
   check(o.in_channels >= 1 && o.in_channels <= kMostChannels, "in_channels",
         format("expected 1 to {}, got {}", kMostChannels, o.in_channels));
-  check(o.mode != Mode::kClassifier || o.num_classes >= 1, "num_classes",
-        format("expected at least 1 class, got {}", o.num_classes));
+  check(o.mode != Mode::kClassifier || (o.num_classes >= 1 && o.num_classes <= kMostClasses), "num_classes",
+        format("expected 1 to {}, got {}", kMostClasses, o.num_classes));
   check(o.drop_path >= 0 && o.drop_path < 1, "drop_path", format("expected a rate in [0, 1), got {}", o.drop_path));
 }
 

@@ -13,6 +13,8 @@
 namespace unireplk::models {
 namespace {
 
+using TensorsByName = std::map<std::string, at::Tensor>;
+
 constexpr size_t kNamesShown = 5;
 
 void collect(const torch::nn::Module& module, const std::string& prefix, NamedTensors& result) {
@@ -22,7 +24,7 @@ void collect(const torch::nn::Module& module, const std::string& prefix, NamedTe
   for (const auto& child : module.named_children()) collect(*child.value(), prefix + child.key() + ".", result);
 }
 
-std::map<std::string, at::Tensor> by_plain_name(const NamedTensors& tensors, const std::string& place) {
+TensorsByName by_plain_name(const NamedTensors& tensors, const std::string& place) {
   std::string prefix;
   for (bool found = true; found && !tensors.empty();) {
     found = false;
@@ -33,7 +35,7 @@ std::map<std::string, at::Tensor> by_plain_name(const NamedTensors& tensors, con
       found = true;
     }
   }
-  std::map<std::string, at::Tensor> result;
+  TensorsByName result;
   for (const auto& [name, tensor] : tensors) {
     if (!result.emplace(name.substr(prefix.size()), tensor).second) {
       throw UserError({place, format("tensor {} comes twice", name), ""});
@@ -62,6 +64,70 @@ std::string form_cure(const NamedTensors& given) {
                                          : "Export the weights first, or build the network in train form.";
 }
 
+/// PyTorch before 0.4.1 did not count batches; all else would be a weight without a value.
+bool may_be_missing(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+
+LoadReport names_apart(const NamedTensors& wanted, const TensorsByName& given) {
+  LoadReport report;
+  std::set<std::string> known;
+  for (const auto& [name, target] : wanted) {
+    known.insert(name);
+    if (!given.contains(name) && !may_be_missing(name)) report.missing.push_back(name);
+  }
+  for (const auto& [name, tensor] : given) {
+    if (!known.contains(name)) report.unexpected.push_back(name);
+  }
+  return report;
+}
+
+/// "NAME (expected ..., got ...)" of each tensor that has no place in its target.
+std::vector<std::string> misfits(const NamedTensors& wanted, const TensorsByName& given) {
+  std::vector<std::string> result;
+  for (const auto& [name, target] : wanted) {
+    const auto found = given.find(name);
+    if (found == given.end()) continue;
+    const at::Tensor& tensor = found->second;
+    if (tensor.sizes() != target.sizes()) {
+      result.push_back(format("{} (expected {}, got {})", name, ops::shape_text(target), ops::shape_text(tensor)));
+    } else if (tensor.is_floating_point() != target.is_floating_point()) {
+      result.push_back(format("{} (expected {}, got {})", name, c10::toString(target.scalar_type()),
+                              c10::toString(tensor.scalar_type())));
+    }
+  }
+  return result;
+}
+
+std::vector<Problem> problems_of(const LoadReport& report, const std::string& place) {
+  std::vector<Problem> problems;
+  if (!report.missing.empty()) {
+    problems.push_back(
+        {place, format("{} tensors are missing: {}", report.missing.size(), some_of(report.missing)), ""});
+  }
+  if (!report.unexpected.empty()) {
+    problems.push_back(
+        {place,
+         format("the network has no place for {} tensors: {}", report.unexpected.size(), some_of(report.unexpected)),
+         ""});
+  }
+  return problems;
+}
+
+/// Compare before anything is changed. \throws UserError as load_state_dict() does.
+LoadReport check(const NamedTensors& wanted, const NamedTensors& tensors, const TensorsByName& given,
+                 const LoadOptions& options) {
+  LoadReport report = names_apart(wanted, given);
+  std::vector<Problem> problems;
+  if (options.strict) problems = problems_of(report, options.place);
+  if (const auto text = form_mismatch(wanted, tensors); !problems.empty() && !text.empty()) {
+    throw UserError({options.place, text, form_cure(tensors)});
+  }
+  if (const auto shapes = misfits(wanted, given); !shapes.empty()) {
+    problems.push_back({options.place, format("{} tensors do not fit: {}", shapes.size(), some_of(shapes)), ""});
+  }
+  if (!problems.empty()) throw UserError(std::move(problems));
+  return report;
+}
+
 }  // namespace
 
 NamedTensors state_dict(const torch::nn::Module& module) {
@@ -73,57 +139,21 @@ NamedTensors state_dict(const torch::nn::Module& module) {
 LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options) {
   const auto wanted = state_dict(module);
   const auto given = by_plain_name(tensors, options.place);
-  LoadReport report;
-  std::vector<std::string> shapes;
-  std::set<std::string> known;
-  for (const auto& [name, target] : wanted) {
-    known.insert(name);
-    const auto found = given.find(name);
-    if (found == given.end()) {
-      if (!name.ends_with("num_batches_tracked")) report.missing.push_back(name);
-    } else if (found->second.sizes() != target.sizes()) {
-      shapes.push_back(
-          format("{} (expected {}, got {})", name, ops::shape_text(target), ops::shape_text(found->second)));
-    } else if (found->second.is_floating_point() != target.is_floating_point()) {
-      shapes.push_back(format("{} (expected {}, got {})", name, c10::toString(target.scalar_type()),
-                              c10::toString(found->second.scalar_type())));
-    }
-  }
-  for (const auto& [name, tensor] : given) {
-    if (!known.contains(name)) report.unexpected.push_back(name);
-  }
-
-  std::vector<Problem> problems;
-  if (options.strict && !(report.missing.empty() && report.unexpected.empty())) {
-    if (const auto text = form_mismatch(wanted, tensors); !text.empty()) {
-      throw UserError({options.place, text, form_cure(tensors)});
-    }
-    if (!report.missing.empty()) {
-      problems.push_back(
-          {options.place, format("{} tensors are missing: {}", report.missing.size(), some_of(report.missing)), ""});
-    }
-    if (!report.unexpected.empty()) {
-      problems.push_back(
-          {options.place,
-           format("the network has no place for {} tensors: {}", report.unexpected.size(), some_of(report.unexpected)),
-           ""});
-    }
-  }
-  if (!shapes.empty()) {
-    problems.push_back({options.place, format("{} tensors do not fit: {}", shapes.size(), some_of(shapes)), ""});
-  }
-  if (!problems.empty()) throw UserError(std::move(problems));
-
+  LoadReport report = check(wanted, tensors, given, options);
   const at::NoGradGuard no_graph;
   for (const auto& [name, target] : wanted) {
     const auto found = given.find(name);
     if (found != given.end()) {
       target.copy_(found->second);
-    } else if (name.ends_with("num_batches_tracked")) {
+    } else if (may_be_missing(name)) {
       target.zero_();
     }
   }
   return report;
+}
+
+void check_state_dict(const torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options) {
+  check(state_dict(module), tensors, by_plain_name(tensors, options.place), options);
 }
 
 }  // namespace unireplk::models

@@ -33,4 +33,7 @@ struct LoadReport {
 /// from deploy form.
 LoadReport load_state_dict(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options);
 
+/// What load_state_dict() checks, and nothing more: with a module on the meta device, before memory is spent.
+void check_state_dict(const torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options);
+
 }  // namespace unireplk::models
