@@ -160,6 +160,9 @@ TEST_CASE("command line: what is not there is named, and the name of a run is on
   const auto outside = unireplk({"config", "check", kTiny, "name=../outside"});
   CHECK(outside.exit_code == 2);
   CHECK_THAT(outside.err, Contains("../outside"));
+  const auto device = unireplk({"config", "check", kTiny, "device=gpu"});
+  CHECK(device.exit_code == 2);
+  CHECK_THAT(device.err, Contains("device: expected auto, cpu, cuda or cuda:N, got \"gpu\""));
 }
 
 TEST_CASE("train: folders that cannot be trained on are refused, and nothing is written") {
@@ -247,6 +250,7 @@ TEST_CASE("commands: what looks at things says so in one line of JSON") {
   CHECK(network["network"] == "unireplknet_a");
   CHECK(network["input"] == json({1, 28, 28}));
   CHECK(line_of({"config", "check", kTiny, "--json"})["valid"] == true);
+  CHECK(line_of({"config", "show", kTiny, "seed=7", "--json"})["seed"] == 7);
   for (const char* kind : {"models", "data", "transforms", "tasks"}) {
     INFO(kind);
     CHECK(unireplk({"list", kind}).exit_code == 0);

@@ -31,7 +31,7 @@ class Desk {
 
   Finished type(const std::string& command) const {
     const std::string shell = "cd '" + folder_.path().string() + "'\n" + "unireplk() {\n" +
-                              "  if [ \"$1\" = train ]; then\n"
+                              "  if [ \"$1\" = train ] || [ \"$1\" = verify-resume ]; then\n"
                               "    set -- \"$@\" device=cpu train.max_steps=2 train.schedule.warmup_epochs=0\n"
                               "  fi\n" +
                               "  '" + unireplk_path() + "' \"$@\"\n" + "}\n" + command;

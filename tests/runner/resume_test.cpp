@@ -103,6 +103,23 @@ TEST_CASE("resume: the number of loader workers changes no bit", "[numeric]") {
   check_equal_runs(folder / "0" / "tiny", folder / "4" / "tiny");
 }
 
+TEST_CASE("verify-resume: kills at random instants leave the bytes of the unbroken training", "[numeric]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> arguments{"verify-resume", "tests/fixtures/tiny.yaml",        "--kills", "2",
+                                           "--json",        "output=" + folder.path().string()};
+  const auto finished = unireplk(arguments);
+  INFO(finished.err);
+  CHECK(finished.exit_code == 0);
+  CHECK_THAT(finished.out, Catch::Contains("\"kills\":2") && Catch::Contains("\"equal\":true"));
+  CHECK(fs::is_empty(folder.path()));
+  auto impossible = arguments;
+  impossible.push_back("data.train.images=no/such/file");
+  const auto failed = unireplk(impossible);
+  CHECK(failed.exit_code == 2);
+  CHECK_THAT(failed.err, Catch::Contains("unbroken.log: the training ended with exit code 2"));
+  CHECK_THAT(unireplk(arguments).err, Catch::Contains("the folder of an earlier verification exists"));
+}
+
 TEST_CASE("resume: a changed setting is refused by name") {
   const TemporaryFolder folder;
   REQUIRE(run(training(folder / "run", {"train.max_steps=3", "train.schedule.warmup_steps=1"})).exit_code == 0);

@@ -1,4 +1,5 @@
 #include "unireplk/train/checkpoint_store.h"
+#include "unireplk/train/checkpoint_writer.h"
 
 #include <chrono>
 #include <fstream>
@@ -270,6 +271,40 @@ TEST_CASE("checkpoint store: a checkpoint that cannot be written leaves the old 
   CHECK(store.steps() == Steps{1});
   CHECK(newest_step(store) == 1);
   CHECK(pointed(store, "best").empty());
+}
+
+TEST_CASE("checkpoint writer: writes the state of the moment it was asked") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 9);
+  CheckpointWriter writer(store);
+  Keeper model, optimizer;
+  Counter clock;
+  for (int64_t step = 1; step <= 3; ++step) {
+    model.set(static_cast<double>(step));
+    optimizer.set(static_cast<double>(-step));
+    clock.count = step;
+    writer.save(step, {{"model", &model}, {"optimizer", &optimizer}, {"clock", &clock}}, step == 2);
+  }
+  model.tensor.zero_();
+  writer.finish();
+  writer.finish();
+  CHECK(store.steps() == Steps{1, 2, 3});
+  CHECK(newest_step(store) == 3);
+  CHECK(pointed(store, "best") == "step_000000002");
+}
+
+TEST_CASE("checkpoint writer: what went wrong on the disk is told at the next call") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder / "checkpoints", 9);
+  CheckpointWriter writer(store);
+  Keeper model(1);
+  fs::remove_all(folder / "checkpoints");
+  writer.save(1, {{"model", &model}}, false);
+  CHECK_THROWS_WITH(writer.finish(), Contains("cannot make the folder: No such file or directory"));
+  fs::create_directory(folder / "checkpoints");
+  writer.save(2, {{"model", &model}}, false);
+  writer.finish();
+  CHECK(store.steps() == Steps{2});
 }
 
 TEST_CASE("checkpoint store: a damaged pointer costs no checkpoint") {

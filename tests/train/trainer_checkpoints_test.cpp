@@ -54,6 +54,26 @@ TEST_CASE("checkpoints: minutes count from the last one on") {
   CHECK(steps.size() < 12);  // two, unless the machine stands still for seconds
 }
 
+TEST_CASE("checkpoints: a spent time budget saves and stops, and the run goes on from there") {
+  const test::CapturedLog log;
+  const test::TemporaryFolder folder;
+  constexpr std::chrono::milliseconds kBudget{500};
+  auto config = test::tiny_config();
+  config.time_budget = std::chrono::duration<double, std::ratio<60>>(kBudget).count();
+  const auto wait_once = [&](const tasks::Step& where, const Batch&, tasks::Losses&) {
+    if (where.step == 2) std::this_thread::sleep_for(kBudget);
+  };
+  {
+    TinyRun tiny(folder.path(), config, {.change_losses = wait_once});
+    CHECK(tiny.trainer.run() == RunEnd::kStopped);
+    CHECK(tiny.trainer.clock().step() <= 3);
+  }
+  config.time_budget.reset();
+  TinyRun again(folder.path(), config);
+  REQUIRE(again.trainer.resume());
+  CHECK(again.trainer.run() == RunEnd::kFinished);
+}
+
 TEST_CASE("checkpoints: a best validation is saved at once") {
   const test::CapturedLog log;
   const test::TemporaryFolder folder;

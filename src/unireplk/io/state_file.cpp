@@ -99,6 +99,15 @@ double StateBuffer::number(const std::string& key) const { return scalar<double>
 int64_t StateBuffer::integer(const std::string& key) const { return scalar<int64_t>(key, "an integer"); }
 std::string StateBuffer::text(const std::string& key) const { return scalar<std::string>(key, "a text"); }
 
+void StateBuffer::write_to(StateWriter& writer) const {
+  for (const auto& [key, value] : tensors_.tensors) writer.tensor(key, value);
+  for (const auto& [key, value] : scalars_) {
+    if (const auto* number = std::get_if<double>(&value)) writer.number(key, *number);
+    if (const auto* integer = std::get_if<int64_t>(&value)) writer.integer(key, *integer);
+    if (const auto* text = std::get_if<std::string>(&value)) writer.text(key, *text);
+  }
+}
+
 std::string StateBuffer::scalars_json() const {
   json root = json::object();
   for (const auto& [key, value] : scalars_) {

@@ -25,6 +25,9 @@ class StateBuffer : public StateWriter, public StateReader {
   int64_t integer(const std::string& key) const override;
   std::string text(const std::string& key) const override;
 
+  /// Hand everything on to another writer.
+  void write_to(StateWriter& writer) const;
+
   bool has_tensors() const { return !tensors_.tensors.empty(); }
   const TensorFile& tensors() const { return tensors_; }
   std::string scalars_json() const;  ///< numbers in a form that reads back to the same bits

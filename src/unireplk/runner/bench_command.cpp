@@ -1,17 +1,16 @@
 #include <ATen/Parallel.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstring>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "unireplk/analysis/bench.h"
 #include "unireplk/core/clock.h"
+#include "unireplk/runner/child_program.h"
 #include "unireplk/runner/program.h"
-
-extern char** environ;
 
 namespace unireplk::runner {
 namespace {
@@ -32,7 +31,7 @@ struct BenchOptions {
 /// A pipe whose two ends close by themselves.
 class Pipe {
  public:
-  Pipe() { UNIREPLK_CHECK(pipe(ends_) == 0, "no pipe: {}", std::strerror(errno)); }
+  Pipe() { UNIREPLK_CHECK(pipe2(ends_, O_CLOEXEC) == 0, "no pipe: {}", std::strerror(errno)); }
   ~Pipe() {
     close_write();
     close(ends_[0]);
@@ -53,33 +52,20 @@ class Pipe {
 /// Milliseconds from starting this program anew until it has done its first pass (it writes a byte then).
 double time_fresh_process(const std::vector<std::string>& arguments) {
   Pipe pipe;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, pipe.write_end(), STDOUT_FILENO);
-  posix_spawn_file_actions_addclose(&actions, pipe.read_end());
-  std::vector<char*> argv;
-  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-
   const Stopwatch clock;
-  pid_t child = 0;
-  const int failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  UNIREPLK_CHECK(failed == 0, "cannot start a process: {}", std::strerror(failed));
+  ChildProgram child(arguments, pipe.write_end(), STDERR_FILENO);
   pipe.close_write();
   char byte = 0;
   const bool answered = read(pipe.read_end(), &byte, 1) == 1;
   const double milliseconds = clock.seconds() * 1e3;
-  int status = 0;
-  waitpid(child, &status, 0);
-  UNIREPLK_CHECK(answered && status == 0, "the measured process failed with status {}", status);
+  const int exit_code = child.wait();
+  UNIREPLK_CHECK(answered && exit_code == 0, "the measured process failed with exit code {}", exit_code);
   return milliseconds;
 }
 
 nlohmann::json bench_startup(BenchOptions& options) {
   const auto& bench = options.resolved();
-  const std::vector<std::string> arguments{"unireplk",
-                                           "bench",
+  const std::vector<std::string> arguments{"bench",
                                            "first-pass",
                                            "--until=" + options.until,
                                            "--variant=" + bench.variant,

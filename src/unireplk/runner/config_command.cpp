@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "unireplk/config/dump.h"
 #include "unireplk/config/schema.h"
 #include "unireplk/config/show.h"
 #include "unireplk/runner/builtins.h"
@@ -11,11 +12,11 @@
 namespace unireplk::runner {
 namespace {
 
-ExitCode show(const Target& target) {
+ExitCode show(const Target& target, bool json) {
   const auto registries = builtins();
   const auto tree = config::load(target.path, target.overrides);
   const auto experiment = config::parse<ExperimentConfig>(tree, registries);
-  std::cout << config::show(experiment, tree);
+  std::cout << (json ? config::to_json(experiment) + '\n' : config::show(experiment, tree));
   return ExitCode::kGood;
 }
 
@@ -43,7 +44,7 @@ void add_config(CLI::App& app, Program& program) {
   auto shown = std::make_shared<Target>();
   auto* show_command = command->add_subcommand("show", "The resolved config with the origin of each value.");
   add_target(*show_command, *shown, "CONFIG", "YAML file.");
-  show_command->callback([shown, &program] { program.run = [shown] { return show(*shown); }; });
+  show_command->callback([shown, &program] { program.run = [shown, &program] { return show(*shown, program.json); }; });
 
   auto checked = std::make_shared<Target>();
   auto* check_command = command->add_subcommand("check", "Report every mistake in a config, or that there is none.");

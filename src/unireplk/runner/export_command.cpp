@@ -62,6 +62,10 @@ ExitCode export_run(const ExportOptions& options, bool json) {
                      format("expected a name that ends in .safetensors, got \"{}\"", options.output.string()),
                      "Deploy files are safetensors files."});
   }
+  const auto folder = options.output.has_parent_path() ? options.output.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder)) {
+    throw UserError({"--output", format("there is no folder {}", folder.string()), "Make it first."});
+  }
   const auto registries = builtins();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -30,6 +31,11 @@ ExitCode run_guarded(const std::function<ExitCode()>& run) {
     return code;
   } catch (const UserError& error) {
     std::cerr << error.what() << '\n';
+    return ExitCode::kUser;
+  } catch (const std::filesystem::filesystem_error& error) {
+    const std::string place = error.path1().empty() ? "disk" : error.path1().string();
+    std::cerr << Problem{place, error.code().message(), "Check the path, its permissions and the space left."}.text()
+              << '\n';
     return ExitCode::kUser;
   } catch (const c10::Error& error) {
     std::cerr << "internal error: " << error.what_without_backtrace() << '\n';
@@ -69,6 +75,7 @@ ExitCode run_program(int argc, const char* const* argv) {
   add_list(app, program);
   add_bench(app, program);
   add_doctor(app, program);
+  add_verify_resume(app, program);
 
   try {
     app.parse(argc, argv);

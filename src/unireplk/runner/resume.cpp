@@ -18,6 +18,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "data.loader.max_bad_fraction",
     "train.checkpoint",
     "train.log_every",
+    "train.time_budget",
     // Where the data lie, not what they are.
     "data.train.root",
     "data.train.images",

@@ -24,13 +24,62 @@ struct TrainOptions {
   bool dry_run = false;
 };
 
-void announce(const ExperimentConfig& config, const Context& context, const data::Dataset& training,
-              const std::optional<data::Dataset>& validation, tasks::Task& task) {
+/// A data set and what draws batches from it.
+struct Feed {
+  Feed(data::Dataset set, std::unique_ptr<data::Sampler> order, data::Mode mode, const data::LoaderConfig& config,
+       const Context& context)
+      : dataset(std::move(set)), sampler(std::move(order)), loader(dataset, *sampler, mode, config, context) {}
+
+  data::Dataset dataset;
+  std::unique_ptr<data::Sampler> sampler;
+  data::Loader loader;
+};
+
+/// All that a run is made of, checked piece by piece; nothing is written.
+struct Parts {
+  Parts(const ExperimentConfig& config, const Context& run_context);
+
+  int64_t batches_per_epoch() const { return training->sampler->steps(0); }
+
+  Context context;
+  std::unique_ptr<Feed> training;
+  std::unique_ptr<Feed> validation;  ///< null: nothing is measured
+  models::UniRepLKNet network;
+  std::unique_ptr<tasks::Task> task;
+};
+
+std::unique_ptr<Feed> training_feed(const ExperimentConfig& config, const Context& context) {
+  auto dataset = training_data(config.data);
+  const auto& loader = config.data.loader;
+  auto order = data::shuffled_sampler(dataset.size(), loader.batch_size, config.seed);
+  return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kTrain, loader, context);
+}
+
+std::unique_ptr<Feed> validation_feed(const ExperimentConfig& config, const Context& context) {
+  auto dataset = validation_data(config.data);
+  const auto& loader = config.data.loader;
+  auto order = data::sequential_sampler(dataset.size(), loader.batch_size);
+  return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kEvaluation, loader, context);
+}
+
+Parts::Parts(const ExperimentConfig& config, const Context& run_context)
+    : context(run_context),
+      training(training_feed(config, context)),
+      network(new_network(config, training->dataset.info, context)),
+      task(make_task(config.task, network, training->dataset.info)) {
+  if (!config.data.validation.empty()) {
+    validation = validation_feed(config, context);
+    check_same_classes(training->dataset.info, validation->dataset.info);
+  }
+  train::check_trainable(config.train, *task, batches_per_epoch());
+}
+
+void announce(const ExperimentConfig& config, const Parts& parts) {
   log_info("{}", version_line());
-  log_info("device {}, seed {}", describe_device(context.device), context.seed);
-  log_info("data: {} to train with, {} to validate with, {} classes", training.size(),
-           validation ? validation->size() : 0, training.info.classes.size());
-  log_info("network: {}, {} parameters", config.model.backbone.name(), models::count_parameters(task.network()));
+  log_info("device {}, seed {}", describe_device(parts.context.device), parts.context.seed);
+  log_info("data: {} to train with, {} to validate with, {} classes", parts.training->dataset.size(),
+           parts.validation ? parts.validation->dataset.size() : 0, parts.training->dataset.info.classes.size());
+  log_info("network: {}, {} parameters", config.model.backbone.name(), models::count_parameters(parts.task->network()));
 }
 
 /// What the command says at the end of a run.
@@ -44,57 +93,48 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
     print_json(line);
     return;
   }
-  if (!finished) log_info("run again with --resume to go on");
   if (trainer.best().step() >= 0) {
     log_info("best validation: {:.2f} at step {}", trainer.best().value(), trainer.best().step());
   }
   log_info("run folder: {}", folder.string());
 }
 
+/// Train in the run's folder, from its newest checkpoint on when there is one.
+ExitCode train_in_folder(const ExperimentConfig& config, const config::Registries& registries, bool resume,
+                         Parts& parts, bool json) {
+  const StopFlag stop;
+  const train::RunFolder folder(config.run_folder(), resume);
+  if (const auto earlier = folder.config()) check_resumable(*earlier, config, registries, folder.path());
+  train::Trainer trainer(config.train, {.task = *parts.task,
+                                        .train_data = parts.training->loader,
+                                        .batches_per_epoch = parts.batches_per_epoch(),
+                                        .validation_data = parts.validation ? &parts.validation->loader : nullptr,
+                                        .folder = folder,
+                                        .context = parts.context,
+                                        .stop_requested = [&stop] { return stop.requested(); }});
+  train::ProgressObserver progress(trainer.clock(), parts.training->loader);
+  trainer.observe(progress);
+  if (!folder.config()) folder.write_config(config::dump(config));
+  if (resume && !trainer.resume()) log_info("no checkpoint in {}: starting anew", folder.path().string());
+  const bool finished = trainer.run() == train::RunEnd::kFinished;
+  if (!finished) {
+    const auto signal = stop.signal_name();
+    log_info("stopped by {}: run again with --resume to go on", signal.empty() ? "train.time_budget" : signal);
+  }
+  report(trainer, folder.path(), finished, json);
+  return finished ? ExitCode::kGood : ExitCode::kStopped;
+}
+
 ExitCode train_run(const TrainOptions& options, bool json) {
   const auto registries = builtins();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
-  const Context context = make_context(config.device, config.threads, config.seed);
-  const auto training = training_data(config.data);
-  std::optional<data::Dataset> validation;
-  if (!config.data.validation.empty()) validation = validation_data(config.data);
-  const auto network = new_network(config, training.info, context);
-  const auto task = make_task(config.task, network, training.info);
-  if (validation) check_same_classes(training.info, validation->info);
-  announce(config, context, training, validation, *task);
-
-  const auto batch_size = config.data.loader.batch_size;
-  const auto shuffled = data::shuffled_sampler(training.size(), batch_size, config.seed);
-  data::Loader train_loader(training, *shuffled, data::Mode::kTrain, config.data.loader, context);
-  std::unique_ptr<data::Sampler> in_order;
-  std::optional<data::Loader> validation_loader;
-  if (validation) {
-    in_order = data::sequential_sampler(validation->size(), batch_size);
-    validation_loader.emplace(*validation, *in_order, data::Mode::kEvaluation, config.data.loader, context);
-  }
-  train::check_trainable(config.train, *task, shuffled->steps(0));
+  Parts parts(config, make_context(config.device, config.threads, config.seed));
+  announce(config, parts);
   if (options.dry_run) {
     log_info("dry run: config, data and network are good; nothing was written");
     return ExitCode::kGood;
   }
-
-  const StopFlag stop;
-  const train::RunFolder folder(config.run_folder(), options.resume);
-  if (const auto earlier = folder.config()) check_resumable(*earlier, config, registries, folder.path());
-  train::Trainer trainer(config.train, {.task = *task,
-                                        .train_data = train_loader,
-                                        .batches_per_epoch = shuffled->steps(0),
-                                        .validation_data = validation_loader ? &*validation_loader : nullptr,
-                                        .folder = folder,
-                                        .context = context,
-                                        .stop_requested = [&stop] { return stop.requested(); }});
-  train::ProgressObserver progress(trainer.clock(), train_loader);
-  trainer.observe(progress);
-  if (!folder.config()) folder.write_config(config::dump(config));
-  if (options.resume && !trainer.resume()) log_info("no checkpoint in {}: starting anew", folder.path().string());
-  const bool finished = trainer.run() == train::RunEnd::kFinished;
-  report(trainer, folder.path(), finished, json);
-  return finished ? ExitCode::kGood : ExitCode::kStopped;
+  return train_in_folder(config, registries, options.resume, parts, json);
 }
 
 }  // namespace

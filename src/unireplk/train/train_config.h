@@ -33,6 +33,7 @@ struct CheckpointConfig {
 struct TrainConfig {
   std::optional<int64_t> epochs;
   std::optional<int64_t> max_steps;
+  std::optional<double> time_budget;
   int64_t accumulate_steps = 1;
   Precision precision = Precision::kFp32;
   config::Choice<MakeOptimizer> optimizer{"adamw"};
@@ -46,6 +47,8 @@ struct TrainConfig {
   static void fields(auto& self, auto&& visit) {
     visit("epochs", self.epochs, config::at_least(1), "Passes over the training set.");
     visit("max_steps", self.max_steps, config::at_least(1), "Optimizer steps; the earlier of the two ends the run.");
+    visit("time_budget", self.time_budget, config::positive,
+          "Minutes after which this process saves and ends with exit code 75, to be run again with --resume.");
     visit("accumulate_steps", self.accumulate_steps, config::at_least(1),
           "Micro-batches of one optimizer step; their gradients are averaged.");
     visit("precision", self.precision, "Arithmetic of forward and backward.");

@@ -56,6 +56,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       schedule_(schedule_of(config_, *optimizer_, clock_.length())),
       metrics_(parts_.folder.metrics()),
       checkpoints_(parts_.folder.checkpoints(), config_.checkpoint.keep),
+      writer_(checkpoints_),
       observers_{&metrics_},
       generator_(at::globalContext().defaultGenerator(parts_.context.device).clone()) {
   if (config_.ema) ema_.emplace(parts_.task.network(), config_.ema->decay);
@@ -70,6 +71,15 @@ std::vector<Section> Trainer::sections() {
 }
 
 RunEnd Trainer::run() {
+  try {
+    return run_epochs();
+  } catch (...) {
+    writer_.settle();
+    throw;
+  }
+}
+
+RunEnd Trainer::run_epochs() {
   parts_.task.network().train();
   since_save_.restart();
   while (true) {
@@ -77,8 +87,10 @@ RunEnd Trainer::run() {
     if (validation_is_due() && !validate()) return stop();
     clock_.end_epoch();
     save_after_epoch();
-    if (clock_.finished()) return RunEnd::kFinished;
+    if (clock_.finished()) break;
   }
+  writer_.finish();
+  return RunEnd::kFinished;
 }
 
 /// Train to the end of the epoch or of the run. False when asked to stop.
@@ -141,7 +153,7 @@ bool Trainer::validate() {
   flush_log();
   ValidationRecord record{.step = clock_.step(), .epoch = clock_.epoch(), .results = {}};
   const auto measure = [&](const char* weights) {
-    auto metrics = evaluate(parts_.task, *parts_.validation_data, parts_.stop_requested);
+    auto metrics = evaluate(parts_.task, *parts_.validation_data, [this] { return stop_requested(); });
     if (metrics) record.results.push_back({weights, std::move(*metrics)});
     return metrics.has_value();
   };
@@ -172,8 +184,14 @@ bool Trainer::resume() {
 
 RunEnd Trainer::stop() {
   if (!is_saved_) save();
+  writer_.finish();
   log_info("stopped and saved at step {} of {}", clock_.step(), clock_.length().total_steps);
   return RunEnd::kStopped;
+}
+
+bool Trainer::stop_requested() const {
+  if (config_.time_budget && since_start_.seconds() >= 60 * *config_.time_budget) return true;
+  return parts_.stop_requested && parts_.stop_requested();
 }
 
 bool Trainer::interval_is_over() const {
@@ -190,7 +208,7 @@ void Trainer::save_after_epoch() {
 
 void Trainer::save() {
   flush_log();  // stops the run here rather than let weights that are not finite replace good ones
-  checkpoints_.save(clock_.step(), sections(), is_best_);
+  writer_.save(clock_.step(), sections(), is_best_);
   since_save_.restart();
   is_best_ = false;
   is_saved_ = true;

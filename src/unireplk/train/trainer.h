@@ -10,7 +10,7 @@
 #include "unireplk/tasks/task.h"
 #include "unireplk/tensor/context.h"
 #include "unireplk/train/best_metric.h"
-#include "unireplk/train/checkpoint_store.h"
+#include "unireplk/train/checkpoint_writer.h"
 #include "unireplk/train/ema.h"
 #include "unireplk/train/metrics_file.h"
 #include "unireplk/train/network_state.h"
@@ -51,7 +51,8 @@ class Trainer {
   /// Go back to the newest sound checkpoint of the run's folder. False when there is none: the run starts anew.
   bool resume();
 
-  /// Train to the end, or until a stop is requested; then everything is saved and kStopped returned.
+  /// Train to the end, or until a stop is requested or the time budget is spent; then everything is saved and kStopped
+  /// returned.
   /// \throws UserError when the loss is no longer finite; the checkpoints written before are good.
   RunEnd run();
 
@@ -59,6 +60,7 @@ class Trainer {
   const BestMetric& best() const { return best_; }
 
  private:
+  RunEnd run_epochs();
   bool train_epoch();
   void train_step();
   int64_t backward(int64_t micro_step, StepLog::Pending& log);
@@ -70,7 +72,7 @@ class Trainer {
   void save();
   void flush_log();
 
-  bool stop_requested() const { return parts_.stop_requested && parts_.stop_requested(); }
+  bool stop_requested() const;
   bool interval_is_over() const;
   std::vector<Section> sections();
 
@@ -84,9 +86,11 @@ class Trainer {
   BestMetric best_;
   MetricsFile metrics_;
   CheckpointStore checkpoints_;
+  CheckpointWriter writer_;
   StepLog log_;
   std::vector<Observer*> observers_;
   at::Generator generator_;
+  Stopwatch since_start_;
   Stopwatch since_save_;
   Stopwatch since_flush_;
   bool is_best_ = false;   ///< the last validation was the best so far and has not been saved

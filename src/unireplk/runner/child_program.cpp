@@ -1,0 +1,69 @@
+#include "unireplk/runner/child_program.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "unireplk/core/clock.h"
+#include "unireplk/core/error.h"
+
+extern char** environ;
+
+namespace unireplk::runner {
+namespace {
+
+int exit_code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+}  // namespace
+
+ChildProgram::ChildProgram(const std::vector<std::string>& arguments, int out, int err) {
+  std::string name = "unireplk";
+  std::vector<char*> argv{name.data()};
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  const int failed = posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  UNIREPLK_CHECK(failed == 0, "cannot start a process: {}", std::strerror(failed));
+}
+
+ChildProgram::~ChildProgram() {
+  if (exit_code_) return;
+  send(SIGKILL);
+  wait();
+}
+
+void ChildProgram::send(int signal) const { kill(process_, signal); }
+
+std::optional<int> ChildProgram::wait_for(double seconds) {
+  constexpr std::chrono::milliseconds kPause{1};
+  const Stopwatch clock;
+  while (!exit_code_) {
+    int status = 0;
+    if (waitpid(process_, &status, WNOHANG) == process_) exit_code_ = exit_code_of(status);
+    if (exit_code_ || clock.seconds() >= seconds) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  return exit_code_;
+}
+
+int ChildProgram::wait() {
+  while (!exit_code_) {
+    int status = 0;
+    const pid_t ended = waitpid(process_, &status, 0);
+    UNIREPLK_CHECK(ended == process_ || errno == EINTR, "cannot wait for a process: {}", std::strerror(errno));
+    if (ended == process_) exit_code_ = exit_code_of(status);
+  }
+  return *exit_code_;
+}
+
+}  // namespace unireplk::runner

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace unireplk::runner {
+
+/// This program, started anew as a process of its own.
+class ChildProgram {
+ public:
+  /// \param arguments  what stands behind the program's name.
+  /// \param out, err   descriptors that become its stdout and stderr.
+  ChildProgram(const std::vector<std::string>& arguments, int out, int err);
+  ~ChildProgram();  ///< kills it when it still runs
+  ChildProgram(const ChildProgram&) = delete;
+  ChildProgram& operator=(const ChildProgram&) = delete;
+
+  void send(int signal) const;
+
+  /// Wait for its end, `seconds` at most. Its exit code, 128 + N when signal N has ended it; nothing while it runs.
+  std::optional<int> wait_for(double seconds);
+
+  /// Wait for its end, however long it takes.
+  int wait();
+
+ private:
+  pid_t process_ = -1;
+  std::optional<int> exit_code_;
+};
+
+}  // namespace unireplk::runner

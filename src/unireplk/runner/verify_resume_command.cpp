@@ -1,0 +1,240 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "unireplk/core/clock.h"
+#include "unireplk/core/progress.h"
+#include "unireplk/io/files.h"
+#include "unireplk/runner/builtins.h"
+#include "unireplk/runner/child_program.h"
+#include "unireplk/runner/experiment.h"
+#include "unireplk/runner/program.h"
+#include "unireplk/train/checkpoint_store.h"
+
+namespace unireplk::runner {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct VerifyOptions {
+  Target target;
+  int64_t kills = 10;
+  uint64_t seed = 0;
+  bool keep = false;
+};
+
+/// A file that takes what the trainings print.
+class LogFile {
+ public:
+  explicit LogFile(fs::path path)
+      : path_(std::move(path)), file_(open(path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644)) {
+    if (file_ < 0) io::throw_system_error(path_, "open the file", errno);
+  }
+  ~LogFile() { close(file_); }
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+
+  const fs::path& path() const { return path_; }
+  int descriptor() const { return file_; }
+
+ private:
+  fs::path path_;
+  int file_;
+};
+
+/// One training that is started as often as it takes; its run folder is `output`/<name>.
+class Training {
+ public:
+  Training(const Target& target, const std::string& name, const fs::path& output, std::vector<std::string> overrides)
+      : run_(output / name), log_(output.string() + ".log"), arguments_{"train", target.path} {
+    arguments_.insert(arguments_.end(), target.overrides.begin(), target.overrides.end());
+    arguments_.insert(arguments_.end(), overrides.begin(), overrides.end());
+    arguments_.push_back("output=" + output.string());
+    arguments_.push_back("--resume");
+  }
+
+  const fs::path& run() const { return run_; }
+
+  /// Run for `seconds` at most, then kill. True when the training has come to its end by itself.
+  bool run_for(double seconds) {
+    ChildProgram child(arguments_, log_.descriptor(), log_.descriptor());
+    const auto exit_code = child.wait_for(seconds);
+    if (!exit_code) {
+      child.send(SIGKILL);
+      child.wait();
+      return false;
+    }
+    check(*exit_code);
+    return true;
+  }
+
+  void run_to_end() {
+    ChildProgram child(arguments_, log_.descriptor(), log_.descriptor());
+    check(child.wait());
+  }
+
+  /// The step of the newest checkpoint; 0 before the first. Not while the training runs.
+  int64_t saved_step() const {
+    const auto steps = train::CheckpointStore(run_ / "checkpoints", 1).steps();
+    return steps.empty() ? 0 : steps.back();
+  }
+
+ private:
+  void check(int exit_code) const {
+    if (exit_code == 0) return;
+    throw UserError({log_.path().string(), format("the training ended with exit code {}", exit_code),
+                     "That file holds what it said."});
+  }
+
+  fs::path run_;
+  LogFile log_;
+  std::vector<std::string> arguments_;
+};
+
+/// Files of a finished run that an interruption must not change, relative to its folder: the metrics and its last
+/// checkpoint.
+std::vector<fs::path> lasting_files(const fs::path& run) {
+  const auto last = train::CheckpointStore(run / "checkpoints", 1).pointed("latest");
+  UNIREPLK_CHECK(last, "{}: a finished run without a checkpoint", run.string());
+  std::vector<fs::path> files{"metrics.jsonl"};
+  for (const auto& entry : fs::directory_iterator(*last)) files.push_back(fs::relative(entry.path(), run));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// Those of them whose bytes differ, or that the other run lacks.
+std::vector<fs::path> differing_files(const fs::path& expected, const fs::path& actual) {
+  std::vector<fs::path> result;
+  for (const auto& file : lasting_files(expected)) {
+    const bool equal = fs::exists(actual / file) && io::read_file(expected / file) == io::read_file(actual / file);
+    if (!equal) result.push_back(file);
+  }
+  return result;
+}
+
+struct Verdict {
+  int64_t steps = 0;
+  int64_t trainings = 0;              ///< that were killed and brought to their end
+  std::vector<int64_t> resumed_from;  ///< the newest saved step at each kill
+  std::vector<std::string> differences;
+};
+
+/// Kills trainings at random instants until there were enough kills, brings each to its end and compares it.
+class Verification {
+ public:
+  Verification(const VerifyOptions& options, std::string name, fs::path folder)
+      : options_(options), name_(std::move(name)), folder_(std::move(folder)), random_(options.seed) {}
+
+  Verdict run() {
+    Training unbroken(options_.target, name_, folder_ / "unbroken", {});
+    const Stopwatch clock;
+    unbroken.run_to_end();
+    seconds_ = clock.seconds();
+    verdict_.steps = unbroken.saved_step();
+    Progress progress("kills", options_.kills);
+    while (kills() < options_.kills) {
+      ++verdict_.trainings;
+      Training killed(options_.target, name_, folder_ / format("killed_{}", verdict_.trainings), {saving_often()});
+      bring_to_end(killed, progress);
+      for (const auto& file : differing_files(unbroken.run(), killed.run())) {
+        verdict_.differences.push_back((killed.run() / file).string());
+      }
+    }
+    return verdict_;
+  }
+
+ private:
+  int64_t kills() const { return static_cast<int64_t>(verdict_.resumed_from.size()); }
+
+  /// A checkpoint about twice between two kills, or nothing would ever be resumed.
+  std::string saving_often() const {
+    return format("train.checkpoint.every_steps={}", std::max<int64_t>(1, verdict_.steps / (2 * options_.kills + 1)));
+  }
+
+  void bring_to_end(Training& training, Progress& progress) {
+    while (kills() < options_.kills) {
+      if (training.run_for(next_delay(training))) return;
+      verdict_.resumed_from.push_back(training.saved_step());
+      progress.update(kills(), format("saved up to step {}", verdict_.resumed_from.back()));
+    }
+    training.run_to_end();
+  }
+
+  /// Anywhere from the start of the process to twice the time that each kill to come may take.
+  double next_delay(const Training& training) {
+    const double done = static_cast<double>(training.saved_step()) / static_cast<double>(verdict_.steps);
+    const auto left = static_cast<double>(options_.kills - kills() + 1);
+    std::uniform_real_distribution<double> anywhere(0, kStart + 2 * seconds_ * (1 - done) / left);
+    return anywhere(random_);
+  }
+
+  static constexpr double kStart = 1;  // seconds that a process takes to go on, about
+
+  const VerifyOptions& options_;
+  std::string name_;
+  fs::path folder_;
+  std::mt19937_64 random_;
+  double seconds_ = 0;  ///< of the unbroken training
+  Verdict verdict_;
+};
+
+void report(const VerifyOptions& options, const Verdict& verdict, bool json) {
+  const bool equal = verdict.differences.empty();
+  if (json) {
+    print_json({{"kills", verdict.resumed_from.size()},
+                {"trainings", verdict.trainings},
+                {"steps", verdict.steps},
+                {"resumed_from", verdict.resumed_from},
+                {"seed", options.seed},
+                {"equal", equal},
+                {"differences", verdict.differences}});
+    return;
+  }
+  std::cout << format("{} kills of {} trainings of {} steps, gone on from step {}\n", verdict.resumed_from.size(),
+                      verdict.trainings, verdict.steps, fmt::join(verdict.resumed_from, ", "))
+            << (equal ? "every one ends with the bytes of the unbroken training: weights, averages, optimizer, state, "
+                        "metrics\n"
+                      : format("these files differ from the unbroken training's:\n  {}\n",
+                               fmt::join(verdict.differences, "\n  ")));
+}
+
+ExitCode verify_resume(VerifyOptions& options, bool json) {
+  const auto config = load_experiment(options.target.path, options.target.overrides, builtins());
+  const fs::path folder = config.output / (config.name + "_verify_resume");
+  if (fs::exists(folder)) {
+    throw UserError({folder.string(), "the folder of an earlier verification exists", "Remove it."});
+  }
+  fs::create_directories(folder);
+  if (options.seed == 0) options.seed = std::random_device{}();
+  const Verdict verdict = Verification(options, config.name, folder).run();
+  report(options, verdict, json);
+  if (!verdict.differences.empty()) return ExitCode::kInternal;
+  if (!options.keep) fs::remove_all(folder);
+  return ExitCode::kGood;
+}
+
+}  // namespace
+
+void add_verify_resume(CLI::App& app, Program& program) {
+  auto* command = app.add_subcommand(
+      "verify-resume", "Train once unbroken and once with kills at random instants; both must end with the same bytes.");
+  auto options = std::make_shared<VerifyOptions>();
+  add_target(*command, options->target, "CONFIG", "YAML file.");
+  command->add_option("--kills", options->kills, "How often to kill.")->check(CLI::Range(1, 100000))->capture_default_str();
+  command->add_option("--seed", options->seed, "Of the instants; 0 draws one.")->capture_default_str();
+  command->add_flag("--keep", options->keep, "Keep the folder <output>/<name>_verify_resume.");
+  command->callback(
+      [options, &program] { program.run = [options, &program] { return verify_resume(*options, program.json); }; });
+}
+
+}  // namespace unireplk::runner
