@@ -4,9 +4,11 @@
 
 #include "data_image/files.h"
 #include "support/catch.h"
+#include "unireplk/config/parse.h"
 #include "unireplk/core/error.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/image/resize.h"
 
@@ -160,6 +162,47 @@ TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or 
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 1, .item = 7})));
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 0, .item = 8})));
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 2, .epoch = 0, .item = 7})));
+}
+
+TEST_CASE("image pipeline: auto_augment adds rand_augment to the published training, filled with the mean") {
+  const auto image = test::spec_image();
+  const auto pixels = [](const at::Tensor& tensor) {
+    const auto* data = tensor.const_data_ptr<uint8_t>();
+    return std::vector<uint8_t>(data, data + tensor.numel());
+  };
+  ImagePipelineConfig plain;
+  plain.size = GENERATE(40, 20);
+  plain.mean = std::vector<double>{0.5, 0.25, 1.0};
+  ImagePipelineConfig config = plain;
+  config.auto_augment = "rand-m9-n1-p1-inc1";
+  RandAugmentConfig augment{.magnitude = 9, .magnitude_std = 0, .layers = 1, .probability = 1, .fill = {128, 64, 255}};
+  std::set<std::vector<uint8_t>> seen_values;
+  for (int64_t item = 0; item < 60; ++item) {
+    const Draw draw{.seed = 1, .epoch = 0, .item = item};
+    const Image before{plain.size, plain.size, 3, pixels(seen(plain, Mode::kTrain, image, draw))};
+    auto random = draw.stream(test::fnv1a({'r', 'a', 'n', 'd', '_', 'a', 'u', 'g', 'm', 'e', 'n', 't'}));
+    const Image expected = make_rand_augment(augment)->apply(before, random).value_or_throw();
+    const auto got = pixels(seen(config, Mode::kTrain, image, draw));
+    REQUIRE(got == expected.pixels);
+    seen_values.insert(got);
+  }
+  CHECK(seen_values.size() == 60);
+  config.auto_augment = "none";
+  config.color_jitter = 0.4;
+  CHECK_FALSE(at::equal(seen(config, Mode::kTrain, image), seen(plain, Mode::kTrain, image)));
+  CHECK(seen(config, Mode::kEvaluation, crop(image, 0, 0, 20, 20))
+            .equal(seen(plain, Mode::kEvaluation, crop(image, 0, 0, 20, 20))));
+}
+
+TEST_CASE("image pipeline: says which keys contradict each other") {
+  const auto read = [](const std::string& yaml) {
+    return config::parse<ImagePipelineConfig>(config::load_text(yaml, "p.yaml"), {});
+  };
+  CHECK(read("auto_augment: rand-m9-mstd0.5-inc1").auto_augment == "rand-m9-mstd0.5-inc1");
+  CHECK(read("color_jitter: 0.4").color_jitter == 0.4);
+  CHECK_THROWS_WITH(read("auto_augment: rand-m99"), Contains("auto_augment") && Contains("m from 0 to 10"));
+  CHECK_THROWS_WITH(read("{auto_augment: rand, color_jitter: 0.4}"), Contains("no effect beside auto_augment"));
+  CHECK_THROWS_WITH(read("{train: [], color_jitter: 0.4}"), Contains("leaves train_interpolation"));
 }
 
 TEST_CASE("image pipeline: transforms that leave another size are the config's fault") {
