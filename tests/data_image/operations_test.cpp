@@ -37,15 +37,43 @@ struct Golden {
 const std::vector<Golden>& goldens() {
   static const std::vector<Golden> all = {
       {"source", [](const Image& i) { return i; }, 930418, 0xde1c3789, {162, 109, 142}},
-      {"rotate 27", [](const Image& i) { return rotate(i, 27, Interpolation::kBicubic, kFill); }, 913068, 0xd56f0a65,
+      {"rotate 27",
+       [](const Image& i) { return rotate(i, 27, Interpolation::kBicubic, kFill); },
+       913068,
+       0xd56f0a65,
        {167, 114, 137}},
-      {"rotate -27", [](const Image& i) { return rotate(i, -27, Interpolation::kBicubic, kFill); }, 913480, 0xa18e7157,
+      {"rotate -27",
+       [](const Image& i) { return rotate(i, -27, Interpolation::kBicubic, kFill); },
+       913480,
+       0xa18e7157,
        {157, 97, 132}},
-      {"shear x", [](const Image& i) { return moved(i, {1, 0.27, 0, 0, 1, 0}); }, 943140, 0xeec95c49, {175, 142, 110}},
-      {"shear y", [](const Image& i) { return moved(i, {1, 0, 0, -0.27, 1, 0}); }, 837840, 0xeba1ed85, {110, 132, 109}},
-      {"translate x", [](const Image& i) { return moved(i, {1, 0, 0.405 * 60, 0, 1, 0}); }, 991738, 0xc0590701,
+      {"shear x",
+       [](const Image& i) {
+         return moved(i, {1, 0.27, 0, 0, 1, 0});
+       },
+       943140,
+       0xeec95c49,
+       {175, 142, 110}},
+      {"shear y",
+       [](const Image& i) {
+         return moved(i, {1, 0, 0, -0.27, 1, 0});
+       },
+       837840,
+       0xeba1ed85,
+       {110, 132, 109}},
+      {"translate x",
+       [](const Image& i) {
+         return moved(i, {1, 0, 0.405 * 60, 0, 1, 0});
+       },
+       991738,
+       0xc0590701,
        {204, 197, 194}},
-      {"translate y", [](const Image& i) { return moved(i, {1, 0, 0, 0, 1, -0.405 * 40}); }, 816817, 0x3fcc7a06,
+      {"translate y",
+       [](const Image& i) {
+         return moved(i, {1, 0, 0, 0, 1, -0.405 * 40});
+       },
+       816817,
+       0x3fcc7a06,
        {126, 125, 81}},
       {"autocontrast", [](const Image& i) { return autocontrast(i); }, 947590, 0x1fd20d8d, {166, 107, 147}},
       {"equalize", [](const Image& i) { return equalize(i); }, 951964, 0x349476db, {199, 91, 159}},
@@ -56,13 +84,18 @@ const std::vector<Golden>& goldens() {
       {"color 0.19", [](const Image& i) { return adjust_color(i, 0.19); }, 927314, 0x8fe678db, {135, 125, 131}},
       {"contrast 0.19", [](const Image& i) { return adjust_contrast(i, 0.19); }, 925560, 0x391a6929, {135, 125, 131}},
       {"brightness 0.19", [](const Image& i) { return adjust_brightness(i, 0.19); }, 173212, 0x18f24f87, {30, 20, 26}},
-      {"sharpness 0.19", [](const Image& i) { return adjust_sharpness(i, 0.19); }, 926909, 0xa49b3a10,
-       {150, 116, 133}},
+      {"sharpness 0.19", [](const Image& i) { return adjust_sharpness(i, 0.19); }, 926909, 0xa49b3a10, {150, 116, 133}},
       {"color 1.81", [](const Image& i) { return adjust_color(i, 1.81); }, 926627, 0x981ee5a4, {188, 92, 152}},
       {"contrast 1.81", [](const Image& i) { return adjust_contrast(i, 1.81); }, 928891, 0x2f10f3e4, {188, 92, 152}},
-      {"brightness 1.81", [](const Image& i) { return adjust_brightness(i, 1.81); }, 1507219, 0x59e1ec46,
+      {"brightness 1.81",
+       [](const Image& i) { return adjust_brightness(i, 1.81); },
+       1507219,
+       0x59e1ec46,
        {255, 197, 255}},
-      {"sharpness 1.81", [](const Image& i) { return adjust_sharpness(i, 1.81); }, 927495, 0xa72dbdee,
+      {"sharpness 1.81",
+       [](const Image& i) { return adjust_sharpness(i, 1.81); },
+       927495,
+       0xa72dbdee,
        {173, 101, 150}}};
   return all;
 }

@@ -55,9 +55,8 @@ void cubic_pixel(const Image& image, Position x, Position y, uint8_t* out) {
       if (x.fraction == 0.0) return static_cast<double>(v[columns[1]]);
       return cubic(v[columns[0]], v[columns[1]], v[columns[2]], v[columns[3]], x.fraction);
     };
-    const double value = y.fraction == 0.0
-                             ? along_row(1)
-                             : cubic(along_row(0), along_row(1), along_row(2), along_row(3), y.fraction);
+    const double value =
+        y.fraction == 0.0 ? along_row(1) : cubic(along_row(0), along_row(1), along_row(2), along_row(3), y.fraction);
     out[c] = truncated(value);
   }
 }

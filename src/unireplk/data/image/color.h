@@ -25,7 +25,7 @@ Image posterize(Image image, int64_t bits);
 
 // A factor of 1 changes nothing, 0 gives the image's other extreme, and above 1 leads away from that.
 
-Image adjust_color(Image image, double factor);      ///< 0: grey
+Image adjust_color(Image image, double factor);       ///< 0: grey
 Image adjust_contrast(Image image, double factor);    ///< 0: its mean luma everywhere
 Image adjust_brightness(Image image, double factor);  ///< 0: black
 Image adjust_sharpness(Image image, double factor);   ///< 0: smoothed, but for the outermost pixels

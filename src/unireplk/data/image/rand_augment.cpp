@@ -37,9 +37,7 @@ struct Amount {
   }
 
   /// For adjust_...: away from 1, or with the list of the paper from 0.1 to 1.9.
-  double factor() const {
-    return config.increasing ? std::max(0.1, 1.0 + either_way(0.9)) : level * 1.8 + 0.1;
-  }
+  double factor() const { return config.increasing ? std::max(0.1, 1.0 + either_way(0.9)) : level * 1.8 + 0.1; }
 };
 
 Image moved(const Image& image, const AffineMap& map, const Amount& amount) {
@@ -102,9 +100,8 @@ class RandAugment : public Transform {
  private:
   double magnitude(RandomStream& random) const {
     constexpr double kUniformFrom = 100;
-    const double drawn = config_.magnitude_std > kUniformFrom
-                             ? random.uniform(0, config_.magnitude)
-                             : random.normal(config_.magnitude, config_.magnitude_std);
+    const double drawn = config_.magnitude_std > kUniformFrom ? random.uniform(0, config_.magnitude)
+                                                              : random.normal(config_.magnitude, config_.magnitude_std);
     return std::clamp(drawn, 0.0, config_.magnitude_max);
   }
 
