@@ -1,14 +1,20 @@
 #include <ATen/ATen.h>
 
+#include <cmath>
+#include <memory>
 #include <set>
+#include <vector>
 
 #include "data_image/files.h"
 #include "support/catch.h"
+#include "unireplk/config/parse.h"
 #include "unireplk/core/error.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/image/resize.h"
+#include "unireplk/data/loader.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -134,20 +140,45 @@ at::Tensor seen(const ImagePipelineConfig& config, Mode mode, const Image& image
   return pipeline->apply(record_of(image), draw).value_or_throw().front().fields.at("image");
 }
 
+std::vector<uint8_t> bytes_of(const at::Tensor& tensor) {
+  const auto* data = tensor.const_data_ptr<uint8_t>();
+  return {data, data + tensor.numel()};
+}
+
 TEST_CASE("image pipeline: published evaluation at each size equals its steps") {
-  const auto image = test::spec_image();
-  const auto bytes = [](const at::Tensor& tensor) {
-    const auto* data = tensor.const_data_ptr<uint8_t>();
-    return std::vector<uint8_t>(data, data + tensor.numel());
-  };
+  const auto image = test::spec_image();  // 60 x 40
   ImagePipelineConfig config;
-  config.size = 48;  // 48 / 0.875 = 54.86 -> 54
-  const auto resized = applied(*make_resize({.size = 54}), image);
-  CHECK(bytes(seen(config, Mode::kEvaluation, image)) == applied(*make_center_crop({.size = 48}), resized).pixels);
-  config.size = 384;
-  CHECK(bytes(seen(config, Mode::kEvaluation, image)) == resize(image, 384, 384, Interpolation::kBicubic).pixels);
-  config.size = 32;  // taken as they are
-  CHECK(bytes(seen(config, Mode::kEvaluation, map_of(32, 32))) == map_of(32, 32).pixels);
+  struct Size {
+    int64_t size, shorter, longer;
+  };
+  // The shorter side is size / 0.875, rounded down.
+  const auto [size, shorter, longer] =
+      GENERATE(values<Size>({{48, 54, 81}, {192, 219, 328}, {224, 256, 384}, {320, 365, 547}}));
+  config.size = size;
+  const auto resized = resize(image, longer, shorter, Interpolation::kBicubic);
+  const auto expected = crop(resized, static_cast<int64_t>(std::nearbyint(static_cast<double>(longer - size) / 2)),
+                             static_cast<int64_t>(std::nearbyint(static_cast<double>(shorter - size) / 2)), size, size);
+  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) == expected.pixels);
+}
+
+TEST_CASE("image pipeline: published evaluation keeps the whole image from 384 on, and up to 32") {
+  const auto image = test::spec_image();
+  ImagePipelineConfig config;
+  config.size = GENERATE(384, 400);
+  config.crop_pct = GENERATE(0.875, 1.0);  // of no effect
+  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) ==
+        resize(image, config.size, config.size, Interpolation::kBicubic).pixels);
+  config.size = 32;
+  CHECK(bytes_of(seen(config, Mode::kEvaluation, map_of(32, 32))) == map_of(32, 32).pixels);
+}
+
+TEST_CASE("image pipeline: another crop_pct changes the resize before the crop") {
+  const auto image = test::spec_image();
+  ImagePipelineConfig config;
+  config.size = 48;
+  config.crop_pct = 1.0;
+  const auto resized = applied(*make_resize({.size = 48}), image);
+  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) == applied(*make_center_crop({.size = 48}), resized).pixels);
 }
 
 TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or item others") {
@@ -160,6 +191,79 @@ TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or 
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 1, .item = 7})));
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 1, .epoch = 0, .item = 8})));
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 2, .epoch = 0, .item = 7})));
+}
+
+TEST_CASE("image pipeline: auto_augment adds rand_augment to the published training, filled with the mean") {
+  const auto image = test::spec_image();
+  ImagePipelineConfig plain;
+  plain.size = GENERATE(40, 20);
+  plain.mean = std::vector<double>{0.5, 0.25, 1.0};
+  ImagePipelineConfig config = plain;
+  config.auto_augment = "rand-m9-n1-p1-inc1";
+  RandAugmentConfig augment{.magnitude = 9, .magnitude_std = 0, .layers = 1, .probability = 1, .fill = {128, 64, 255}};
+  std::set<std::vector<uint8_t>> seen_values;
+  for (int64_t item = 0; item < 60; ++item) {
+    const Draw draw{.seed = 1, .epoch = 0, .item = item};
+    const Image before{plain.size, plain.size, 3, bytes_of(seen(plain, Mode::kTrain, image, draw))};
+    auto random = draw.stream(test::fnv1a({'r', 'a', 'n', 'd', '_', 'a', 'u', 'g', 'm', 'e', 'n', 't'}));
+    const Image expected = make_rand_augment(augment)->apply(before, random).value_or_throw();
+    const auto got = bytes_of(seen(config, Mode::kTrain, image, draw));
+    REQUIRE(got == expected.pixels);
+    seen_values.insert(got);
+  }
+  CHECK(seen_values.size() == 60);
+  config.auto_augment = "none";
+  config.color_jitter = 0.4;
+  CHECK_FALSE(at::equal(seen(config, Mode::kTrain, image), seen(plain, Mode::kTrain, image)));
+  CHECK(seen(config, Mode::kEvaluation, crop(image, 0, 0, 20, 20))
+            .equal(seen(plain, Mode::kEvaluation, crop(image, 0, 0, 20, 20))));
+}
+
+/// Photos that differ, held in memory.
+class Photos : public Source {
+ public:
+  int64_t size() const override { return 24; }
+  Result<Record> read(int64_t index) const override {
+    Record record = record_of(crop(test::spec_image(), index % 10, index % 7, 50, 30));
+    record.target["label"] = at::tensor(index);
+    return record;
+  }
+  DataInfo info() const override {
+    return {
+        .fields = {{.name = "label", .dtype = at::kLong, .shape = {1}, .meaning = ""}}, .classes = {}, .constants = {}};
+  }
+};
+
+TEST_CASE("image pipeline: with RandAugment, the number of workers changes no bit") {
+  ImagePipelineConfig config;
+  config.size = 40;
+  config.auto_augment = "rand-m9-mstd0.5-inc1";
+  const auto source = std::make_shared<Photos>();
+  const auto dataset = make_dataset(source, make_image_pipeline(config, source->info(), Mode::kTrain));
+  const auto sampler = shuffled_sampler(source->size(), 4, 1);
+  const auto epoch = [&](int64_t workers, int64_t number) {
+    Loader loader(dataset, *sampler, Mode::kTrain, {.batch_size = 4, .workers = workers},
+                  {.device = at::kCPU, .threads = 1, .seed = 5, .rank = {}});
+    loader.start(number);
+    std::vector<at::Tensor> images;
+    while (auto batch = loader.next()) images.push_back(batch->tensor("image"));
+    return at::cat(images);
+  };
+  const auto alone = epoch(0, 1);
+  CHECK(alone.size(0) == 24);
+  CHECK(epoch(2, 1).equal(alone));
+  CHECK_FALSE(epoch(2, 2).equal(alone));
+}
+
+TEST_CASE("image pipeline: says which keys contradict each other") {
+  const auto read = [](const std::string& yaml) {
+    return config::parse<ImagePipelineConfig>(config::load_text(yaml, "p.yaml"), {});
+  };
+  CHECK(read("auto_augment: rand-m9-mstd0.5-inc1").auto_augment == "rand-m9-mstd0.5-inc1");
+  CHECK(read("color_jitter: 0.4").color_jitter == 0.4);
+  CHECK_THROWS_WITH(read("auto_augment: rand-m99"), Contains("auto_augment") && Contains("m from 0 to 10"));
+  CHECK_THROWS_WITH(read("{auto_augment: rand, color_jitter: 0.4}"), Contains("no effect beside auto_augment"));
+  CHECK_THROWS_WITH(read("{train: [], color_jitter: 0.4}"), Contains("leaves train_interpolation"));
 }
 
 TEST_CASE("image pipeline: transforms that leave another size are the config's fault") {

@@ -1,9 +1,11 @@
 #include "unireplk/runner/builtins.h"
 
+#include "unireplk/data/image/color_jitter.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/idx.h"
 #include "unireplk/data/image/image_folder.h"
 #include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/registries.h"
 #include "unireplk/models/network.h"
@@ -39,6 +41,10 @@ config::Registry<image::TransformSignature> transforms() {
                                         image::make_random_crop);
   registry.add<image::HorizontalFlipConfig>("horizontal_flip", "Exchange left and right of some images.",
                                             image::make_horizontal_flip);
+  registry.add<image::RandAugmentConfig>("rand_augment", "Some of 15 operations on shape and colour, of drawn size.",
+                                         image::make_rand_augment);
+  registry.add<image::ColorJitterConfig>("color_jitter", "Change brightness, contrast and saturation.",
+                                         image::make_color_jitter);
   registry.add<image::ResizeConfig>("resize", "Resize the shorter side, keep the shape.", image::make_resize);
   registry.add<image::WarpConfig>("warp", "Resize both sides, whatever the shape was.", image::make_warp);
   registry.add<image::CenterCropConfig>("center_crop", "Cut the middle.", image::make_center_crop);

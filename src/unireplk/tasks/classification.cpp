@@ -57,18 +57,30 @@ at::Tensor Classification::normalised(const at::Tensor& image) {
   return image.permute({0, 3, 1, 2}).to(at::kFloat).div_(255).sub_(mean_).div_(std_);
 }
 
-void Classification::prepare(Batch& batch, const Step&, bool) {
-  batch.fields["image"] = normalised(batch.tensor("image"));
+void Classification::prepare(Batch& batch, const Step& step, bool training) {
+  at::Tensor maps = normalised(batch.tensor("image"));
+  const bool is_mixed = config_.mixing.is_on();
+  if (training && (config_.erasing || is_mixed)) {
+    UNIREPLK_CHECK(step.generator.defined(), "classification: erasing and mixing need the step's generator");
+    if (config_.erasing) erase(maps, *config_.erasing, step.generator);
+    if (is_mixed) batch.fields["kept"] = mix(maps, config_.mixing, step.generator);
+  }
+  batch.fields["image"] = maps;
+}
+
+at::Tensor Classification::loss_of(const at::Tensor& logits, const Batch& batch) const {
+  if (batch.has("target")) return soft_cross_entropy(logits, batch.tensor("target"));
+  const at::Tensor& labels = batch.tensor("label");
+  if (!batch.has("kept")) return label_cross_entropy(logits, labels, config_.label_smoothing);
+  return soft_cross_entropy(logits,
+                            mixed_targets(labels, logits.size(1), config_.label_smoothing, batch.tensor("kept")));
 }
 
 Losses Classification::losses(const Batch& batch, const Step& step) {
   std::optional<at::Generator> generator;
   if (step.generator.defined()) generator = step.generator;
   const at::Tensor logits = network_.forward(batch.tensor("image"), generator);  // [B, C]
-  const at::Tensor loss = batch.has("target")
-                              ? soft_cross_entropy(logits, batch.tensor("target"))
-                              : label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);
-  return {.total = loss, .parts = {}};
+  return {.total = loss_of(logits, batch), .parts = {}};
 }
 
 std::vector<Prediction> Classification::predict(const Batch& batch) {

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
-#include "unireplk/config/constraints.h"
+#include "unireplk/config/fields.h"
+#include "unireplk/tasks/erasing.h"
+#include "unireplk/tasks/mixing.h"
 #include "unireplk/tasks/network.h"
 #include "unireplk/tasks/task.h"
 
@@ -11,11 +14,16 @@ namespace unireplk::tasks {
 /// `name: classification`.
 struct ClassificationConfig {
   double label_smoothing = 0.1;
+  MixingConfig mixing = {};
+  std::optional<ErasingConfig> erasing = {};
 
   static void fields(auto& self, auto&& visit) {
     visit("label_smoothing", self.label_smoothing, config::below_one,
           "Share of the target spread evenly over all classes; training only.");
+    MixingConfig::fields(self.mixing, visit);
+    visit("erasing", self.erasing, "Rectangles to erase in training; left out: none.");
   }
+  void validate(config::Problems& problems) const { mixing.validate(problems); }
 };
 
 /// Mean cross-entropy of logits [B, C] against labels [B] (int64), smoothed: spec/image.md section 7.
@@ -27,7 +35,8 @@ at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& target
 /// One label for each map.
 ///
 /// Batch fields: `image` uint8 [B, H, W, C] (prepare() makes it a normalised floating map [B, C, H, W], channels last),
-/// `label` int64 [B], and `target` [B, C] where soft targets replace the labels in the loss.
+/// `label` int64 [B], and `target` [B, C] where soft targets replace the labels in the loss. In training prepare() also
+/// erases and mixes, and adds `kept` float32 [B] where it mixes: each sample's own share of its target.
 /// Metrics: top1 (primary) and top5 in %, the latter clipped to the class count; loss without smoothing.
 class Classification : public Task {
  public:
@@ -46,6 +55,7 @@ class Classification : public Task {
   std::string class_name(int64_t label) const;
 
   at::Tensor normalised(const at::Tensor& image);
+  at::Tensor loss_of(const at::Tensor& logits, const Batch& batch) const;
 
   ClassificationConfig config_;
   Network network_;

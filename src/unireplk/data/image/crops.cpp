@@ -22,7 +22,7 @@ class RandomResizedCrop : public Transform {
 
   Result<Image> apply(Image image, RandomStream& random) const override {
     const Rectangle part = choose(image, random);
-    const auto interpolation = choose_interpolation(random);
+    const auto interpolation = interpolation_of(config_.interpolation, random);
     return resize(crop(image, part.left, part.top, part.width, part.height), config_.size, config_.size, interpolation);
   }
 
@@ -53,18 +53,6 @@ class RandomResizedCrop : public Transform {
     width = std::clamp<int64_t>(width, 1, image.width);
     height = std::clamp<int64_t>(height, 1, image.height);
     return {(image.width - width) / 2, (image.height - height) / 2, width, height};
-  }
-
-  Interpolation choose_interpolation(RandomStream& random) const {
-    switch (config_.interpolation) {
-      case CropInterpolation::kBicubic:
-        return Interpolation::kBicubic;
-      case CropInterpolation::kBilinear:
-        return Interpolation::kBilinear;
-      case CropInterpolation::kRandom:
-        break;
-    }
-    return random.bernoulli(0.5) ? Interpolation::kBilinear : Interpolation::kBicubic;
   }
 
   RandomResizedCropConfig config_;

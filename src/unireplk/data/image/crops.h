@@ -3,24 +3,20 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <string_view>
-#include <utility>
 
 #include "unireplk/config/fields.h"
+#include "unireplk/data/image/interpolation.h"
 #include "unireplk/data/image/transform.h"
 
 /// Transforms that cut: each a config and the function that makes it.
 namespace unireplk::data::image {
-
-/// How random_resized_crop resizes; kRandom draws one of the two for each image.
-enum class CropInterpolation { kBicubic, kBilinear, kRandom };
 
 /// Cut a rectangle of random area and shape and resize it. Source: spec/image.md section 3.1.
 struct RandomResizedCropConfig {
   int64_t size = 224;
   std::array<double, 2> scale{0.08, 1.0};
   std::array<double, 2> ratio{3.0 / 4.0, 4.0 / 3.0};
-  CropInterpolation interpolation = CropInterpolation::kBicubic;
+  InterpolationChoice interpolation = InterpolationChoice::kBicubic;
 
   static void fields(auto& self, auto&& visit) {
     visit("size", self.size, config::between(1, 16384), "Rows and columns of the result.");
@@ -56,10 +52,3 @@ struct CenterCropConfig {
 std::unique_ptr<Transform> make_center_crop(const CenterCropConfig& config);
 
 }  // namespace unireplk::data::image
-
-template <>
-struct unireplk::config::EnumNames<unireplk::data::image::CropInterpolation> {
-  using E = unireplk::data::image::CropInterpolation;
-  static constexpr std::pair<std::string_view, E> values[] = {
-      {"bicubic", E::kBicubic}, {"bilinear", E::kBilinear}, {"random", E::kRandom}};
-};

@@ -6,13 +6,6 @@
 #include "unireplk/core/error.h"
 
 namespace unireplk::data::image {
-namespace {
-
-uint8_t luma(const uint8_t* rgb) {
-  return static_cast<uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);
-}
-
-}  // namespace
 
 Image Image::zeros(int64_t width, int64_t height, int64_t channels) {
   UNIREPLK_CHECK(width > 0 && height > 0 && (channels == 1 || channels == 3),

@@ -33,7 +33,12 @@ Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t 
 /// Left and right exchanged.
 Image mirror(Image image);
 
-/// The same picture with 1 or 3 channels: equal channels from grey; luma (spec/image.md section 3.4) from RGB.
+/// Brightness of an RGB pixel, 0..255. Source: spec/image.md section 3.4.
+inline uint8_t luma(const uint8_t* rgb) {
+  return static_cast<uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);
+}
+
+/// The same picture with 1 or 3 channels: equal channels from grey; luma from RGB.
 Image with_channels(Image image, int64_t channels);
 
 }  // namespace unireplk::data::image

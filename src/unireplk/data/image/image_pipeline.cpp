@@ -3,14 +3,19 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "unireplk/data/image/color_jitter.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/decode.h"
+#include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/read_bytes.h"
 #include "unireplk/data/image/reshapes.h"
 
@@ -19,6 +24,7 @@ namespace {
 
 constexpr int64_t kSmall = 32;      // up to here images are taken as they are
 constexpr int64_t kWarpFrom = 384;  // from here evaluation keeps the whole image
+constexpr std::string_view kNone = "none";
 
 struct Step {
   std::unique_ptr<Transform> transform;
@@ -44,17 +50,36 @@ class Steps {
   std::map<std::string, uint32_t> seen_;
 };
 
+/// What comes into sight where an image is moved: the mean, which is zero once normalised.
+std::array<int64_t, 3> fill_of(const at::Tensor& mean) {
+  std::array<int64_t, 3> fill{};
+  for (int64_t c = 0; c < mean.size(0); ++c) {
+    fill[static_cast<size_t>(c)] = std::clamp<int64_t>(std::llrint(255 * mean[c].item<double>()), 0, 255);
+  }
+  return fill;
+}
+
 /// spec/image.md section 3.
-Steps published_training(const ImagePipelineConfig& config) {
+Steps published_training(const ImagePipelineConfig& config, const at::Tensor& mean) {
   Steps steps;
   if (config.size <= kSmall) {
     steps.add("random_crop", make_random_crop({.size = config.size, .padding = 4}));
   } else {
     RandomResizedCropConfig crop;
     crop.size = config.size;
+    crop.interpolation = config.train_interpolation;
     steps.add("random_resized_crop", make_random_resized_crop(crop));
   }
   steps.add("horizontal_flip", make_horizontal_flip({}));
+  if (config.auto_augment != kNone) {
+    RandAugmentConfig augment = parse_rand_augment(config.auto_augment).value_or_throw();
+    augment.interpolation = config.train_interpolation;
+    augment.fill = fill_of(mean);
+    steps.add("rand_augment", make_rand_augment(augment));
+  } else if (config.color_jitter > 0) {
+    const double most = config.color_jitter;
+    steps.add("color_jitter", make_color_jitter({.brightness = most, .contrast = most, .saturation = most}));
+  }
   return steps;
 }
 
@@ -71,9 +96,9 @@ Steps published_evaluation(const ImagePipelineConfig& config) {
   return steps;
 }
 
-std::vector<Step> steps_of(const ImagePipelineConfig& config, Mode mode) {
+std::vector<Step> steps_of(const ImagePipelineConfig& config, const at::Tensor& mean, Mode mode) {
   const auto& chosen = mode == Mode::kTrain ? config.train : config.evaluation;
-  if (!chosen) return (mode == Mode::kTrain ? published_training(config) : published_evaluation(config)).take();
+  if (!chosen) return (mode == Mode::kTrain ? published_training(config, mean) : published_evaluation(config)).take();
   Steps steps;
   for (const auto& choice : *chosen) steps.add(choice.name(), choice.make());
   return std::move(steps).take();
@@ -137,7 +162,7 @@ class ImagePipeline : public Pipeline {
         channels_(channels_of(config, source)),
         mean_(constant_of("mean", config.mean, channels_, {0.485, 0.456, 0.406})),
         std_(constant_of("std", config.std, channels_, {0.229, 0.224, 0.225})),
-        steps_(steps_of(config, mode)) {}
+        steps_(steps_of(config, mean_, mode)) {}
 
   Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const override {
     const std::string place = record.source.text();
@@ -185,6 +210,18 @@ class ImagePipeline : public Pipeline {
 
 void ImagePipelineConfig::validate(config::Problems& problems) const {
   if (channels == 2) problems.add("channels", "expected 1 (grey) or 3 (RGB), got 2");
+  const bool augments = auto_augment != kNone;
+  if (augments) {
+    const auto parsed = parse_rand_augment(auto_augment);
+    if (!parsed) problems.add("auto_augment", parsed.problem().message, parsed.problem().cure);
+  }
+  if (augments && color_jitter > 0) {
+    problems.add("color_jitter", "has no effect beside auto_augment", "Leave out one of them.");
+  }
+  if (train && (augments || color_jitter > 0 || train_interpolation != InterpolationChoice::kBicubic)) {
+    problems.add("train", "a list of transforms leaves train_interpolation, auto_augment and color_jitter no effect",
+                 "Leave those out, and list rand_augment or color_jitter instead.");
+  }
 }
 
 std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode) {

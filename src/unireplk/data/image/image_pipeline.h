@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "unireplk/config/registry.h"
+#include "unireplk/data/image/interpolation.h"
 #include "unireplk/data/image/transform.h"
 #include "unireplk/data/pipeline.h"
 
@@ -16,6 +18,9 @@ struct ImagePipelineConfig {
   int64_t size = 224;
   std::optional<int64_t> channels;
   double crop_pct = 0.875;
+  InterpolationChoice train_interpolation = InterpolationChoice::kBicubic;
+  std::string auto_augment = "none";
+  double color_jitter = 0;
   std::optional<std::vector<config::Choice<TransformSignature>>> train;
   std::optional<std::vector<config::Choice<TransformSignature>>> evaluation;
   std::optional<std::vector<double>> mean;
@@ -27,6 +32,12 @@ struct ImagePipelineConfig {
     visit("crop_pct", self.crop_pct, config::Range{.low = 0, .high = 1, .open_low = true},
           "Share of the shorter side that the centre crop of the usual evaluation keeps; of no effect from 384 pixels "
           "on.");
+    visit("train_interpolation", self.train_interpolation, "Of the usual transforms in training.");
+    visit("auto_augment", self.auto_augment,
+          "none, or what the usual transforms in training add, as in timm: rand-m9-mstd0.5-inc1.");
+    visit("color_jitter", self.color_jitter, config::fraction,
+          "Furthest change of brightness, contrast and saturation that the usual transforms in training make; only "
+          "without auto_augment.");
     visit("train", self.train, "Transforms in training; left out, the published ones for this size.");
     visit("evaluation", self.evaluation, "Transforms in evaluation; left out, the published ones for this size.");
     visit("mean", self.mean, config::fraction,

@@ -1,14 +1,9 @@
 #pragma once
 
-#include <string_view>
-#include <utility>
-
-#include "unireplk/config/fields.h"
 #include "unireplk/data/image/image.h"
+#include "unireplk/data/image/interpolation.h"
 
 namespace unireplk::data::image {
-
-enum class Interpolation { kBicubic, kBilinear };
 
 /// Resize with an antialiasing filter: separable, horizontal pass first, 8-bit between the passes, weights of 22
 /// fractional bits. A pass is skipped when its size does not change. Bit-equal to Pillow's `resize`.
@@ -22,9 +17,3 @@ Image resize(const Image& image, int64_t width, int64_t height, Interpolation in
 bool resize_fits(const Image& image, int64_t width, int64_t height);
 
 }  // namespace unireplk::data::image
-
-template <>
-struct unireplk::config::EnumNames<unireplk::data::image::Interpolation> {
-  using E = unireplk::data::image::Interpolation;
-  static constexpr std::pair<std::string_view, E> values[] = {{"bicubic", E::kBicubic}, {"bilinear", E::kBilinear}};
-};
