@@ -159,7 +159,7 @@ at::Tensor mixed_targets(const at::Tensor& labels, int64_t classes, double label
   const at::Tensor own = at::full({labels.size(0), classes}, off, kept.options());
   own.scatter_(1, labels.unsqueeze(1), 1 - label_smoothing + off);
   const at::Tensor share = kept.unsqueeze(1);
-  return own * share + at::flip(own, 0) * (1 - share);
+  return own.mul(share).add(at::flip(own, 0).mul(share.neg().add(1)));
 }
 
 }  // namespace unireplk::tasks
