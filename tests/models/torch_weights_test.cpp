@@ -48,12 +48,10 @@ model = fill(unireplknet('a'))
 torch.save(model.state_dict(), 'flat.pth')
 torch.save({'model': model.state_dict()}, 'model.pth')
 torch.save({'model': model.state_dict()}, 'legacy.pth', _use_new_zipfile_serialization=False)
-optimizer = torch.optim.AdamW(model.parameters(), lr=numpy.float64(4e-3))
-model(torch.zeros(2, 3, 64, 64)).sum().backward()
-optimizer.step()
-model = fill(model)
+moments = {'step': torch.tensor(1.), 'exp_avg': torch.zeros(3), 'exp_avg_sq': torch.zeros(3)}
+optimizer = {'state': {0: moments}, 'param_groups': [{'lr': numpy.float64(4e-3), 'betas': (0.9, 0.999), 'params': [0]}]}
 other = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
-torch.save({'model': other, 'optimizer': optimizer.state_dict(), 'epoch': 'best-ema', 'scaler': {},
+torch.save({'model': other, 'optimizer': optimizer, 'epoch': 'best-ema', 'scaler': {},
             'args': argparse.Namespace(lr=numpy.float64(4e-3), out=pathlib.PosixPath('runs')),
             'model_ema': {'module.' + name: tensor for name, tensor in model.state_dict().items()}}, 'training.pth')
 )"));
