@@ -22,6 +22,6 @@ if(UNIREPLK_WERROR)
 endif()
 if(UNIREPLK_SANITIZE)
   target_compile_options(unireplk_flags INTERFACE -fsanitize=${UNIREPLK_SANITIZE} -fno-omit-frame-pointer -O1
-    -Wno-maybe-uninitialized)  # GCC sees ghosts in instrumented code, in std::regex for one
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # GCC sees ghosts in instrumented code, in std::regex for one
   target_link_options(unireplk_flags INTERFACE -fsanitize=${UNIREPLK_SANITIZE})
 endif()

@@ -9,7 +9,17 @@ namespace unireplk::formats {
 namespace {
 
 constexpr int kGzipWindow = 15 + 16;  // the largest window; +16 asks zlib for the gzip wrapper
+constexpr int kRawWindow = -15;       // negative: no wrapper
 constexpr size_t kMaxStep = std::numeric_limits<uInt>::max();
+
+/// zlib counts in 32 bits: hand it the next piece when it has used the last.
+void refill(z_stream& z, std::span<const std::byte>& input) {
+  if (z.avail_in != 0) return;
+  const size_t step = std::min(input.size(), kMaxStep);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(input.data()));  // zlib does not write to it
+  z.avail_in = static_cast<uInt>(step);
+  input = input.subspan(step);
+}
 
 }  // namespace
 
@@ -17,15 +27,6 @@ struct GzipReader::Stream {
   z_stream z{};
   std::span<const std::byte> input;  // not yet handed to zlib
   bool at_end = false;
-
-  /// zlib counts in 32 bits: hand it the next piece when it has used the last.
-  void refill() {
-    if (z.avail_in != 0) return;
-    const size_t step = std::min(input.size(), kMaxStep);
-    z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(input.data()));  // zlib does not write to it
-    z.avail_in = static_cast<uInt>(step);
-    input = input.subspan(step);
-  }
 };
 
 bool is_gzip(std::span<const std::byte> bytes) {
@@ -45,7 +46,7 @@ Result<size_t> GzipReader::read(std::span<std::byte> out) {
   Stream& s = *stream_;
   size_t done = 0;
   while (done < out.size() && !s.at_end) {
-    s.refill();
+    refill(s.z, s.input);
     const size_t step = std::min(out.size() - done, kMaxStep);
     s.z.next_out = reinterpret_cast<Bytef*>(out.data() + done);
     s.z.avail_out = static_cast<uInt>(step);
@@ -64,6 +65,30 @@ Result<size_t> GzipReader::read(std::span<std::byte> out) {
                    .cure = "Make or download the file again."};
   }
   return done;
+}
+
+std::optional<Problem> inflate_exactly(std::span<const std::byte> compressed, std::span<std::byte> out,
+                                       const std::string& place) {
+  z_stream z{};
+  int status = inflateInit2(&z, kRawWindow);
+  UNIREPLK_CHECK(status == Z_OK, "zlib cannot start: {}", status);
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&z, inflateEnd);
+  size_t done = 0;
+  std::byte spare{};  // zlib wants somewhere to write even when nothing is left to come
+  while (status == Z_OK) {
+    refill(z, compressed);
+    const size_t step = std::min(out.size() - done, kMaxStep);
+    z.next_out = reinterpret_cast<Bytef*>(step > 0 ? out.data() + done : &spare);
+    z.avail_out = static_cast<uInt>(std::max<size_t>(step, 1));
+    const uInt room = z.avail_out;
+    status = inflate(&z, Z_NO_FLUSH);
+    if (step == 0 && z.avail_out == 0) return Problem{place, format("unpacks to more than {} bytes", out.size()), ""};
+    if (step > 0) done += room - z.avail_out;
+  }
+  if (status == Z_STREAM_END && done == out.size() && z.avail_in == 0 && compressed.empty()) return std::nullopt;
+  return Problem{place,
+                 format("cannot be unpacked to {} bytes: {}", out.size(), z.msg != nullptr ? z.msg : "damaged data"),
+                 "Make or download the file again."};
 }
 
 }  // namespace unireplk::formats

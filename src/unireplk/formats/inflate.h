@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -33,5 +34,10 @@ class GzipReader {
   std::unique_ptr<Stream> stream_;
   std::string place_;
 };
+
+/// Decompress a deflate stream without a wrapper, as zip has it, that gives out.size() bytes, no more and no fewer, and
+/// ends where `compressed` ends. \return the problem, if there is one. \param place  named in it.
+std::optional<Problem> inflate_exactly(std::span<const std::byte> compressed, std::span<std::byte> out,
+                                       const std::string& place);
 
 }  // namespace unireplk::formats

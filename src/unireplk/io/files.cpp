@@ -1,6 +1,7 @@
 #include "unireplk/io/files.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,6 +115,17 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
     offset += count;
     out = out.subspan(static_cast<size_t>(count));
   }
+}
+
+FileMapping InputFile::map() const {
+  if (size_ == 0) return {nullptr, 0};
+  void* data = mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor_, 0);
+  if (data == MAP_FAILED) throw_error(path_, "read the file", errno);
+  return {static_cast<const std::byte*>(data), static_cast<size_t>(size_)};
+}
+
+FileMapping::~FileMapping() {
+  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {

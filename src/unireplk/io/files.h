@@ -6,8 +6,24 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace unireplk::io {
+
+/// The bytes of a file in memory, read as they are touched. Moves only. A file that somebody cuts short meanwhile ends
+/// the program (SIGBUS): the file has to stay as it is.
+class FileMapping {
+ public:
+  FileMapping(const std::byte* data, size_t size) : bytes_(data, size) {}
+  ~FileMapping();
+  FileMapping(FileMapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  FileMapping& operator=(FileMapping&&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
 
 /// An open file for reading at any place. Every member throws UserError naming path, reason and cure.
 class InputFile {
@@ -21,6 +37,9 @@ class InputFile {
 
   /// Fill `out` from byte `offset` on; a file that ends sooner is an error.
   void read(int64_t offset, std::span<std::byte> out) const;
+
+  /// All of it; outlives this object.
+  FileMapping map() const;
 
  private:
   std::filesystem::path path_;

@@ -16,16 +16,8 @@ namespace {
 using formats::SafetensorsEntry;
 using formats::SafetensorsHeader;
 
-std::span<std::byte> bytes_of(at::Tensor& tensor) {
+std::span<std::byte> writable_bytes_of(at::Tensor& tensor) {
   return {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()};
-}
-
-std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
-}
-
-bool holds_bools(std::span<const std::byte> bytes) {
-  return std::ranges::all_of(bytes, [](std::byte b) { return b <= std::byte{1}; });
 }
 
 SafetensorsHeader read_header(const InputFile& file, const std::string& place) {
@@ -47,8 +39,8 @@ at::Tensor read_entry(const InputFile& file, const SafetensorsEntry& entry, cons
                      .message = format("tensor \"{}\": {}", entry.name, error.what_without_backtrace()),
                      .cure = ""});
   }
-  file.read(entry.offset, bytes_of(tensor));
-  if (entry.dtype == formats::DType::kBool && !holds_bools(bytes_of(std::as_const(tensor)))) {
+  file.read(entry.offset, writable_bytes_of(tensor));
+  if (entry.dtype == formats::DType::kBool && !holds_bools(bytes_of(tensor))) {
     throw UserError({.place = place,
                      .message = format("tensor \"{}\": expected bytes 0 and 1 for BOOL, got others", entry.name),
                      .cure = ""});
@@ -92,6 +84,14 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
     out.write(bytes_of(dense));
   }
   out.commit();
+}
+
+bool holds_bools(std::span<const std::byte> bytes) {
+  return std::ranges::all_of(bytes, [](std::byte b) { return b <= std::byte{1}; });
+}
+
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
 at::Tensor to_tensor(const formats::TensorView& view) {

@@ -2,7 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "unireplk/io/tensor_file.h"
+#include "unireplk/io/weight_file.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/runner/builtins.h"
 #include "unireplk/runner/program.h"
@@ -23,7 +23,7 @@ struct Subject {
 };
 
 Subject from_weights(const std::string& path) {
-  return {.network = models::infer_options(io::read_safetensors(path).tensors, path)};
+  return {.network = models::infer_options(io::read_weights(path).content.tensors, path)};
 }
 
 /// The network that a config makes of its data.
@@ -62,8 +62,8 @@ void print_table(const std::vector<models::LayerRow>& rows) {
 }
 
 ExitCode inspect(const InspectOptions& options, bool json) {
-  const bool is_weights = std::filesystem::path(options.target.path).extension() == ".safetensors";
-  auto subject = is_weights ? from_weights(options.target.path) : from_config(options.target);
+  auto subject =
+      io::is_weight_name(options.target.path) ? from_weights(options.target.path) : from_config(options.target);
   if (options.size > 0) subject.height = subject.width = options.size;
   if (options.deploy) subject.network.deploy = true;
   const auto rows = models::layer_table(subject.network, subject.height, subject.width);
@@ -91,7 +91,7 @@ ExitCode inspect(const InspectOptions& options, bool json) {
 void add_inspect(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
   auto options = std::make_shared<InspectOptions>();
-  add_target(*command, options->target, "CONFIG", "Config file, run folder, or .safetensors file.");
+  add_target(*command, options->target, "CONFIG", "Config file, run folder, or weight file (.safetensors, .pth, ...).");
   command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
       ->check(CLI::PositiveNumber);
   command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
