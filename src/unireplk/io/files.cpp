@@ -120,7 +120,7 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
 FileMapping InputFile::map() const {
   if (size_ == 0) return {nullptr, 0};
   void* data = mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor_, 0);
-  if (data == MAP_FAILED) throw_error(path_, "read the file", errno);
+  if (data == MAP_FAILED) throw_system_error(path_, "read the file", errno);
   return {static_cast<const std::byte*>(data), static_cast<size_t>(size_)};
 }
 
