@@ -2,6 +2,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/record_function.h>
 
+#include <algorithm>
+
 #include "nn/print_branch.h"
 #include "support/catch.h"
 #include "support/golden.h"
@@ -131,6 +133,53 @@ TEST_CASE("Block: the eval cache follows every weight change", "[numeric]") {
   }
   CHECK_FALSE(at::equal(cached(), first));
   CHECK(relative_difference(cached(), graph()) <= test::kMergeF32);
+}
+
+TEST_CASE("Block: fused branches equal the branches one by one", "[numeric]") {
+  const bool training = GENERATE(true, false);
+  const auto [kernel, side] = GENERATE(table<int64_t, int64_t>({{7, 9}, {13, 14}, {19, 11}, {13, 7}}));
+  CAPTURE(training, kernel, side);
+  const auto make = [&, kernel_size = kernel] {
+    auto block = filled({.channels = 8, .kernel_size = kernel_size, .layer_scale_init = 0}, "stages.0.0.");
+    block->train(training);
+    return block;
+  };
+  auto fused = make(), judge = make();
+  const auto x = map_input({3, 8, side, side}, at::kFloat);
+  const PartObserver watcher = [](std::string_view, const at::Tensor&) {};
+  const auto run = [&](Block& block, const Pass& pass) {
+    auto leaf = x.clone().requires_grad_();
+    const auto y = block->forward(leaf, {}, pass);
+    (y * test::formula_input(y.sizes(), "weights")).sum().backward();
+    return std::make_pair(y, leaf.grad());
+  };
+  const auto [y, dx] = run(fused, {});
+  const auto [judge_y, judge_dx] = run(judge, Pass{.observer = &watcher});  // watched, it runs part by part
+  CHECK(relative_difference(y, judge_y) <= test::kOutputF32);
+  CHECK(relative_difference(dx, judge_dx) <= test::kGradientF32);
+  const auto expected = models::state_dict(*judge);
+  for (const auto& [name, value] : models::state_dict(*fused)) {
+    CAPTURE(name);
+    const auto same = std::find_if(expected.begin(), expected.end(), [&](const auto& e) { return e.first == name; });
+    CHECK(relative_difference(value, same->second) <= test::kOutputF32);  // running statistics and their counts
+  }
+  for (const auto& item : fused->named_parameters()) {
+    CAPTURE(item.key());
+    const auto gradient = judge->named_parameters()[item.key()].grad();
+    if (gradient.norm().item<double>() < 1e-4) continue;  // zero but for rounding
+    CHECK(relative_difference(item.value().grad(), gradient) <= test::kGradientF32);
+  }
+}
+
+TEST_CASE("Block: norms in different modes run one by one", "[numeric]") {
+  auto block = filled({.channels = 8, .kernel_size = 7}, "stages.0.0.");
+  block->train();
+  block->dwconv_dilated->dil_bns[0]->eval();
+  const auto frozen = block->dwconv_dilated->dil_bns[0]->running_mean.clone();
+  const auto moving = block->dwconv_dilated->origin_bn->running_mean.clone();
+  block->forward(map_input({2, 8, 9, 9}, at::kFloat));
+  CHECK(at::equal(block->dwconv_dilated->dil_bns[0]->running_mean, frozen));
+  CHECK_FALSE(at::equal(block->dwconv_dilated->origin_bn->running_mean, moving));
 }
 
 TEST_CASE("Block: maps stay channels_last", "[numeric]") {

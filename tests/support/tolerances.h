@@ -32,4 +32,13 @@ inline constexpr double kTraceF64 = 1e-8;
 inline constexpr double kTraceF32 = 1e-4;     ///< first steps
 inline constexpr double kTraceEndF32 = 1e-3;  ///< fifth step, and evaluation behind it
 
+/// Depthwise convolutions in float32 against float64, root mean square. Up to 961 products are added one by one: a few
+/// units of 6e-8; sums over maps are made in parts, but there are more of them and they cancel.
+inline constexpr double kDepthwiseF32 = 6e-7;
+inline constexpr double kDepthwiseWeightsF32 = 2e-6;
+
+/// The fused block against the unfused graph in float64, root mean square: a convolution, statistics, a convolution.
+inline constexpr double kFusedF32 = 2e-6;
+inline constexpr double kFusedGradientF32 = 1e-5;
+
 }  // namespace unireplk::test

@@ -55,7 +55,12 @@ BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
 at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, const Pass& pass) {
   UNIREPLK_CHECK(x.dim() == 4 && x.size(1) == options_.channels, "Block: expected x [N, {}, H, W], got {}",
                  options_.channels, ops::shape_text(x));
-  if (!runs_merged(pass)) return ops::add_branch(x, unfused(x, pass), gamma, drop_mask);
+  if (!runs_merged(pass)) {
+    const bool fuses = !dwconv_dilated.is_empty() && !norm.is_empty() && !pass.observer;
+    const auto branch =
+        fuses ? feed_forward(dwconv_dilated->forward_with_norm(x, *norm, pass), pass) : unfused(x, pass);
+    return ops::add_branch(x, branch, gamma, drop_mask);
+  }
   const auto weights = merged_weights();
   auto mixed = x;
   if (weights.mixer_weight.defined()) {
@@ -73,7 +78,11 @@ at::Tensor BlockImpl::unfused(const at::Tensor& x, const Pass& pass) {
   pass.report("dwconv", y);
   if (!norm.is_empty()) y = norm->forward(y, pass);
   pass.report("norm", y);
-  y = to_nchw(pwconv2->forward(hidden(y, grn->beta, pass)));
+  return feed_forward(y, pass);
+}
+
+at::Tensor BlockImpl::feed_forward(const at::Tensor& mixed, const Pass& pass) {
+  auto y = to_nchw(pwconv2->forward(hidden(mixed, grn->beta, pass)));
   if (!pwconv2_norm.is_empty()) y = pwconv2_norm->forward(y, pass);
   pass.report("pwconv2", y);
   return y;

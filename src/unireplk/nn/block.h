@@ -40,7 +40,7 @@ struct BlockImpl : torch::nn::Module {
   /// \param drop_mask  [N, 1, 1, 1] (ops::drop_path_mask), or undefined.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& drop_mask = {}, const Pass& pass = {});
 
-  /// The branch before layer scale as its parts stand, never from the cache: the judge of every merged form.
+  /// The branch before layer scale as its parts stand, never from the cache nor fused: the judge of every merged form.
   /// In deploy form layer scale is folded in.
   at::Tensor unfused(const at::Tensor& x, const Pass& pass = {});
 
@@ -71,6 +71,9 @@ struct BlockImpl : torch::nn::Module {
   bool runs_merged(const Pass& pass) const;
   MergedWeights merged_weights();
   std::vector<at::Tensor> merge_sources() const;
+
+  /// From the mixed tokens to the branch before layer scale.
+  at::Tensor feed_forward(const at::Tensor& mixed, const Pass& pass);
 
   /// From the mixed tokens [N, C, H, W] to the input of pwconv2 [N, H, W, 4C].
   at::Tensor hidden(const at::Tensor& mixed, const at::Tensor& beta, const Pass& pass);

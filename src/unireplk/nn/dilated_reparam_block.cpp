@@ -1,5 +1,6 @@
 #include "unireplk/nn/dilated_reparam_block.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "unireplk/core/error.h"
@@ -27,6 +28,39 @@ at::Tensor DilatedReparamBlockImpl::forward(const at::Tensor& x, const Pass& pas
     sum = sum + dil_bns[i]->forward(dil_convs[i]->forward(x), pass);
   }
   return sum;
+}
+
+at::Tensor DilatedReparamBlockImpl::forward_with_norm(const at::Tensor& x, BatchNormImpl& outer, const Pass& pass) {
+  const bool training = outer.is_training();
+  if (is_merged() || !norms_agree(training)) return outer.forward(forward(x, pass), pass);
+  const auto block = tensors(outer);
+  if (!ops::can_fuse(block, x, training)) return outer.forward(forward(x, pass), pass);
+  if (!training) return ops::merged_dilated_reparam(block, x);
+  if (pass.update_statistics) {
+    outer.num_batches_tracked.add_(1);
+    origin_bn->num_batches_tracked.add_(1);
+    for (const auto& bn : dil_bns) bn->num_batches_tracked.add_(1);
+  }
+  return ops::fused_dilated_reparam(block, x, pass.update_statistics);
+}
+
+ops::DilatedReparam DilatedReparamBlockImpl::tensors(const BatchNormImpl& outer) const {
+  const auto of = [](const BatchNormImpl& bn) {
+    return ops::NormTensors{bn.weight, bn.bias, bn.running_mean, bn.running_var};
+  };
+  ops::DilatedReparam block{.branches = {{lk_origin->weight, 1, of(*origin_bn)}},
+                            .outer = of(outer),
+                            .eps = BatchNormImpl::kEps,
+                            .momentum = BatchNormImpl::kMomentum};
+  for (size_t i = 0; i < branches.size(); ++i) {
+    block.branches.push_back({dil_convs[i]->weight, branches[i].dilation, of(*dil_bns[i])});
+  }
+  return block;
+}
+
+bool DilatedReparamBlockImpl::norms_agree(bool training) const {
+  const auto agrees = [&](const BatchNorm& bn) { return bn->is_training() == training; };
+  return agrees(origin_bn) && std::all_of(dil_bns.begin(), dil_bns.end(), agrees);
 }
 
 Affine DilatedReparamBlockImpl::merged() const {

@@ -5,6 +5,7 @@
 #include "unireplk/nn/branches.h"
 #include "unireplk/nn/layers.h"
 #include "unireplk/nn/merge.h"
+#include "unireplk/ops/dilated_reparam.h"
 
 namespace unireplk::nn {
 
@@ -16,6 +17,10 @@ struct DilatedReparamBlockImpl : torch::nn::Module {
                           at::TensorOptions tensor);
 
   at::Tensor forward(const at::Tensor& x, const Pass& pass = {});
+
+  /// forward() and then `outer`, in one go where there is a kernel for it (ops::can_fuse) and all norms are in the same
+  /// mode.
+  at::Tensor forward_with_norm(const at::Tensor& x, BatchNormImpl& outer, const Pass& pass = {});
 
   bool is_merged() const { return origin_bn.is_empty(); }
 
@@ -30,6 +35,12 @@ struct DilatedReparamBlockImpl : torch::nn::Module {
   BatchNorm origin_bn{nullptr};
   std::vector<Conv2d> dil_convs;
   std::vector<BatchNorm> dil_bns;
+
+ private:
+  ops::DilatedReparam tensors(const BatchNormImpl& outer) const;
+
+  /// Whether every batch norm here is in training (`training`), or none is.
+  bool norms_agree(bool training) const;
 };
 TORCH_MODULE(DilatedReparamBlock);
 

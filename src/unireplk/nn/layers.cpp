@@ -12,6 +12,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/channel_layer_norm.h"
+#include "unireplk/ops/depthwise_conv2d.h"
 
 namespace unireplk::nn {
 namespace {
@@ -47,6 +48,10 @@ Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
 }
 
 at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const {
+  const bool is_depthwise = options.groups == x.size(1) && other_weight.size(0) == x.size(1) && options.stride == 1;
+  if (is_depthwise && ops::has_depthwise_kernel(x, other_weight, options.dilation)) {
+    return ops::depthwise_conv2d(x, other_weight, other_bias, options.dilation);
+  }
   const auto weight_rows = useful_taps(other_weight, 2, x.size(2), options.dilation);
   const auto useful = useful_taps(weight_rows, 3, x.size(3), options.dilation);
   const auto padding = [&](int64_t dimension) { return options.dilation * (useful.size(dimension) - 1) / 2; };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "unireplk/analysis/bench.h"
+#include "unireplk/analysis/bench_ops.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/runner/child_program.h"
 #include "unireplk/runner/program.h"
@@ -130,6 +131,10 @@ void add_bench(CLI::App& app, Program& program) {
   inference->callback([=, &program] {
     program.run = [=] { return print(analysis::bench_inference(options->resolved(), options->form == "deploy")); };
   });
+
+  auto* ops =
+      add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts (CPU).", *options);
+  ops->callback([=, &program] { program.run = [=] { return print(analysis::bench_ops(options->resolved())); }; });
 
   const auto add_until = [&](CLI::App* command) {
     command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")

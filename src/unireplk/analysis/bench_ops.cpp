@@ -1,0 +1,218 @@
+#include "unireplk/analysis/bench_ops.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "unireplk/core/clock.h"
+#include "unireplk/core/error.h"
+#include "unireplk/kernels/depthwise.h"
+#include "unireplk/kernels/instruction_set.h"
+#include "unireplk/kernels/peak.h"
+#include "unireplk/models/unireplknet.h"
+#include "unireplk/nn/branches.h"
+#include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/dilated_reparam.h"
+#include "unireplk/ops/parallel.h"
+
+namespace unireplk::analysis {
+namespace {
+
+constexpr int64_t kKernel = 13;
+constexpr double kLargestDifference = 1e-4;
+
+/// One operator as three ways to compute it: ours, LibTorch in channels_last, LibTorch in contiguous memory.
+struct Contest {
+  std::string name;
+  double flops;  ///< two for each tap that meets the map
+  std::array<std::function<at::Tensor()>, 3> sides;
+};
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
+}
+
+nlohmann::json summary(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return {{"median", samples[samples.size() / 2]}, {"least", samples.front()}, {"most", samples.back()}};
+}
+
+nlohmann::json hold(const Contest& contest, const BenchOptions& options, double peak) {
+  const auto judge = contest.sides[1]();
+  const double difference = relative_difference(contest.sides[0](), judge);
+  UNIREPLK_CHECK(difference <= kLargestDifference, "bench ops: {}: results differ by {}", contest.name, difference);
+  std::array<std::vector<double>, 3> samples;
+  for (int64_t i = 0; i < options.warmup + options.iterations; ++i) {
+    for (size_t side = 0; side < samples.size(); ++side) {
+      const Stopwatch clock;
+      contest.sides[side]();
+      if (i >= options.warmup) samples[side].push_back(clock.seconds() * 1e3);
+    }
+  }
+  const auto ours = summary(samples[0]), channels_last = summary(samples[1]), contiguous = summary(samples[2]);
+  const double ours_ms = ours["median"], best = std::min<double>(channels_last["median"], contiguous["median"]);
+  const double gflops = contest.flops / ours_ms * 1e-6;
+  return {{"name", contest.name},
+          {"ours_ms", ours},
+          {"channels_last_ms", channels_last},
+          {"contiguous_ms", contiguous},
+          {"times_better", best / ours_ms},
+          {"difference", difference},
+          {"gflops", gflops},
+          {"share_of_peak", gflops / peak}};
+}
+
+/// Taps of a dilated kernel that meet a square map, over all its pixels.
+double useful_taps(int64_t side, int64_t kernel, int64_t dilation) {
+  double in_row = 0;
+  for (int64_t i = -(kernel / 2); i <= kernel / 2; ++i) {
+    in_row += static_cast<double>(std::max<int64_t>(0, side - std::abs(i) * dilation));
+  }
+  return in_row * in_row;
+}
+
+at::Tensor in_layout(const at::Tensor& map, size_t side) {
+  return map.clone(side == 2 ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
+}
+
+// ---- the passes of a convolution
+
+kernels::MapShape shape_of(const at::Tensor& x) { return {x.size(0), x.size(2), x.size(3), x.size(1)}; }
+
+at::Tensor run_kernel(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, auto kernel) {
+  const kernels::KernelShape shape{.size = kKernel};
+  const auto threads = ops::intra_op_threads();
+  const ops::Workspace workspace(kernels::depthwise_workspace(shape_of(a), shape, threads.workers));
+  kernel(shape_of(a), shape, a.const_data_ptr<float>(), b.const_data_ptr<float>(), out.data_ptr<float>(),
+         workspace.span(), threads);
+  return out;
+}
+
+void add_convolutions(std::vector<Contest>& contests, const std::string& name, const at::Tensor& x) {
+  const int64_t channels = x.size(1), half = kKernel / 2;
+  const auto weight = at::randn({channels, 1, kKernel, kKernel}), dy = at::randn_like(x);
+  const double flops = 2 * useful_taps(x.size(2), kKernel, 1) * static_cast<double>(x.size(0) * channels);
+  const auto backward = [=](size_t side, std::array<bool, 3> mask) {
+    return [=, map = in_layout(x, side), gradient = in_layout(dy, side)] {
+      const auto [dx, dw, db] = at::convolution_backward(gradient, map, weight, {}, {1, 1}, {half, half}, {1, 1}, false,
+                                                         {0, 0}, channels, mask);
+      return mask[0] ? dx : dw;
+    };
+  };
+  const auto forward = [=](size_t side) {
+    return [=, map = in_layout(x, side)] {
+      return at::conv2d(map, weight, {}, {1, 1}, {half, half}, {1, 1}, channels);
+    };
+  };
+  contests.push_back({name + " 13x13 forward",
+                      flops,
+                      {[=] { return ops::depthwise_conv2d(x, weight, {}, 1); }, forward(1), forward(2)}});
+  contests.push_back({name + " 13x13 backward-data",
+                      flops,
+                      {[=, dx = at::empty_like(x)] {
+                         return run_kernel(dy, weight, dx,
+                                           [](auto map, auto kernel, auto a, auto b, auto out, auto space, auto& p) {
+                                             kernels::depthwise_backward_data(map, kernel, a, b, out, space, p);
+                                           });
+                       },
+                       backward(1, {true, false, false}), backward(2, {true, false, false})}});
+  contests.push_back({name + " 13x13 backward-weights",
+                      flops,
+                      {[=, dw = at::empty_like(weight)] {
+                         return run_kernel(
+                             x, dy, dw, [](auto map, auto kernel, auto a, auto b, auto out, auto space, auto& p) {
+                               kernels::depthwise_backward_weights(map, kernel, a, b, out, nullptr, space, p);
+                             });
+                       },
+                       backward(1, {false, true, false}), backward(2, {false, true, false})}});
+}
+
+// ---- the block
+
+ops::DilatedReparam make_block(int64_t channels) {
+  const auto norm = [&] {
+    return ops::NormTensors{.weight = at::ones({channels}).requires_grad_(),
+                            .bias = at::zeros({channels}).requires_grad_(),
+                            .running_mean = at::zeros({channels}),
+                            .running_var = at::ones({channels})};
+  };
+  ops::DilatedReparam block{.branches = {}, .outer = norm(), .eps = 1e-5, .momentum = 0.1};
+  const auto add = [&](int64_t kernel, int64_t dilation) {
+    block.branches.push_back({at::randn({channels, 1, kernel, kernel}).mul_(0.1).requires_grad_(), dilation, norm()});
+  };
+  add(kKernel, 1);
+  for (const auto& branch : nn::default_branches(kKernel)) add(branch.kernel, branch.dilation);
+  return block;
+}
+
+at::Tensor branch_graph(const ops::DilatedReparam& block, const at::Tensor& x) {
+  const auto normalise = [&](const at::Tensor& map, const ops::NormTensors& norm) {
+    return at::batch_norm(map, norm.weight, norm.bias, norm.running_mean, norm.running_var, true, block.momentum,
+                          block.eps, false);
+  };
+  at::Tensor sum;
+  for (const auto& [weight, dilation, norm] : block.branches) {
+    const int64_t padding = dilation * (weight.size(2) / 2);
+    const auto y =
+        normalise(at::conv2d(x, weight, {}, {1, 1}, {padding, padding}, {dilation, dilation}, x.size(1)), norm);
+    sum = sum.defined() ? sum + y : y;
+  }
+  return normalise(sum, block.outer);
+}
+
+void add_block(std::vector<Contest>& contests, const std::string& name, const at::Tensor& x) {
+  const auto block = make_block(x.size(1));
+  const auto dy = at::randn_like(x);
+  double of_branches = 0;
+  for (const auto& branch : block.branches)
+    of_branches += useful_taps(x.size(2), branch.weight.size(2), branch.dilation);
+  const double planes = static_cast<double>(x.size(0) * x.size(1));
+  const double flops = 2 * planes * (4 * of_branches + 2 * useful_taps(x.size(2), kKernel, 1));
+  const auto step = [=](size_t side, auto forward) {
+    return [=, map = in_layout(x, side).requires_grad_(), gradient = in_layout(dy, side)]() mutable {
+      const at::AutoGradMode with_graph(true);
+      map.mutable_grad().reset();
+      forward(block, map).backward(gradient);
+      return map.grad();
+    };
+  };
+  const auto fused = [](const auto& b, const at::Tensor& map) { return ops::fused_dilated_reparam(b, map, true); };
+  contests.push_back(
+      {name + " block forward and backward", flops, {step(0, fused), step(1, branch_graph), step(2, branch_graph)}});
+}
+
+}  // namespace
+
+nlohmann::json bench_ops(const BenchOptions& options) {
+  const at::NoGradGuard no_graph;
+  const auto dims = models::variant_options("unireplknet_" + options.variant).dims;
+  std::vector<Contest> contests;
+  for (size_t stage = 1; stage < 4; ++stage) {
+    const int64_t scale = int64_t{4} << stage, side = (options.size + scale - 1) / scale, channels = dims[stage];
+    const auto x = at::randn({options.batch, channels, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto name = format("{}x{}x{}", side, side, channels);
+    add_block(contests, name, x);
+    add_convolutions(contests, name, x);
+  }
+  const double peak = kernels::measure_fma_peak() * at::get_num_threads();
+  auto entries = nlohmann::json::array();
+  for (const auto& contest : contests) entries.push_back(hold(contest, options, peak));
+  return {{"instruction_set", kernels::instruction_set()},
+          {"threads", at::get_num_threads()},
+          {"batch", options.batch},
+          {"variant", options.variant},
+          {"fma_peak_gflops", peak},
+          {"ops", entries}};
+}
+
+}  // namespace unireplk::analysis

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "unireplk/kernels/depthwise.h"
+
+/// A large depthwise kernel and small dilated ones beside it, each followed by a batch norm, their sum by another (the
+/// outer one), in training. float32 maps. No branch is kept, and each pass reads its maps once:
+///
+/// forward  1. mean and covariance of all branches; from these follow the statistics of every norm,
+///          2. one convolution with the one kernel that branches and norms come to.
+/// backward 1. one correlation of x with the gradient, of which the gradients of all norms follow,
+///          2. the branches again, their gradients in place, from these those of x and of all kernels.
+///
+/// Source of the algebra: batch normalisation is affine once its statistics are known, and the outer norm's are a
+/// quadratic form of the branches' covariance.
+namespace unireplk::kernels {
+
+inline constexpr int64_t kMaxBranches = 8;
+
+struct BlockShape {
+  MapShape map;                       ///< at least two pixels in all
+  std::vector<KernelShape> branches;  ///< the large one, whose reach none exceeds, and then at most 7 more
+  double eps = 1e-5;                  ///< of all norms
+
+  int64_t count() const { return static_cast<int64_t>(branches.size()); }
+  int64_t taps() const;         ///< of all branches
+  int64_t moment_rows() const;  ///< rows of the moments that forward leaves for backward
+};
+
+/// Tensors of one branch. Vectors are [channels].
+struct BranchWeights {
+  const float* weight;  ///< [channels, size, size]
+  const float* gamma;
+  const float* beta;
+};
+
+struct BlockWeights {
+  std::vector<BranchWeights> branches;
+  const float* gamma;  ///< of the outer norm
+  const float* beta;
+};
+
+/// Running statistics, which move by `momentum` towards those of the batch (unbiased variance).
+struct RunningStatistics {
+  struct Norm {
+    float* mean;
+    float* variance;
+  };
+  std::vector<Norm> branches;
+  Norm outer;
+  double momentum;
+};
+
+struct BlockGradients {
+  struct Branch {
+    float* weight;  ///< [channels, size, size]
+    float* gamma;   ///< [channels]; that of beta is 0, the outer norm takes any constant back
+  };
+  std::vector<Branch> branches;
+  float* gamma;  ///< of the outer norm
+  float* beta;
+  float* x;  ///< [images, height, width, channels], or null: not wanted
+};
+
+/// Floats of workspace for either function, at most, on the instruction set in use. The workspace starts at a cache
+/// line.
+int64_t block_workspace(const BlockShape& shape, int64_t workers);
+
+/// \param running  null: left alone.
+/// \param moments  [moment_rows(), channels], written: means of the branches, upper triangle of their covariance,
+/// variance
+///                 of their normalised sum.
+/// \return         channels whose branches cancel so far that the variance of their sum was taken from the sum itself.
+/// Numerics: float32; moments of images are centred, merged in float64 over more than 64, and folded in float64.
+int64_t block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
+                      const float* x, float* y, float* moments, std::span<float> workspace, const Parallel& parallel);
+
+/// \param moments  as forward left them, of the same x and weights.
+void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, const float* x,
+                    const float* dy, const BlockGradients& gradients, std::span<float> workspace,
+                    const Parallel& parallel);
+
+}  // namespace unireplk::kernels

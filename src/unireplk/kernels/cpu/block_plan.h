@@ -1,0 +1,66 @@
+#pragma once
+
+#include "unireplk/kernels/block.h"
+#include "unireplk/kernels/cpu/layout.h"
+
+namespace unireplk::kernels {
+
+/// How the work of a block is cut, and where its parts lie. Plain numbers: code of every instruction set reads it.
+struct BlockPlan {
+  struct Branch {
+    int64_t size, dilation;
+    int64_t taps;
+    int64_t first_tap;  ///< taps of the branches before
+  };
+
+  BlockPlan(const BlockShape& shape, int64_t lanes_of_vector)
+      : map(shape.map),
+        lanes(lanes_of_vector),
+        vectors(kMaxLanes / lanes),
+        count(shape.count()),
+        layout(map, shape.branches[0].reach(), lanes),
+        grid(map) {
+    for (int64_t b = 0; b < count; ++b) {
+      const auto& kernel = shape.branches[static_cast<size_t>(b)];
+      branches[b] = {kernel.size, kernel.dilation, kernel.taps(), taps};
+      taps += kernel.taps();
+    }
+  }
+
+  const Branch& large() const { return branches[0]; }
+  int64_t products() const { return count * (count + 1) / 2; }
+  double pixels(int64_t images) const { return static_cast<double>(images * map.height * map.width); }
+  int64_t chunk_images(int64_t chunk) const {
+    const int64_t first = chunk * grid.chunk_images;
+    return first + grid.chunk_images > map.images ? map.images - first : grid.chunk_images;
+  }
+
+  // Floats of the parts of the workspace, for one vector of channels. A task has `vectors` of each, one after the
+  // other.
+  int64_t moments() const { return (count + products()) * lanes; }
+  int64_t merged() const { return (large().taps + 1) * lanes; }       ///< kernel and bias
+  int64_t correlation() const { return (large().taps + 1) * lanes; }  ///< and the sum of dy
+  int64_t coefficients() const { return (4 * count + 2) * lanes; }
+  int64_t filters() const { return taps * lanes; }
+  int64_t worker() const {
+    return (count + 3) * layout.floats() + (2 * vectors + 1) * line_aligned(filters()) + line_aligned(moments()) +
+           line_aligned(2 * large().taps);
+  }
+
+  MapShape map;
+  int64_t lanes;
+  int64_t vectors;   ///< of a task
+  int64_t count;     ///< of branches
+  int64_t taps = 0;  ///< of all branches
+  Branch branches[kMaxBranches] = {};
+  PlaneLayout layout;
+  TaskGrid grid;
+};
+
+/// Row of the pair (a, b), a <= b, in the upper triangle of a matrix with `count` columns.
+constexpr int64_t pair_index(int64_t a, int64_t b, int64_t count) { return a * count - a * (a - 1) / 2 + b - a; }
+
+/// What gradient_task multiplies with: rows of a block's coefficients. Of branch b rows 4 b to 4 b + 3.
+enum CoefficientRow : int64_t { kMean = 0, kSlope = 1, kGradientScale = 2, kSpread = 3, kRowsOfBranch = 4 };
+
+}  // namespace unireplk::kernels

@@ -1,0 +1,157 @@
+// Vectors of channels between maps in memory and scratch planes (layout.h). Compiled once for each instruction set:
+// include it after hwy/foreach_target.h.
+#if defined(UNIREPLK_KERNELS_CPU_CHANNELS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef UNIREPLK_KERNELS_CPU_CHANNELS_INL_H
+#undef UNIREPLK_KERNELS_CPU_CHANNELS_INL_H
+#else
+#define UNIREPLK_KERNELS_CPU_CHANNELS_INL_H
+#endif
+
+#include <hwy/highway.h>
+#include "unireplk/kernels/cpu/plane.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unireplk::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+using Vec = hn::Vec<Floats>;
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
+
+HWY_INLINE Vec load(const float* from) { return hn::Load(Floats(), from); }
+HWY_INLINE void store(Vec value, float* to) { hn::Store(value, Floats(), to); }
+HWY_INLINE Vec zero() { return hn::Zero(Floats()); }
+HWY_INLINE Vec all(float value) { return hn::Set(Floats(), value); }
+HWY_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+HWY_INLINE int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
+
+HWY_INLINE void fill_zero(float* to, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLanes) store(zero(), to + i);
+}
+
+/// to += from
+HWY_INLINE void add_to(float* to, const float* from, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLanes) store(hn::Add(load(to + i), load(from + i)), to + i);
+}
+
+/// `count` of a vector's channels; the others become 0.
+HWY_INLINE Vec load_channels(const float* from, int64_t count) {
+  if (count == kLanes) return hn::LoadU(Floats(), from);
+  HWY_ALIGN float lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return load(lanes);
+}
+
+HWY_INLINE void store_channels(Vec value, float* to, int64_t count) {
+  if (count == kLanes) return hn::StoreU(value, Floats(), to);
+  HWY_ALIGN float lanes[kLanes];
+  store(value, lanes);
+  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+}
+
+/// One vector of channels of a map.
+struct ChannelVector {
+  int64_t channel;  ///< its first
+  int64_t count;    ///< of channels; the vector's other lanes are 0
+};
+
+/// Where a task's channels and images lie in a map.
+struct Place {
+  Place(const MapShape& map, const TaskGrid& grid, int64_t task)
+      : first_channel(grid.line(task) * kMaxLanes),
+        channels(least(kMaxLanes, map.channels - first_channel)),
+        vectors((channels + kLanes - 1) / kLanes),
+        first_image(grid.chunk(task) * grid.chunk_images),
+        end_image(least(map.images, first_image + grid.chunk_images)),
+        image_floats(map.height * map.width * map.channels) {}
+
+  ChannelVector vector(int64_t i) const { return {first_channel + i * kLanes, least(kLanes, channels - i * kLanes)}; }
+  int64_t offset(int64_t image, const ChannelVector& vector) const { return image * image_floats + vector.channel; }
+
+  int64_t first_channel, channels;
+  int64_t vectors;
+  int64_t first_image, end_image;
+  int64_t image_floats;
+};
+
+/// One image's vector of channels to a plane. `from` is its first pixel's first channel, `stride` all channels.
+inline void pack_plane(const PlaneLayout& layout, const float* from, int64_t stride, int64_t count, float* plane) {
+  for (int64_t y = 0; y < layout.height; ++y) {
+    float* row = plane + y * layout.row_floats() + layout.first_pixel();
+    for (int64_t x = 0; x < layout.width; ++x, from += stride) store(load_channels(from, count), row + x * kLanes);
+  }
+}
+
+inline void unpack_plane(const PlaneLayout& layout, const float* plane, float* to, int64_t stride, int64_t count) {
+  for (int64_t y = 0; y < layout.height; ++y) {
+    const float* row = plane + y * layout.row_floats() + layout.first_pixel();
+    for (int64_t x = 0; x < layout.width; ++x, to += stride) store_channels(load(row + x * kLanes), to, count);
+  }
+}
+
+/// Filters [channels][taps] to [taps][lanes]; channels beyond `count` become 0.
+inline void pack_filters(const float* from, int64_t taps, int64_t count, float* to) {
+  for (int64_t i = 0; i < taps; ++i) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = lane < count ? from[lane * taps + i] : 0.0F;
+  }
+}
+
+/// The same with the order of the taps turned round, as the transposed convolution wants it.
+inline void flip_filters(const float* packed, int64_t taps, float* to) {
+  for (int64_t i = 0; i < taps; ++i) store(load(packed + (taps - 1 - i) * kLanes), to + i * kLanes);
+}
+
+inline void unpack_filters(const float* packed, int64_t taps, int64_t count, float* to) {
+  for (int64_t lane = 0; lane < count; ++lane) {
+    for (int64_t i = 0; i < taps; ++i) to[lane * taps + i] = packed[i * kLanes + lane];
+  }
+}
+
+/// The sum of all pixels of a plane: of every row for itself, in four strands.
+HWY_INLINE Vec sum_plane(const PlaneLayout& layout, const float* plane) {
+  Vec total = zero();
+  for (int64_t y = 0; y < layout.height; ++y) {
+    const float* row = plane + y * layout.row_floats() + layout.first_pixel();
+    Vec a = zero(), b = zero(), c = zero(), d = zero();
+    int64_t x = 0;
+    for (; x + 4 <= layout.width; x += 4, row += 4 * kLanes) {
+      a = hn::Add(a, load(row));
+      b = hn::Add(b, load(row + kLanes));
+      c = hn::Add(c, load(row + 2 * kLanes));
+      d = hn::Add(d, load(row + 3 * kLanes));
+    }
+    for (; x < layout.width; ++x, row += kLanes) a = hn::Add(a, load(row));
+    total = hn::Add(total, hn::Add(hn::Add(a, b), hn::Add(c, d)));
+  }
+  return total;
+}
+
+/// PlaneFunctions::convolve into a vector of an image, `to` on, of a map with `stride` channels; `scratch` is a plane
+/// for vectors that are not full.
+inline void convolve_image(const PlaneFunctions& planes, const PlaneLayout& layout, const Term* terms,
+                           int64_t terms_count, const float* start, float* to, int64_t stride, int64_t count,
+                           float* scratch) {
+  if (count == kLanes) return planes.convolve(layout, terms, terms_count, start, to, layout.width * stride, stride);
+  planes.convolve(layout, terms, terms_count, start, scratch + layout.first_pixel(), layout.row_floats(), kLanes);
+  unpack_plane(layout, scratch, to, stride, count);
+}
+
+/// Rows whose sums are added to a total one by one; those of larger maps first make a sum of their image.
+constexpr int64_t kFewRows = 8;
+
+/// total += PlaneFunctions::correlate of two planes.
+/// \param scratch  as many floats as the total
+inline void add_correlation(const PlaneFunctions& planes, const PlaneLayout& layout, const float* values,
+                            const float* plane, int64_t size, int64_t dilation, float* scratch, float* total) {
+  const bool few = layout.height <= kFewRows;
+  float* sums = few ? total : scratch;
+  if (!few) fill_zero(sums, size * size * kLanes);
+  planes.correlate(layout, values + layout.first_pixel(), plane + layout.first_pixel(), size, dilation, sums);
+  if (!few) add_to(total, sums, size * size * kLanes);
+}
+
+}  // namespace unireplk::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

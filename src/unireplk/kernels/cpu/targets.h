@@ -1,0 +1,12 @@
+#pragma once
+
+/// Which instruction sets Highway compiles the kernels for: to be included before any of its headers.
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
+namespace unireplk::kernels {
+
+/// Settle which instruction set is used, once; call before any dispatch.
+void prepare_dispatch();
+
+}  // namespace unireplk::kernels

@@ -1,0 +1,205 @@
+#include "unireplk/ops/dilated_reparam.h"
+
+#include <ATen/TensorIndexing.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class.h>
+
+#include <algorithm>
+
+#include "unireplk/core/error.h"
+#include "unireplk/core/log.h"
+#include "unireplk/kernels/block.h"
+#include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/shape_text.h"
+
+namespace unireplk::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr size_t kTensorsOfBranch = 3;  // kernel, gamma, beta
+
+/// What the autograd function needs besides tensors that carry gradients.
+struct FusedBlock : torch::CustomClassHolder {
+  kernels::BlockShape shape;
+  kernels::RunningStatistics running;
+  bool update_statistics = false;
+};
+
+kernels::BlockWeights weights_of(at::TensorList tensors) {
+  kernels::BlockWeights weights;
+  const size_t branches = tensors.size() / kTensorsOfBranch;
+  for (size_t b = 0; b < branches; ++b) {
+    const auto* of_branch = &tensors[b * kTensorsOfBranch];
+    weights.branches.push_back({of_branch[0].const_data_ptr<float>(), of_branch[1].const_data_ptr<float>(),
+                                of_branch[2].const_data_ptr<float>()});
+  }
+  weights.gamma = tensors[branches * kTensorsOfBranch].const_data_ptr<float>();
+  weights.beta = tensors[branches * kTensorsOfBranch + 1].const_data_ptr<float>();
+  return weights;
+}
+
+at::Tensor empty_like_map(const at::Tensor& x) {
+  return at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
+}
+
+struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
+  /// \param tensors  kernel, gamma, beta of each branch, outer gamma and beta.
+  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<FusedBlock>& block, const at::Tensor& x,
+                            at::TensorList tensors) {
+    const auto& shape = block->shape;
+    const auto y = empty_like_map(x);
+    const auto moments = at::empty({shape.moment_rows(), x.size(1)}, x.options().memory_format(std::nullopt));
+    const auto threads = intra_op_threads();
+    const Workspace workspace(kernels::block_workspace(shape, threads.workers));
+    const int64_t cancelled = kernels::block_forward(
+        shape, weights_of(tensors), block->update_statistics ? &block->running : nullptr, x.const_data_ptr<float>(),
+        y.data_ptr<float>(), moments.data_ptr<float>(), workspace.span(), threads);
+    if (cancelled > 0) {
+      write_log(LogLevel::kDebug,
+                format("dilated_reparam: in {} of {} channels the branches cancel", cancelled, x.size(1)));
+    }
+    variable_list saved{x, moments};
+    saved.insert(saved.end(), tensors.begin(), tensors.end());
+    context->save_for_backward(std::move(saved));
+    context->saved_data["block"] = c10::IValue::make_capsule(block);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    UNIREPLK_CHECK(!at::GradMode::is_enabled(),
+                   "dilated_reparam: its gradient has no gradient (create_graph); use float64 for that");
+    const auto capsule = context->saved_data["block"].toCapsule();
+    const auto& shape = static_cast<const FusedBlock&>(*capsule).shape;
+    const auto saved = context->get_saved_variables();
+    const auto& x = saved[0];
+    const at::TensorList tensors(saved.data() + 2, saved.size() - 2);
+    const auto dy = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor dx;
+    if (x.requires_grad()) dx = empty_like_map(x);
+    variable_list result{{}, dx};  // none for the block
+    kernels::BlockGradients gradients;
+    gradients.x = dx.defined() ? dx.data_ptr<float>() : nullptr;
+    for (int64_t b = 0; b < shape.count(); ++b) {
+      const auto* of_branch = &tensors[static_cast<size_t>(b) * kTensorsOfBranch];
+      result.insert(result.end(),
+                    {at::empty_like(of_branch[0]), at::empty_like(of_branch[1]), at::zeros_like(of_branch[2])});
+      gradients.branches.push_back(
+          {result[result.size() - 3].data_ptr<float>(), result[result.size() - 2].data_ptr<float>()});
+    }
+    for (const auto& outer : tensors.slice(tensors.size() - 2)) result.push_back(at::empty_like(outer));
+    gradients.gamma = result[result.size() - 2].data_ptr<float>();
+    gradients.beta = result.back().data_ptr<float>();
+    const auto threads = intra_op_threads();
+    const Workspace workspace(kernels::block_workspace(shape, threads.workers));
+    kernels::block_backward(shape, weights_of(tensors), saved[1].const_data_ptr<float>(), x.const_data_ptr<float>(),
+                            dy.const_data_ptr<float>(), gradients, workspace.span(), threads);
+    return result;
+  }
+};
+
+void check_shapes(const DilatedReparam& block, const at::Tensor& x) {
+  const auto check_vector = [&](const at::Tensor& vector) {
+    UNIREPLK_CHECK(vector.dim() == 1 && vector.size(0) == x.size(1) && vector.is_contiguous(),
+                   "dilated_reparam: norm {} does not fit x {}: expected [{}]", shape_text(vector), shape_text(x),
+                   x.size(1));
+  };
+  const auto check_norm = [&](const NormTensors& norm) {
+    for (const auto& vector : {norm.weight, norm.bias, norm.running_mean, norm.running_var}) check_vector(vector);
+  };
+  for (const auto& [weight, dilation, norm] : block.branches) {
+    UNIREPLK_CHECK(weight.dim() == 4 && weight.size(0) == x.size(1) && weight.size(1) == 1 &&
+                       weight.size(2) == weight.size(3) && weight.size(2) % 2 == 1,
+                   "dilated_reparam: kernel {} does not fit x {}: expected [{}, 1, k, k], k odd", shape_text(weight),
+                   shape_text(x), x.size(1));
+    UNIREPLK_CHECK(dilation * (weight.size(2) / 2) <= block.branches[0].weight.size(2) / 2,
+                   "dilated_reparam: kernel {} with dilation {} reaches beyond {}", shape_text(weight), dilation,
+                   shape_text(block.branches[0].weight));
+    check_norm(norm);
+  }
+  check_norm(block.outer);
+}
+
+bool is_plain_float(const at::Tensor& tensor) { return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat; }
+
+bool is_plain_float(const NormTensors& norm) {
+  return is_plain_float(norm.weight) && is_plain_float(norm.bias) && is_plain_float(norm.running_mean) &&
+         is_plain_float(norm.running_var);
+}
+
+/// The kernel's own version counter does not see writes through a pointer.
+void bump_versions(const DilatedReparam& block) {
+  const auto bump = [](const NormTensors& norm) {
+    norm.running_mean.unsafeGetTensorImpl()->bump_version();
+    norm.running_var.unsafeGetTensorImpl()->bump_version();
+  };
+  for (const auto& branch : block.branches) bump(branch.norm);
+  bump(block.outer);
+}
+
+kernels::RunningStatistics::Norm running_of(const NormTensors& norm) {
+  return {norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
+}
+
+}  // namespace
+
+bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics) {
+  if (block.branches.empty() || block.branches.size() > static_cast<size_t>(kernels::kMaxBranches)) return false;
+  if (x.dim() != 4 || !is_plain_float(x) || !is_plain_float(block.outer)) return false;
+  const auto& large = block.branches[0];
+  if (!has_depthwise_kernel(x, large.weight, large.dilation) || large.dilation != 1) return false;
+  const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [](const DilatedBranch& branch) {
+    return is_plain_float(branch.weight) && is_plain_float(branch.norm);
+  });
+  return all_float && (!batch_statistics || x.size(0) * x.size(2) * x.size(3) > 1);
+}
+
+at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics) {
+  UNIREPLK_CHECK(can_fuse(block, x, /*batch_statistics=*/true), "dilated_reparam: no kernel for {} on {}",
+                 shape_text(x), x.device().str());
+  check_shapes(block, x);
+  auto fused = c10::make_intrusive<FusedBlock>();
+  fused->update_statistics = update_statistics;
+  fused->shape = {.map = {x.size(0), x.size(2), x.size(3), x.size(1)}, .branches = {}, .eps = block.eps};
+  fused->running = {.branches = {}, .outer = running_of(block.outer), .momentum = block.momentum};
+  variable_list tensors;
+  for (const auto& [weight, dilation, norm] : block.branches) {
+    fused->shape.branches.push_back({weight.size(2), dilation});
+    fused->running.branches.push_back(running_of(norm));
+    tensors.insert(tensors.end(), {weight.contiguous(), norm.weight, norm.bias});
+  }
+  tensors.insert(tensors.end(), {block.outer.weight, block.outer.bias});
+  const auto y = FusedDilatedReparam::apply(fused, x.contiguous(at::MemoryFormat::ChannelsLast),
+                                            at::TensorList(tensors));  // a vector's tensors would be no inputs
+  if (update_statistics) bump_versions(block);
+  return y;
+}
+
+at::Tensor merged_dilated_reparam(const DilatedReparam& block, const at::Tensor& x) {
+  UNIREPLK_CHECK(can_fuse(block, x, /*batch_statistics=*/false), "dilated_reparam: no kernel for {} on {}",
+                 shape_text(x), x.device().str());
+  check_shapes(block, x);
+  using at::indexing::Slice;
+  const int64_t size = block.branches[0].weight.size(2);
+  auto kernel = at::zeros_like(block.branches[0].weight);
+  auto sum = -block.outer.running_mean;
+  for (const auto& [weight, dilation, norm] : block.branches) {
+    const auto slope = norm.weight / (norm.running_var + block.eps).sqrt();
+    const int64_t start = size / 2 - dilation * (weight.size(2) / 2);
+    const Slice taps(start, size - start, dilation);
+    kernel.index({Slice(), Slice(), taps, taps}).add_(weight * slope.view({-1, 1, 1, 1}));
+    sum = sum + norm.bias - slope * norm.running_mean;
+  }
+  const auto slope = block.outer.weight / (block.outer.running_var + block.eps).sqrt();
+  return depthwise_conv2d(x, kernel * slope.view({-1, 1, 1, 1}), block.outer.bias + slope * sum, 1);
+}
+
+}  // namespace unireplk::ops

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace unireplk::ops {
+
+/// A batch norm's tensors, each [C].
+struct NormTensors {
+  at::Tensor weight, bias;
+  at::Tensor running_mean, running_var;
+};
+
+/// A depthwise kernel and the norm behind it.
+struct DilatedBranch {
+  at::Tensor weight;  ///< [C, 1, k, k], k odd
+  int64_t dilation;
+  NormTensors norm;
+};
+
+/// Depthwise branches of one map, each with its batch norm, and the norm of their sum: a Dilated Reparam Block and what
+/// follows it. The first branch is the large one, which no other reaches beyond.
+struct DilatedReparam {
+  std::vector<DilatedBranch> branches;
+  NormTensors outer;
+  double eps;
+  double momentum;
+};
+
+/// Whether the two functions below take these: float32 on the CPU outside autocast, at most 8 branches, the large
+/// kernel undilated and from 7; and, with batch statistics, more than one pixel.
+bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics);
+
+/// The block with batch statistics.
+///
+/// \param x                  [N, C, H, W], any strides; channels_last is not copied.
+/// \param update_statistics  running statistics move as batch_norm moves them.
+/// \return                   [N, C, H, W], channels_last.
+/// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again.
+/// Numerics: float32, statistics merged and folded in float64; the same bits for any number of threads. Keeps x and,
+/// for each channel, the moments of its branches. The branches' biases cancel in the output; their gradients are
+/// exactly 0.
+at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics);
+
+/// The block with running statistics: one convolution with a kernel merged on the way, through which gradients reach
+/// all weights.
+at::Tensor merged_dilated_reparam(const DilatedReparam& block, const at::Tensor& x);
+
+}  // namespace unireplk::ops

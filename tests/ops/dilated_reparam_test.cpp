@@ -1,0 +1,313 @@
+#include "unireplk/ops/dilated_reparam.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+
+#include "support/catch.h"
+#include "support/tolerances.h"
+#include "unireplk/core/error.h"
+#include "unireplk/kernels/instruction_set.h"
+#include "unireplk/ops/depthwise_conv2d.h"
+
+namespace unireplk::ops {
+namespace {
+
+using Catch::Matchers::Contains;
+using Kernels = std::vector<std::pair<int64_t, int64_t>>;  // size and dilation
+
+constexpr double kEps = 1e-5;
+constexpr double kMomentum = 0.1;
+
+/// Norm of the difference in units of that of `expected`, or of `least` if that is more.
+double error_of(const at::Tensor& got, const at::Tensor& expected, double least = 0) {
+  const auto wide = expected.to(at::kDouble);
+  const double size = std::max(wide.norm().item<double>(), least);
+  const double difference = (got.to(at::kDouble) - wide).norm().item<double>();
+  return size == 0 ? difference : difference / size;
+}
+
+Kernels table_row(int64_t size) {
+  if (size == 7) return {{7, 1}, {5, 1}, {3, 2}, {3, 3}};
+  if (size == 9) return {{9, 1}, {5, 1}, {5, 2}, {3, 3}, {3, 4}};
+  if (size == 17) return {{17, 1}, {5, 1}, {9, 2}, {3, 4}, {3, 5}, {3, 7}};
+  return {{13, 1}, {5, 1}, {7, 2}, {3, 3}, {3, 4}, {3, 5}};
+}
+
+NormTensors make_norm(int64_t channels) {
+  return {.weight = at::rand({channels}) + 0.5,
+          .bias = at::randn({channels}),
+          .running_mean = at::randn({channels}),
+          .running_var = at::rand({channels}) + 0.5};
+}
+
+DilatedReparam make_block(const Kernels& kernels, int64_t channels) {
+  at::manual_seed(5);
+  DilatedReparam block{.branches = {}, .outer = make_norm(channels), .eps = kEps, .momentum = kMomentum};
+  for (const auto& [size, dilation] : kernels) {
+    block.branches.push_back({at::randn({channels, 1, size, size}) * 0.3, dilation, make_norm(channels)});
+  }
+  return block;
+}
+
+/// Call visit with every tensor of the block; `is_weight` tells those that carry gradients.
+template <class Block, class Visit>
+void for_each_tensor(Block& block, Visit visit) {
+  const auto visit_norm = [&](auto& norm) {
+    visit(norm.weight, true);
+    visit(norm.bias, true);
+    visit(norm.running_mean, false);
+    visit(norm.running_var, false);
+  };
+  for (auto& branch : block.branches) {
+    visit(branch.weight, true);
+    visit_norm(branch.norm);
+  }
+  visit_norm(block.outer);
+}
+
+/// A copy in another type, a leaf of a graph of its own.
+DilatedReparam copy_of(DilatedReparam block, at::ScalarType dtype) {
+  for_each_tensor(block, [&](at::Tensor& tensor, bool is_weight) {
+    tensor = tensor.detach().to(dtype).clone().requires_grad_(is_weight);
+  });
+  return block;
+}
+
+/// The graph that ATen runs without any fusion.
+at::Tensor unfused(const DilatedReparam& block, const at::Tensor& x, bool training) {
+  const auto normalise = [&](const at::Tensor& map, const NormTensors& norm) {
+    return at::batch_norm(map, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, block.momentum,
+                          block.eps, false);
+  };
+  at::Tensor sum;
+  for (const auto& [weight, dilation, norm] : block.branches) {
+    const int64_t padding = dilation * (weight.size(2) / 2);
+    const auto branch =
+        normalise(at::conv2d(x, weight, {}, {1, 1}, {padding, padding}, {dilation, dilation}, weight.size(0)), norm);
+    sum = sum.defined() ? sum + branch : branch;
+  }
+  return normalise(sum, block.outer);
+}
+
+struct Outcome {
+  at::Tensor y, dx;
+  std::vector<at::Tensor> of_tensors;  ///< gradients of weights, values of running statistics
+};
+
+template <class Forward>
+Outcome run(const DilatedReparam& original, at::ScalarType dtype, const at::Tensor& x_values, const at::Tensor& dy,
+            Forward forward) {
+  const auto block = copy_of(original, dtype);
+  const auto x = x_values.detach().to(dtype).requires_grad_();
+  Outcome out{.y = forward(block, x), .dx = {}, .of_tensors = {}};
+  out.y.backward(dy.to(dtype));
+  out.dx = x.grad();
+  for_each_tensor(block, [&](const at::Tensor& tensor, bool is_weight) {
+    out.of_tensors.push_back(is_weight ? tensor.grad() : tensor);
+  });
+  return out;
+}
+
+Outcome run_fused(const DilatedReparam& block, const at::Tensor& x, const at::Tensor& dy) {
+  return run(block, at::kFloat, x, dy,
+             [](const auto& b, const at::Tensor& map) { return fused_dilated_reparam(b, map, true); });
+}
+
+Outcome run_judge(const DilatedReparam& block, const at::Tensor& x, const at::Tensor& dy, bool training = true) {
+  return run(block, at::kDouble, x, dy,
+             [&](const auto& b, const at::Tensor& map) { return unfused(b, map, training); });
+}
+
+/// \param slack  times the limits: how much conditioning takes away.
+void compare(const Outcome& got, const Outcome& expected, const DilatedReparam& block, bool training = true,
+             double slack = 1) {
+  CHECK(got.y.is_contiguous(at::MemoryFormat::ChannelsLast));
+  CHECK(error_of(got.y, expected.y) <= slack * test::kFusedF32);
+  CHECK(error_of(got.dx, expected.dx) <= slack * test::kFusedF32);
+  const auto branches = block.branches.size();
+  // A kernel of which one tap meets the map has no gradient, its norm takes the scale back: what is left is rounding of
+  // sums as large as those in the outer norm's gradient.
+  const double outer = expected.of_tensors[5 * branches].norm().item<double>();
+  for (size_t i = 0; i < got.of_tensors.size(); ++i) {
+    CAPTURE(i);
+    const bool is_branch_beta = i < 5 * branches && i % 5 == 2;
+    if (is_branch_beta && training) {
+      CHECK(got.of_tensors[i].eq(0).all().item<bool>());  // the judge has rounding noise there
+    } else {
+      CHECK(error_of(got.of_tensors[i], expected.of_tensors[i], outer) <= slack * test::kFusedGradientF32);
+    }
+  }
+}
+
+at::Tensor random_map(at::IntArrayRef shape, unsigned seed) {
+  at::manual_seed(seed);
+  return at::randn(shape).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+class Forced {
+ public:
+  explicit Forced(const std::string& name) { kernels::force_instruction_set(name); }
+  ~Forced() { kernels::force_instruction_set(""); }
+  Forced(const Forced&) = delete;
+  Forced& operator=(const Forced&) = delete;
+};
+
+TEST_CASE("dilated_reparam: output, statistics and gradients equal the unfused graph in float64", "[numeric]") {
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const int64_t size = GENERATE(7, 9, 13, 17);
+  const auto [images, channels, height, width] = GENERATE(table<int64_t, int64_t, int64_t, int64_t>(
+      {{2, 5, 7, 7}, {3, 8, 14, 14}, {1, 3, 28, 28}, {2, 17, 6, 15}, {2, 4, 29, 5}, {8, 2, 3, 3}, {1, 3, 1, 9}}));
+  CAPTURE(kernels::instruction_set(), size, images, channels, height, width);
+  const auto block = make_block(table_row(size), channels);
+  const auto x = random_map({images, channels, height, width}, 1), dy = random_map(x.sizes(), 2);
+  const double slack = images * height * width < 20 ? 10 : 1;  // statistics of few values amplify rounding
+  compare(run_fused(block, x, dy), run_judge(block, x, dy), block, true, slack);
+}
+
+TEST_CASE("dilated_reparam: any branches up to eight", "[numeric]") {
+  const auto kernels = GENERATE(Kernels{{7, 1}}, Kernels{{7, 1}, {1, 1}}, Kernels{{13, 1}, {3, 6}, {5, 3}},
+                                Kernels{{9, 1}, {1, 1}, {3, 1}, {3, 2}, {3, 3}, {3, 4}, {5, 1}, {5, 2}});
+  const auto block = make_block(kernels, 6);
+  const auto x = random_map({3, 6, 10, 11}, 1), dy = random_map(x.sizes(), 2);
+  compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
+  auto nine = make_block(kernels, 6);
+  while (nine.branches.size() < 9) nine.branches.push_back(nine.branches.back());
+  CHECK_FALSE(can_fuse(nine, x, true));
+}
+
+TEST_CASE("dilated_reparam: a mean far from 0 costs no more than its digits", "[numeric]") {
+  const auto block = make_block(table_row(13), 8);
+  const auto x = random_map({4, 8, 14, 14}, 1) + 10, dy = random_map(x.sizes(), 2);
+  compare(run_fused(block, x, dy), run_judge(block, x, dy), block, true, 100);  // at borders x * w leaves the mean
+}
+
+TEST_CASE("dilated_reparam: branches that cancel", "[numeric]") {
+  auto block = make_block({{7, 1}, {7, 1}}, 4);
+  block.branches[1].weight = block.branches[0].weight + 1e-4 * at::randn_like(block.branches[0].weight);
+  block.branches[1].norm.weight = -block.branches[0].norm.weight;
+  const auto x = random_map({4, 4, 14, 14}, 1), dy = random_map(x.sizes(), 2);
+  const auto got = run_fused(block, x, dy), expected = run_judge(block, x, dy);
+  CHECK(error_of(got.y, expected.y) <= 1e-2);  // four of seven digits are gone before any norm
+  CHECK(at::isfinite(got.dx).all().item<bool>());
+}
+
+TEST_CASE("dilated_reparam: a constant map has no variance", "[numeric]") {
+  const auto block = make_block({{7, 1}, {3, 1}}, 3);
+  const auto x = at::zeros({2, 3, 9, 9}), dy = random_map(x.sizes(), 2);
+  compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
+}
+
+TEST_CASE("dilated_reparam: the same bits for any number of threads", "[numeric]") {
+  const int64_t channels = GENERATE(3, 24, 160);
+  const auto block = make_block(table_row(13), channels);
+  const auto x = random_map({5, channels, 9, 14}, 1), dy = random_map(x.sizes(), 2);
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = run_fused(block, x, dy);
+  for (const int threads : {2, 3}) {
+    at::set_num_threads(threads);
+    const auto several = run_fused(block, x, dy);
+    CHECK(at::equal(several.y, one.y));
+    CHECK(at::equal(several.dx, one.dx));
+    for (size_t i = 0; i < one.of_tensors.size(); ++i) CHECK(at::equal(several.of_tensors[i], one.of_tensors[i]));
+  }
+  at::set_num_threads(before);
+}
+
+TEST_CASE("dilated_reparam: any memory format", "[numeric]") {
+  const auto block = make_block(table_row(7), 6);
+  const auto wide = random_map({3, 12, 9, 20}, 1);
+  const auto slice = wide.slice(1, 3, 9).slice(3, 2, 18, 2), dy = random_map(slice.sizes(), 2);
+  const auto expected = run_fused(block, slice.clone(at::MemoryFormat::ChannelsLast), dy);
+  for (const auto& x : {slice, slice.contiguous()}) {
+    const auto got = run_fused(block, x, dy.contiguous());
+    CHECK(at::equal(got.y, expected.y));
+    CHECK(at::equal(got.dx, expected.dx));
+  }
+}
+
+TEST_CASE("dilated_reparam: leaves running statistics alone when told to", "[numeric]") {
+  auto block = copy_of(make_block(table_row(7), 4), at::kFloat);
+  const auto x = random_map({2, 4, 8, 8}, 1);
+  const auto mean = block.outer.running_mean.clone();
+  const auto version = block.outer.running_mean._version();
+  fused_dilated_reparam(block, x, false);
+  CHECK(at::equal(block.outer.running_mean, mean));
+  CHECK(block.outer.running_mean._version() == version);
+  fused_dilated_reparam(block, x, true);
+  CHECK_FALSE(at::equal(block.outer.running_mean, mean));
+  CHECK(block.outer.running_mean._version() > version);
+  CHECK(block.branches[1].norm.running_var._version() > version);
+}
+
+TEST_CASE("dilated_reparam: running statistics: one merged convolution with all gradients", "[numeric]") {
+  const int64_t size = GENERATE(7, 13);
+  const auto block = make_block(table_row(size), 7);
+  const auto x = random_map({2, 7, 14, 9}, 1), dy = random_map(x.sizes(), 2);
+  const auto got = run(block, at::kFloat, x, dy,
+                       [](const auto& b, const at::Tensor& map) { return merged_dilated_reparam(b, map); });
+  compare(got, run_judge(block, x, dy, false), block, false);
+}
+
+TEST_CASE("dilated_reparam: only wanted gradients, and none of gradients", "[numeric]") {
+  const auto block = copy_of(make_block(table_row(7), 4), at::kFloat);
+  const auto x = random_map({2, 4, 8, 8}, 1);
+  fused_dilated_reparam(block, x, true).sum().backward();
+  CHECK(block.branches[0].weight.grad().defined());
+  const auto y = fused_dilated_reparam(block, x.clone().requires_grad_(), true);
+  CHECK_THROWS_WITH(torch::autograd::grad({y.square().sum()}, {block.branches[0].weight}, {}, std::nullopt, true),
+                    Contains("create_graph"));
+}
+
+TEST_CASE("dilated_reparam: what it has no kernel for", "[numeric]") {
+  const auto block = make_block(table_row(7), 4);
+  CHECK(can_fuse(block, at::zeros({1, 4, 2, 1}), true));
+  CHECK_FALSE(can_fuse(block, at::zeros({1, 4, 1, 1}), true));  // a variance of one value
+  CHECK(can_fuse(block, at::zeros({1, 4, 1, 1}), false));
+  CHECK_FALSE(can_fuse(copy_of(block, at::kDouble), at::zeros({1, 4, 2, 2}, at::kDouble), true));
+  CHECK_FALSE(can_fuse(make_block({{5, 1}, {3, 1}}, 4), at::zeros({1, 4, 2, 2}), true));
+  CHECK_THROWS_AS(fused_dilated_reparam(block, at::zeros({1, 4, 1, 1}), true), ContractError);
+  CHECK_THROWS_WITH(fused_dilated_reparam(block, at::zeros({1, 3, 2, 2}), true),
+                    Contains("kernel [4, 1, 7, 7] does not fit x [1, 3, 2, 2]: expected [3, 1, k, k]"));
+  CHECK_THROWS_WITH(fused_dilated_reparam(make_block({{7, 1}, {3, 4}}, 4), at::zeros({1, 4, 2, 2}), true),
+                    Contains("kernel [4, 1, 3, 3] with dilation 4 reaches beyond [4, 1, 7, 7]"));
+}
+
+TEST_CASE("depthwise_conv2d: equals conv2d in float64, with all gradients", "[numeric]") {
+  const auto [size, dilation] = GENERATE(table<int64_t, int64_t>({{7, 1}, {13, 1}, {3, 4}}));
+  const bool nchw = GENERATE(false, true);
+  const auto x_values = random_map({2, 5, 9, 16}, 1), dy = random_map(x_values.sizes(), 2);
+  const auto weight_values = at::randn({5, 1, size, size}), bias_values = at::randn({5});
+  std::vector<std::vector<at::Tensor>> outcomes;
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    const auto leaf = [&](const at::Tensor& values) { return values.to(dtype).detach().clone().requires_grad_(); };
+    const auto x = leaf(nchw ? x_values.contiguous() : x_values), weight = leaf(weight_values),
+               bias = leaf(bias_values);
+    const int64_t padding = dilation * (size / 2);
+    const auto y = dtype == at::kFloat
+                       ? depthwise_conv2d(x, weight, bias, dilation)
+                       : at::conv2d(x, weight, bias, {1, 1}, {padding, padding}, {dilation, dilation}, 5);
+    y.backward(dy.to(dtype));
+    outcomes.push_back({y, x.grad(), weight.grad(), bias.grad()});
+  }
+  for (size_t i = 0; i < 4; ++i) CHECK(error_of(outcomes[0][i], outcomes[1][i]) <= test::kDepthwiseWeightsF32);
+}
+
+TEST_CASE("depthwise_conv2d: refuses what does not fit, and gradients of gradients", "[numeric]") {
+  const auto x = at::zeros({1, 4, 5, 5});
+  CHECK_THROWS_WITH(depthwise_conv2d(x, at::zeros({3, 1, 7, 7}), {}, 1),
+                    Contains("weight [3, 1, 7, 7] with dilation 1 does not fit x [1, 4, 5, 5]: expected [4, 1, K, K]"));
+  CHECK_THROWS_WITH(depthwise_conv2d(x, at::zeros({4, 1, 7, 7}), at::zeros({3}), 1), Contains("bias [3] does not fit"));
+  CHECK_THROWS_WITH(depthwise_conv2d(x, at::zeros({4, 1, 3, 3}), {}, 1), Contains("no kernel"));
+  CHECK_FALSE(has_depthwise_kernel(x.to(at::kDouble), at::zeros({4, 1, 7, 7}, at::kDouble), 1));
+  const auto leaf = at::ones({1, 4, 5, 5}).requires_grad_();
+  const auto y = depthwise_conv2d(leaf, at::ones({4, 1, 7, 7}), {}, 1);
+  CHECK_THROWS_WITH(torch::autograd::grad({y.square().sum()}, {leaf}, {}, std::nullopt, true),
+                    Contains("create_graph"));
+}
+
+}  // namespace
+}  // namespace unireplk::ops
