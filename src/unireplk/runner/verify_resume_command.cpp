@@ -227,10 +227,13 @@ ExitCode verify_resume(VerifyOptions& options, bool json) {
 
 void add_verify_resume(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand(
-      "verify-resume", "Train once unbroken and once with kills at random instants; both must end with the same bytes.");
+      "verify-resume",
+      "Train once unbroken and once with kills at random instants; both must end with the same bytes.");
   auto options = std::make_shared<VerifyOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_option("--kills", options->kills, "How often to kill.")->check(CLI::Range(1, 100000))->capture_default_str();
+  command->add_option("--kills", options->kills, "How often to kill.")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "Of the instants; 0 draws one.")->capture_default_str();
   command->add_flag("--keep", options->keep, "Keep the folder <output>/<name>_verify_resume.");
   command->callback(

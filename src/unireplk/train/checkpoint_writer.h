@@ -6,8 +6,8 @@
 
 namespace unireplk::train {
 
-/// Writes checkpoints while the training goes on: the state is copied at once, the disk is left to a thread. At most one
-/// checkpoint is under way.
+/// Writes checkpoints while the training goes on: the state is copied at once, the disk is left to a thread. At most
+/// one checkpoint is under way.
 class CheckpointWriter {
  public:
   /// `store` must outlive the writer and be used by nobody else while a checkpoint is under way.
