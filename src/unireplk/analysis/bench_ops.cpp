@@ -42,10 +42,18 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
 }
 
-nlohmann::json summary(std::vector<double> samples) {
-  std::sort(samples.begin(), samples.end());
-  return {{"median", samples[samples.size() / 2]}, {"least", samples.front()}, {"most", samples.back()}};
-}
+struct Summary {
+  double median, least, most;
+
+  explicit Summary(std::vector<double> samples) {
+    std::sort(samples.begin(), samples.end());
+    median = samples[samples.size() / 2];
+    least = samples.front();
+    most = samples.back();
+  }
+
+  nlohmann::json json() const { return {{"median", median}, {"least", least}, {"most", most}}; }
+};
 
 nlohmann::json hold(const Contest& contest, const BenchOptions& options, double peak) {
   const auto judge = contest.sides[1]();
@@ -59,14 +67,13 @@ nlohmann::json hold(const Contest& contest, const BenchOptions& options, double 
       if (i >= options.warmup) samples[side].push_back(clock.seconds() * 1e3);
     }
   }
-  const auto ours = summary(samples[0]), channels_last = summary(samples[1]), contiguous = summary(samples[2]);
-  const double ours_ms = ours["median"], best = std::min<double>(channels_last["median"], contiguous["median"]);
-  const double gflops = contest.flops / ours_ms * 1e-6;
+  const Summary ours(samples[0]), channels_last(samples[1]), contiguous(samples[2]);
+  const double gflops = contest.flops / ours.median * 1e-6;
   return {{"name", contest.name},
-          {"ours_ms", ours},
-          {"channels_last_ms", channels_last},
-          {"contiguous_ms", contiguous},
-          {"times_better", best / ours_ms},
+          {"ours_ms", ours.json()},
+          {"channels_last_ms", channels_last.json()},
+          {"contiguous_ms", contiguous.json()},
+          {"times_better", std::min(channels_last.median, contiguous.median) / ours.median},
           {"difference", difference},
           {"gflops", gflops},
           {"share_of_peak", gflops / peak}};
