@@ -145,6 +145,14 @@ void bump_versions(const DilatedReparam& block) {
   bump(block.outer);
 }
 
+/// Whether every tap of every small branch meets the map. A branch of which one tap alone does is undone by its norm:
+/// what is left of its gradient is rounding, and that of the moments is larger than that of a graph of parts.
+bool every_tap_meets(const DilatedReparam& block, const at::Tensor& x) {
+  return std::all_of(block.branches.begin() + 1, block.branches.end(), [&](const DilatedBranch& branch) {
+    return branch.dilation * (branch.weight.size(2) / 2) < std::min(x.size(2), x.size(3));
+  });
+}
+
 kernels::RunningStatistics::Norm running_of(const NormTensors& norm) {
   return {norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
 }
@@ -159,7 +167,8 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
   const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [](const DilatedBranch& branch) {
     return is_plain_float(branch.weight) && is_plain_float(branch.norm);
   });
-  return all_float && (!batch_statistics || x.size(0) * x.size(2) * x.size(3) > 1);
+  const bool has_deviation = x.size(0) * x.size(2) * x.size(3) > 1;
+  return all_float && (!batch_statistics || (has_deviation && every_tap_meets(block, x)));
 }
 
 at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics) {

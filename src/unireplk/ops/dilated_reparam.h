@@ -29,7 +29,8 @@ struct DilatedReparam {
 };
 
 /// Whether the two functions below take these: float32 on the CPU outside autocast, at most 8 branches, the large
-/// kernel undilated and from 7; and, with batch statistics, more than one pixel.
+/// kernel undilated and from 7; and, with batch statistics, more than one pixel and a map that every tap of the smaller
+/// branches meets.
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics);
 
 /// The block with batch statistics.
