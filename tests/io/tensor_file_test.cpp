@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "io/every_dtype.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
 #include "support/test_data.h"
@@ -13,6 +14,7 @@
 
 using namespace unireplk;
 using namespace unireplk::io;
+using unireplk::test::every_dtype;
 using unireplk::test::TemporaryFolder;
 
 namespace {
@@ -26,17 +28,7 @@ bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
 
 TEST_CASE("safetensors: tensors of every dtype come back bit by bit") {
   const TemporaryFolder folder;
-  TensorFile file;
-  for (const auto type : {at::kByte, at::kChar, at::kUInt16, at::kShort, at::kUInt32, at::kInt, at::kUInt64, at::kLong,
-                          at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
-    at::Tensor tensor = at::empty({3, 5}, type);
-    auto* bytes = static_cast<uint8_t*>(tensor.mutable_data_ptr());
-    for (size_t i = 0; i < tensor.nbytes(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 + 11);
-    file.tensors.emplace_back(at::toString(type), tensor);
-  }
-  file.tensors.emplace_back("bool", at::tensor({1, 0, 1}, at::kInt).to(at::kBool));
-  file.tensors.emplace_back("scalar", at::scalar_tensor(2.5));
-  file.tensors.emplace_back("empty", at::empty({0, 4}));
+  TensorFile file = every_dtype();
   file.metadata = {{"format", "pt"}, {"note", "Größe"}};
   write_safetensors(folder / "a.safetensors", file);
 

@@ -26,6 +26,9 @@ struct BenchOptions {
 /// Milliseconds of each of `iterations` calls after `warmup` calls; on a GPU each call ends with a synchronisation.
 std::vector<double> time_calls(const BenchOptions& options, const std::function<void()>& run);
 
+/// The middle value, or the mean of the two in the middle; of at least one.
+double median(std::vector<double> values);
+
 /// `median_ms`, `min_ms`, `max_ms`, `samples_ms`, peak memory, options and environment.
 nlohmann::json bench_report(const BenchOptions& options, const std::vector<double>& samples_ms);
 

@@ -23,6 +23,7 @@
 #include "unireplk/nn/branches.h"
 #include "unireplk/ops/depthwise_conv2d.h"
 #include "unireplk/ops/dilated_reparam.h"
+#include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 
 namespace unireplk::analysis {
@@ -45,12 +46,8 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 struct Summary {
   double median, least, most;
 
-  explicit Summary(std::vector<double> samples) {
-    std::sort(samples.begin(), samples.end());
-    median = samples[samples.size() / 2];
-    least = samples.front();
-    most = samples.back();
-  }
+  explicit Summary(const std::vector<double>& samples)
+      : median(analysis::median(samples)), least(std::ranges::min(samples)), most(std::ranges::max(samples)) {}
 
   nlohmann::json json() const { return {{"median", median}, {"least", least}, {"most", most}}; }
 };
@@ -94,13 +91,11 @@ at::Tensor in_layout(const at::Tensor& map, size_t side) {
 
 // ---- the passes of a convolution
 
-kernels::MapShape shape_of(const at::Tensor& x) { return {x.size(0), x.size(2), x.size(3), x.size(1)}; }
-
 at::Tensor run_kernel(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, auto kernel) {
   const kernels::KernelShape shape{.size = kKernel};
   const auto threads = ops::intra_op_threads();
-  const ops::Workspace workspace(kernels::depthwise_workspace(shape_of(a), shape, threads.workers));
-  kernel(shape_of(a), shape, a.const_data_ptr<float>(), b.const_data_ptr<float>(), out.data_ptr<float>(),
+  const ops::Workspace workspace(kernels::depthwise_workspace(ops::map_shape(a), shape, threads.workers));
+  kernel(ops::map_shape(a), shape, a.const_data_ptr<float>(), b.const_data_ptr<float>(), out.data_ptr<float>(),
          workspace.span(), threads);
   return out;
 }

@@ -39,4 +39,14 @@ class [[nodiscard]] Result {
   std::variant<T, Problem> state_;
 };
 
+/// What `function` returns, or the first problem of the UserError it throws.
+template <class Function>
+auto as_result(Function function) -> Result<decltype(function())> {
+  try {
+    return function();
+  } catch (const UserError& error) {
+    return error.problems().front();
+  }
+}
+
 }  // namespace unireplk

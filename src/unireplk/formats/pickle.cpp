@@ -463,11 +463,9 @@ const PickleId* Pickle::find(PickleId dict, std::string_view key) const {
 }
 
 Result<Pickle> parse_pickle(std::span<const std::byte> bytes, const std::string& place, const PickleRule& allowed) {
-  try {
+  return as_result([&] {
     return PickleMachine(bytes.first(std::min<size_t>(bytes.size(), kPickleMaxBytes)), place, allowed).run();
-  } catch (const UserError& error) {
-    return error.problems().front();
-  }
+  });
 }
 
 }  // namespace unireplk::formats

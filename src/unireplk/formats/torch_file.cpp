@@ -58,15 +58,6 @@ bool weights_need(std::string_view global) {
   throw UserError({.place = place, .message = std::move(message), .cure = std::move(cure)});
 }
 
-template <class Function>
-auto as_result(Function function) -> Result<decltype(function())> {
-  try {
-    return function();
-  } catch (const UserError& error) {
-    return error.problems().front();
-  }
-}
-
 /// The name of what a call calls; empty when the value is no call.
 std::string_view called(const Pickle& pickle, PickleId id) {
   const PickleValue& value = pickle[id];

@@ -145,11 +145,7 @@ class StateDictReader {
 }  // namespace
 
 Result<TorchStateDict> torch_state_dict(const TorchFile& file, const std::string& key) {
-  try {
-    return StateDictReader(file).read(key);
-  } catch (const UserError& error) {
-    return error.problems().front();
-  }
+  return as_result([&] { return StateDictReader(file).read(key); });
 }
 
 }  // namespace unireplk::formats

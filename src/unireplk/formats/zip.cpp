@@ -206,12 +206,10 @@ std::map<std::string, ZipEntry> read_entries(ZipBytes file, const std::string& p
 bool is_zip(std::span<const std::byte> file) { return file.size() >= 4 && zip_number(file, 0, 4) == kLocal; }
 
 Result<ZipArchive> ZipArchive::open(std::span<const std::byte> file, std::string place) {
-  try {
+  return as_result([&] {
     auto entries = read_entries(file, place);
     return ZipArchive(std::move(place), std::move(entries));
-  } catch (const UserError& error) {
-    return error.problems().front();
-  }
+  });
 }
 
 const ZipEntry* ZipArchive::find(const std::string& name) const {

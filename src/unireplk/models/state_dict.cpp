@@ -4,9 +4,8 @@
 #include <map>
 #include <set>
 
-#include <fmt/ranges.h>
-
 #include "unireplk/core/error.h"
+#include "unireplk/core/some_of.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/ops/shape_text.h"
 
@@ -14,8 +13,6 @@ namespace unireplk::models {
 namespace {
 
 using TensorsByName = std::map<std::string, at::Tensor>;
-
-constexpr size_t kNamesShown = 5;
 
 void collect(const torch::nn::Module& module, const std::string& prefix, NamedTensors& result) {
   for (const auto& own : module.named_parameters(/*recurse=*/false))
@@ -42,13 +39,6 @@ TensorsByName by_plain_name(const NamedTensors& tensors, const std::string& plac
     }
   }
   return result;
-}
-
-std::string some_of(const std::vector<std::string>& names) {
-  const auto shown = std::min(names.size(), kNamesShown);
-  auto text = format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-  if (shown < names.size()) text += format(" and {} more", names.size() - shown);
-  return text;
 }
 
 /// "weights are in deploy form, the network is in train form", when that is the whole matter.

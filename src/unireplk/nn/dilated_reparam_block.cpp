@@ -37,9 +37,9 @@ at::Tensor DilatedReparamBlockImpl::forward_with_norm(const at::Tensor& x, Batch
   if (!ops::can_fuse(block, x, training)) return outer.forward(forward(x, pass), pass);
   if (!training) return ops::merged_dilated_reparam(block, x);
   if (pass.update_statistics) {
-    outer.num_batches_tracked.add_(1);
-    origin_bn->num_batches_tracked.add_(1);
-    for (const auto& bn : dil_bns) bn->num_batches_tracked.add_(1);
+    outer.count_batch();
+    origin_bn.ptr()->count_batch();
+    for (const auto& bn : dil_bns) bn.ptr()->count_batch();
   }
   return ops::fused_dilated_reparam(block, x, pass.update_statistics);
 }

@@ -110,7 +110,7 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x, const Pass& pass) {
   if (!pass.update_statistics) {
     return at::batch_norm(x, weight, bias, {}, {}, true, kMomentum, kEps, /*cudnn=*/true);
   }
-  num_batches_tracked.add_(1);
+  count_batch();
   return at::batch_norm(x, weight, bias, running_mean, running_var, true, kMomentum, kEps, /*cudnn=*/true);
 }
 

@@ -10,6 +10,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/depthwise.h"
+#include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/shape_text.h"
 
@@ -21,15 +22,7 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kSmallestKernel = 7;
 
-kernels::MapShape map_shape(const at::Tensor& x) {
-  return {.images = x.size(0), .height = x.size(2), .width = x.size(3), .channels = x.size(1)};
-}
-
 at::Tensor channels_last(const at::Tensor& map) { return map.contiguous(at::MemoryFormat::ChannelsLast); }
-
-at::Tensor empty_map(const at::Tensor& like) {
-  return at::empty(like.sizes(), like.options().memory_format(at::MemoryFormat::ChannelsLast));
-}
 
 struct DepthwiseConv2d : torch::autograd::Function<DepthwiseConv2d> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& any_x, const at::Tensor& any_weight,

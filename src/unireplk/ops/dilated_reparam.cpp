@@ -16,6 +16,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/kernels/block.h"
 #include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/shape_text.h"
 
@@ -47,16 +48,12 @@ kernels::BlockWeights weights_of(at::TensorList tensors) {
   return weights;
 }
 
-at::Tensor empty_like_map(const at::Tensor& x) {
-  return at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast));
-}
-
 struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
   /// \param tensors  kernel, gamma, beta of each branch, outer gamma and beta.
   static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<FusedBlock>& block, const at::Tensor& x,
                             at::TensorList tensors) {
     const auto& shape = block->shape;
-    const auto y = empty_like_map(x);
+    const auto y = empty_map(x);
     const auto moments = at::empty({shape.moment_rows(), x.size(1)}, x.options().memory_format(std::nullopt));
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
@@ -84,7 +81,7 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const at::TensorList tensors(saved.data() + 2, saved.size() - 2);
     const auto dy = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor dx;
-    if (x.requires_grad()) dx = empty_like_map(x);
+    if (x.requires_grad()) dx = empty_map(x);
     variable_list result{{}, dx};  // none for the block
     kernels::BlockGradients gradients;
     gradients.x = dx.defined() ? dx.data_ptr<float>() : nullptr;
@@ -177,7 +174,7 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   check_shapes(block, x);
   auto fused = c10::make_intrusive<FusedBlock>();
   fused->update_statistics = update_statistics;
-  fused->shape = {.map = {x.size(0), x.size(2), x.size(3), x.size(1)}, .branches = {}, .eps = block.eps};
+  fused->shape = {.map = map_shape(x), .branches = {}, .eps = block.eps};
   fused->running = {.branches = {}, .outer = running_of(block.outer), .momentum = block.momentum};
   variable_list tensors;
   for (const auto& [weight, dilation, norm] : block.branches) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "unireplk/core/log.h"
+#include "unireplk/core/some_of.h"
 #include "unireplk/io/weight_file.h"
 #include "unireplk/runner/program.h"
 
@@ -17,19 +18,11 @@ struct ConvertOptions {
 
 const std::map<std::string, std::string> kPlainMetadata{{"format", "pt"}};  // what Python's readers look for
 
-std::string first_of(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 5;
-  std::string text;
-  for (size_t i = 0; i < names.size() && i < kShown; ++i) text += (i > 0 ? ", " : "") + names[i];
-  if (names.size() > kShown) text += format(" and {} more", names.size() - kShown);
-  return text;
-}
-
 void require_tensors(const io::WeightFile& weights, const ConvertOptions& options) {
   if (!weights.others.empty() && !options.skip_others) {
     throw UserError(
         {options.input.string(),
-         format("expected tensors alone, found {} other values: {}", weights.others.size(), first_of(weights.others)),
+         format("expected tensors alone, found {} other values: {}", weights.others.size(), some_of(weights.others)),
          "Name the dictionary of weights with --key, or leave the rest out with --skip-others."});
   }
   if (weights.content.tensors.empty()) {
@@ -69,9 +62,9 @@ ExitCode convert(const ConvertOptions& options, bool json) {
   }
   if (!weights.key.empty()) {
     std::cout << format("taken: {} of {}", weights.key, options.input.string())
-              << (weights.ignored.empty() ? "" : format(" (beside it: {})", first_of(weights.ignored))) << '\n';
+              << (weights.ignored.empty() ? "" : format(" (beside it: {})", some_of(weights.ignored))) << '\n';
   }
-  if (!weights.others.empty()) std::cout << format("left out: {}\n", first_of(weights.others));
+  if (!weights.others.empty()) std::cout << format("left out: {}\n", some_of(weights.others));
   std::cout << format("written: {} ({} tensors, {} elements, {:.1f} MB)\n", options.output.string(),
                       weights.content.tensors.size(), elements, static_cast<double>(bytes) / 1e6);
   return ExitCode::kGood;

@@ -1,12 +1,11 @@
 #include "unireplk/train/checkpoint.h"
 
-#include <zlib.h>
-
 #include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "unireplk/core/error.h"
+#include "unireplk/formats/checksum.h"
 #include "unireplk/formats/json.h"
 #include "unireplk/io/files.h"
 
@@ -20,18 +19,17 @@ constexpr int64_t kFormatVersion = 1;
 constexpr const char* kStateFile = "state.json";
 constexpr const char* kDamaged = "The checkpoint is damaged: use another one.";
 
-uint32_t crc32_of(std::string_view bytes) {
-  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
+uint32_t crc32_of(std::string_view text) { return formats::crc32_of(std::as_bytes(std::span(text))); }
 
 uint32_t crc32_of_file(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   std::vector<char> chunk(size_t{1} << 20);
-  uLong crc = 0;
+  uint32_t crc = 0;
   while (stream.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), stream.gcount() > 0) {
-    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<z_size_t>(stream.gcount()));
+    const std::span read(chunk.data(), static_cast<size_t>(stream.gcount()));
+    crc = formats::crc32_of(std::as_bytes(read), crc);
   }
-  return static_cast<uint32_t>(crc);
+  return crc;
 }
 
 Json fingerprint(const fs::path& file) { return {{"bytes", fs::file_size(file)}, {"crc32", crc32_of_file(file)}}; }
