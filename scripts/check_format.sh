@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Check the layout of every C++ file that git does not ignore against .clang-format; --fix rewrites them.
+# Check the layout of every C++ file against .clang-format; --fix rewrites them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,4 +10,4 @@ if [ -z "$tool" ] || ! "$tool" --version | grep -q 'version 14\.'; then
 fi
 mode=(--dry-run -Werror)
 if [ "${1:-}" = --fix ]; then mode=(-i); fi
-git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cpp' '*.cu' | xargs -0 --no-run-if-empty "$tool" "${mode[@]}"
+find apps src tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print0 | xargs -0 --no-run-if-empty "$tool" "${mode[@]}"

@@ -19,6 +19,7 @@ struct Limits {
   double loss;        ///< relative
   double gradient;    ///< in units of the tensor's norm
   double zero;        ///< gradients that are zero in theory, in units of the global norm
+  double undone;      ///< gradients that a norm takes back, besides `gradient`, in units of the global norm
   double statistics;  ///< in units of the tensor's norm
 };
 
@@ -26,11 +27,13 @@ const Limits kLimitsF32{.dtype = at::kFloat,
                         .loss = test::kOutputF32,
                         .gradient = test::kGradientF32,
                         .zero = test::kZeroGradient,
+                        .undone = test::kUndoneGradient,
                         .statistics = test::kOutputF32};
 const Limits kLimitsF64{.dtype = at::kDouble,
                         .loss = test::kGradientF64,
                         .gradient = test::kGradientF64,
                         .zero = test::kGradientF64,
+                        .undone = test::kGradientF64,
                         .statistics = test::kGradientF64};
 
 /// A network behind one train-mode step: labels 0, 1, ..., label smoothing 0.1.
@@ -129,7 +132,7 @@ void check_elements(const std::string& file, const Step& step, const Limits& lim
     } else if (test::has_zero_gradient(name)) {
       CHECK(test::probe(step.gradients.at(name))[0] <= limits.zero * norm);
     } else {
-      check(step.gradients.at(name), expected, limits.gradient, nearly_zero(name) ? limits.zero * norm : 0);
+      check(step.gradients.at(name), expected, limits.gradient, nearly_zero(name) ? limits.undone * norm : 0);
     }
   }
   for (const auto& [name, gradient] : step.gradients) {
