@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct Record {
   SourceRef source;
 };
 
+/// The target of classification.
+inline FieldSpec label_field() {
+  return {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"};
+}
+
 /// What lies on disk: a folder, a list, an archive. Subset and repeat wrap another source.
 class Source {
  public:
@@ -36,6 +42,9 @@ class Source {
 
   /// Where item `index` lies, without reading it.
   virtual SourceRef where(int64_t index) const { return {.file = "item", .position = index}; }
+
+  /// Class of item `index`, known without reading it; nothing where items have none.
+  virtual std::optional<int64_t> label(int64_t) const { return std::nullopt; }
 
   /// Classes and constants, and a FieldSpec for every target; the pipeline adds the inputs.
   virtual DataInfo info() const = 0;

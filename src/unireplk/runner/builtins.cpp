@@ -4,10 +4,13 @@
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/idx.h"
 #include "unireplk/data/image/image_folder.h"
+#include "unireplk/data/image/image_list.h"
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/registries.h"
+#include "unireplk/data/repeat.h"
+#include "unireplk/data/subset.h"
 #include "unireplk/models/network.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/train/optimizer.h"
@@ -23,6 +26,11 @@ config::Registry<data::SourceSignature> sources() {
   registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
   registry.add<image::ImageFolderConfig>("image_folder", "A folder of JPEG and PNG images for each class.",
                                          image::make_image_folder);
+  registry.add<image::ImageListConfig>("image_list", "Images that a CSV file lists with their classes.",
+                                       image::make_image_list);
+  registry.add<data::SubsetConfig>("subset", "Some classes, a split, or a few items of another source.",
+                                   data::make_subset);
+  registry.add<data::RepeatConfig>("repeat", "Another source several times an epoch.", data::make_repeat);
   return registry;
 }
 

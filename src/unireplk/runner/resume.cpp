@@ -19,16 +19,17 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "train.checkpoint",
     "train.log_every",
     "train.time_budget",
-    // Where the data lie, not what they are.
-    "data.train.root",
-    "data.train.images",
-    "data.train.labels",
-    "data.validation.root",
-    "data.validation.images",
-    "data.validation.labels",
 });
 
+/// Whether a key says where data lie, rather than what they are.
+bool is_place_of_data(std::string_view key) {
+  constexpr std::array kPlaces = std::to_array<std::string_view>({"root", "file", "images", "labels"});
+  if (!key.starts_with("data.train.") && !key.starts_with("data.validation.")) return false;
+  return std::ranges::find(kPlaces, key.substr(key.rfind('.') + 1)) != kPlaces.end();
+}
+
 bool may_change(std::string_view key) {
+  if (is_place_of_data(key)) return true;
   return std::any_of(kFreeKeys.begin(), kFreeKeys.end(), [&](std::string_view free) {
     return key.starts_with(free) && (key.size() == free.size() || key[free.size()] == '.');
   });

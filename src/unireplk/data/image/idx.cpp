@@ -110,9 +110,11 @@ class Idx : public Source {
                   .source = where(index)};
   }
 
+  std::optional<int64_t> label(int64_t index) const override { return labels_.const_data_ptr<int64_t>()[index]; }
+
   DataInfo info() const override {
     const int64_t channels = images_.dim() == 4 ? images_.size(3) : 1;
-    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}},
+    return {.fields = {label_field()},
             .classes = classes_,
             .constants = {{"channels", at::scalar_tensor(channels, at::kLong)}}};
   }

@@ -1,7 +1,5 @@
 #include "unireplk/data/image/image_folder.h"
 
-#include <ATen/ops/scalar_tensor.h>
-
 #include <algorithm>
 #include <array>
 #include <string>
@@ -10,7 +8,7 @@
 #include <vector>
 
 #include "unireplk/core/utf8.h"
-#include "unireplk/data/image/read_bytes.h"
+#include "unireplk/data/image/labelled_files.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -19,11 +17,6 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 9> kExtensions{".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
                                                       ".pgm", ".tif",  ".tiff", ".webp"};
-
-struct Item {
-  std::string file;  // below the root
-  int64_t label = 0;
-};
 
 bool is_image_name(const fs::path& path) {
   std::string extension = path.extension().string();
@@ -99,61 +92,27 @@ std::vector<std::string> class_folders(const fs::path& root) {
   return classes;
 }
 
-class ImageFolder : public Source {
- public:
-  explicit ImageFolder(fs::path root) : root_(std::move(root)), classes_(class_folders(root_)) {
-    std::vector<Problem> problems;
-    for (size_t label = 0; label < classes_.size(); ++label) {
-      const fs::path folder = root_ / classes_[label];
-      const auto files = Walk(folder).take();
-      if (files.empty()) {
-        problems.push_back({folder.string(),
-                            format("expected at least one image ({}), got none", fmt::join(kExtensions, " ")),
-                            "Add images or remove the folder."});
-      }
-      for (const auto& [parent, name] : files) {
-        const std::string path = (fs::path(parent) / name).lexically_relative(root_).string();
-        items_.push_back({path, static_cast<int64_t>(label)});
-      }
-    }
-    if (!problems.empty()) throw UserError(std::move(problems));
-  }
-
-  int64_t size() const override { return static_cast<int64_t>(items_.size()); }
-
-  SourceRef where(int64_t index) const override { return {.file = (root_ / item(index).file).string()}; }
-
-  Result<Record> read(int64_t index) const override {
-    SourceRef source = where(index);
-    auto bytes = read_bytes(source.file);
-    if (!bytes) return bytes.problem();
-    return Record{.payload = std::move(bytes).value(),
-                  .target = {{"label", at::scalar_tensor(item(index).label, at::kLong)}},
-                  .key = {.item = index},
-                  .source = std::move(source)};
-  }
-
-  DataInfo info() const override {
-    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}},
-            .classes = classes_,
-            .constants = {}};
-  }
-
- private:
-  const Item& item(int64_t index) const {
-    UNIREPLK_CHECK(index >= 0 && index < size(), "image_folder: item {} of {}", index, size());
-    return items_[static_cast<size_t>(index)];
-  }
-
-  fs::path root_;
-  std::vector<std::string> classes_;
-  std::vector<Item> items_;
-};
-
 }  // namespace
 
 std::unique_ptr<Source> make_image_folder(const ImageFolderConfig& config) {
-  return std::make_unique<ImageFolder>(config.root);
+  auto classes = class_folders(config.root);
+  std::vector<LabelledFile> files;
+  std::vector<Problem> problems;
+  for (size_t label = 0; label < classes.size(); ++label) {
+    const fs::path folder = config.root / classes[label];
+    const auto found = Walk(folder).take();
+    if (found.empty()) {
+      problems.push_back({folder.string(),
+                          format("expected at least one image ({}), got none", fmt::join(kExtensions, " ")),
+                          "Add images or remove the folder."});
+    }
+    for (const auto& [parent, name] : found) {
+      const std::string path = (fs::path(parent) / name).lexically_relative(config.root).string();
+      files.push_back({path, static_cast<int64_t>(label)});
+    }
+  }
+  if (!problems.empty()) throw UserError(std::move(problems));
+  return labelled_files(config.root, std::move(classes), std::move(files));
 }
 
 }  // namespace unireplk::data::image

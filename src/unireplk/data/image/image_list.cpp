@@ -1,0 +1,99 @@
+#include "unireplk/data/image/image_list.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "unireplk/core/some_of.h"
+#include "unireplk/core/utf8.h"
+#include "unireplk/data/image/labelled_files.h"
+#include "unireplk/formats/csv.h"
+#include "unireplk/io/files.h"
+
+namespace unireplk::data::image {
+namespace {
+
+constexpr size_t kMaxProblems = 20;  // of one list; the rest would say the same
+
+std::optional<int64_t> whole_number(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// The names that a column holds: sorted, numbers by value.
+std::vector<std::string> names_in(const formats::CsvTable& table, size_t column) {
+  std::set<std::string> names;
+  for (const auto& row : table.rows) names.insert(row.fields[column]);
+  names.erase("");
+  std::vector<std::string> sorted(names.begin(), names.end());
+  if (std::ranges::all_of(sorted, [](const auto& name) { return whole_number(name).has_value(); })) {
+    std::ranges::stable_sort(sorted, {}, [](const auto& name) { return *whole_number(name); });
+  }
+  return sorted;
+}
+
+std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes, const std::string& place) {
+  std::map<std::string, int64_t> labels;
+  for (const auto& name : classes) {
+    if (!labels.emplace(name, static_cast<int64_t>(labels.size())).second) {
+      throw UserError({place, format("the class \"{}\" comes twice in `classes`", name), "Name it once."});
+    }
+  }
+  return labels;
+}
+
+/// Collects the rows of a list, and what is wrong with them.
+class ListReader {
+ public:
+  ListReader(const formats::CsvTable& table, const std::vector<std::string>& classes)
+      : table_(table), classes_(classes), labels_(labels_of(classes, table.place)) {}
+
+  std::vector<LabelledFile> read(size_t path, size_t label) {
+    std::vector<LabelledFile> files;
+    for (const auto& row : table_.rows) {
+      const auto found = labels_.find(row.fields[label]);
+      if (row.fields[path].empty()) {
+        refuse(row, "expected the path of an image, got nothing", "Remove the row.");
+      } else if (found == labels_.end()) {
+        refuse(row, format("there is no class \"{}\"", row.fields[label]),
+               "The classes are " + some_of(classes_) + ".");
+      } else {
+        files.push_back({row.fields[path], found->second});
+      }
+      if (problems_.size() == kMaxProblems) break;
+    }
+    if (!problems_.empty()) throw UserError(std::move(problems_));
+    return files;
+  }
+
+ private:
+  void refuse(const formats::CsvRow& row, std::string message, std::string cure) {
+    problems_.push_back({place_of(table_.place, row.line), std::move(message), std::move(cure)});
+  }
+
+  const formats::CsvTable& table_;
+  const std::vector<std::string>& classes_;
+  std::map<std::string, int64_t> labels_;
+  std::vector<Problem> problems_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> make_image_list(const ImageListConfig& config) {
+  const std::string text = io::read_file(config.file);
+  const auto table = formats::parse_csv_table(text, config.file.string()).value_or_throw();
+  if (table.rows.empty()) {
+    throw UserError({table.place, "expected a row for each image, got none", "Add rows below the names of columns."});
+  }
+  if (!is_utf8(text)) throw UserError({table.place, "expected text in UTF-8", "Save the list as UTF-8."});
+  const size_t label = table.column(config.label);
+  auto classes = config.classes.empty() ? names_in(table, label) : config.classes;
+  auto files = ListReader(table, classes).read(table.column(config.path), label);
+  return labelled_files(config.root.value_or(config.file.parent_path()), std::move(classes), std::move(files));
+}
+
+}  // namespace unireplk::data::image

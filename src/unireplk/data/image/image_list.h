@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "unireplk/config/constraints.h"
+#include "unireplk/config/fields.h"
+#include "unireplk/data/source.h"
+
+namespace unireplk::data::image {
+
+/// `name: image_list`: a CSV file that names images and their classes.
+struct ImageListConfig {
+  std::filesystem::path file;
+  std::optional<std::filesystem::path> root = {};
+  std::string path = "path";
+  std::string label = "label";
+  std::vector<std::string> classes = {};
+
+  static void fields(auto& self, auto&& visit) {
+    visit("file", self.file, config::required, "CSV file whose first row names the columns.");
+    visit("root", self.root, "Folder that relative paths start at; left out, the one the file is in.");
+    visit("path", self.path, config::non_empty, "Column with the path of each image.");
+    visit("label", self.label, config::non_empty, "Column with the name of its class.");
+    visit("classes", self.classes, "Names of the classes, in the order of their labels; left out, sorted as found.");
+  }
+};
+
+/// Images in the order of the list. Without `classes` the names are sorted by their bytes, or by value when all are
+/// whole numbers. Whether the files are there shows when they are read.
+///
+/// \throws UserError when the file cannot be read or lists nothing, and for every row that names no image or no class.
+std::unique_ptr<Source> make_image_list(const ImageListConfig& config);
+
+}  // namespace unireplk::data::image
