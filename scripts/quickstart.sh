@@ -71,6 +71,7 @@ cat >&2 <<END
    program      $program
    run folder   $run (config.yaml, metrics.jsonl, checkpoints)
    deploy file  $deploy
-Next: train on your own photos, one folder for each class: copy configs/image/clothing_a.yaml, name them there, and
+Next: train on your own photos, one folder for each class:
+   $program init --data FOLDER --output mine.yaml
    $program train mine.yaml
 END

@@ -1,7 +1,6 @@
 #include "unireplk/models/state_dict.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "unireplk/core/error.h"
@@ -12,50 +11,12 @@
 namespace unireplk::models {
 namespace {
 
-using TensorsByName = std::map<std::string, at::Tensor>;
-
 void collect(const torch::nn::Module& module, const std::string& prefix, NamedTensors& result) {
   for (const auto& own : module.named_parameters(/*recurse=*/false))
     result.emplace_back(prefix + own.key(), own.value());
   for (const auto& own : module.named_buffers(/*recurse=*/false)) result.emplace_back(prefix + own.key(), own.value());
   for (const auto& child : module.named_children()) collect(*child.value(), prefix + child.key() + ".", result);
 }
-
-TensorsByName by_plain_name(const NamedTensors& tensors, const std::string& place) {
-  std::string prefix;
-  for (bool found = true; found && !tensors.empty();) {
-    found = false;
-    for (const std::string step : {"module.", "backbone."}) {
-      const auto longer = prefix + step;
-      if (!std::ranges::all_of(tensors, [&](const auto& t) { return t.first.starts_with(longer); })) continue;
-      prefix = longer;
-      found = true;
-    }
-  }
-  TensorsByName result;
-  for (const auto& [name, tensor] : tensors) {
-    if (!result.emplace(name.substr(prefix.size()), tensor).second) {
-      throw UserError({place, format("tensor {} comes twice", name), ""});
-    }
-  }
-  return result;
-}
-
-/// "weights are in deploy form, the network is in train form", when that is the whole matter.
-std::string form_mismatch(const NamedTensors& wanted, const NamedTensors& given) {
-  const auto network = form_of(wanted);
-  const auto weights = form_of(given);
-  if (!network || !weights || *network == *weights) return {};
-  return format("the weights are in {} form, the network is in {} form", to_text(*weights), to_text(*network));
-}
-
-std::string form_cure(const NamedTensors& given) {
-  return form_of(given) == Form::kDeploy ? "A deploy file cannot be trained further: take the train-form weights."
-                                         : "Export the weights first, or build the network in train form.";
-}
-
-/// PyTorch before 0.4.1 did not count batches; all else would be a weight without a value.
-bool may_be_missing(const std::string& name) { return name.ends_with("num_batches_tracked"); }
 
 LoadReport names_apart(const NamedTensors& wanted, const TensorsByName& given) {
   LoadReport report;
@@ -108,9 +69,7 @@ LoadReport check(const NamedTensors& wanted, const NamedTensors& tensors, const 
   LoadReport report = names_apart(wanted, given);
   std::vector<Problem> problems;
   if (options.strict) problems = problems_of(report, options.place);
-  if (const auto text = form_mismatch(wanted, tensors); !problems.empty() && !text.empty()) {
-    throw UserError({options.place, text, form_cure(tensors)});
-  }
+  if (!problems.empty()) check_form(wanted, tensors, options.place);
   if (const auto shapes = misfits(wanted, given); !shapes.empty()) {
     problems.push_back({options.place, format("{} tensors do not fit: {}", shapes.size(), some_of(shapes)), ""});
   }
@@ -119,6 +78,38 @@ LoadReport check(const NamedTensors& wanted, const NamedTensors& tensors, const 
 }
 
 }  // namespace
+
+TensorsByName by_plain_name(const NamedTensors& tensors, const std::string& place) {
+  std::string prefix;
+  for (bool found = true; found && !tensors.empty();) {
+    found = false;
+    for (const std::string step : {"module.", "backbone."}) {
+      const auto longer = prefix + step;
+      if (!std::ranges::all_of(tensors, [&](const auto& t) { return t.first.starts_with(longer); })) continue;
+      prefix = longer;
+      found = true;
+    }
+  }
+  TensorsByName result;
+  for (const auto& [name, tensor] : tensors) {
+    if (!result.emplace(name.substr(prefix.size()), tensor).second) {
+      throw UserError({place, format("tensor {} comes twice", name), ""});
+    }
+  }
+  return result;
+}
+
+bool may_be_missing(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+
+void check_form(const NamedTensors& network, const NamedTensors& weights, const std::string& place) {
+  const auto own = form_of(network);
+  const auto given = form_of(weights);
+  if (!own || !given || *own == *given) return;
+  throw UserError({place,
+                   format("the weights are in {} form, the network is in {} form", to_text(*given), to_text(*own)),
+                   *given == Form::kDeploy ? "A deploy file cannot be trained further: take the train-form weights."
+                                           : "Export the weights first, or build the network in train form."});
+}
 
 NamedTensors state_dict(const torch::nn::Module& module) {
   NamedTensors result;

@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,19 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 /// buffers, then its children (spec: model, section 4). The tensors are the module's own, with their graph
 /// leaves.
 NamedTensors state_dict(const torch::nn::Module& module);
+
+using TensorsByName = std::map<std::string, at::Tensor>;
+
+/// Tensors by name; the prefixes `module.` and `backbone.` are taken off when all names carry them. \throws UserError
+/// when a name comes twice. \param place  where they came from, for messages.
+TensorsByName by_plain_name(const NamedTensors& tensors, const std::string& place);
+
+/// Whether a network may take 0 where a file has no such tensor: PyTorch before 0.4.1 did not count batches. All else
+/// would be a weight without a value.
+bool may_be_missing(const std::string& name);
+
+/// \throws UserError when one is in train form and the other in deploy form.
+void check_form(const NamedTensors& network, const NamedTensors& weights, const std::string& place);
 
 struct LoadOptions {
   std::string place;   ///< where the tensors came from, for messages

@@ -73,12 +73,15 @@ struct BatchNormImpl : torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x, const Pass& pass = {});
 
+  void train(bool on = true) override { torch::nn::Module::train(on && !frozen); }
+
   /// Another batch has moved the running statistics.
   void count_batch() { num_batches_tracked.add_(1); }
 
   at::Tensor weight, bias;               ///< [C]
   at::Tensor running_mean, running_var;  ///< [C]; the variance is the unbiased one
   at::Tensor num_batches_tracked;        ///< int64 scalar
+  bool frozen = false;                   ///< in eval mode, whatever train() is told
 };
 TORCH_MODULE(BatchNorm);
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "unireplk/data/loader.h"
 #include "unireplk/data/registries.h"
 #include "unireplk/models/network.h"
+#include "unireplk/runner/initial_weights.h"
 #include "unireplk/tasks/network.h"
 #include "unireplk/tasks/task.h"
 #include "unireplk/train/train_config.h"
@@ -41,6 +43,7 @@ struct ExperimentConfig {
   std::string device = "auto";
   int64_t threads = 0;
   models::NetworkConfig model;
+  std::optional<InitConfig> init;
   DataConfig data;
   config::Choice<tasks::TaskSignature> task{"classification"};
   train::TrainConfig train;
@@ -52,6 +55,7 @@ struct ExperimentConfig {
     visit("device", self.device, "auto, cpu, cuda or cuda:N.");
     visit("threads", self.threads, config::between(0, 1024), "Threads of one operation; 0 takes every core.");
     visit("model", self.model, "The network.");
+    visit("init", self.init, "Weights to start from; left out, they are drawn.");
     visit("data", self.data, "Data sets and how they are read.");
     visit("task", self.task, "What the network learns to do.");
     visit("train", self.train, "How it learns.");

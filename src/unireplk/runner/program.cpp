@@ -66,6 +66,7 @@ ExitCode run_program(int argc, const char* const* argv) {
   app.fallthrough();
   app.set_help_all_flag("--help-all", "Help of every command.");
 
+  add_init(app, program);
   add_train(app, program);
   add_eval(app, program);
   add_predict(app, program);

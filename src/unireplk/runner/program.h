@@ -35,6 +35,7 @@ struct Target {
 void add_target(CLI::App& command, Target& target, const std::string& name, const std::string& help);
 
 // One function for each command; each lives in <name>_command.cpp.
+void add_init(CLI::App& app, Program& program);
 void add_train(CLI::App& app, Program& program);
 void add_eval(CLI::App& app, Program& program);
 void add_predict(CLI::App& app, Program& program);

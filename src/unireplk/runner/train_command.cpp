@@ -7,6 +7,7 @@
 #include "unireplk/core/signal.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/models/describe.h"
+#include "unireplk/models/freeze.h"
 #include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
@@ -37,7 +38,8 @@ struct Feed {
 
 /// All that a run is made of, checked piece by piece; nothing is written.
 struct Parts {
-  Parts(const ExperimentConfig& config, const Context& run_context);
+  /// \param resumes  the weights will come from a checkpoint of the run, so those of `init` are not read.
+  Parts(const ExperimentConfig& config, const Context& run_context, const config::Registries& registries, bool resumes);
 
   int64_t batches_per_epoch() const { return training->sampler->steps(0); }
 
@@ -62,10 +64,21 @@ std::unique_ptr<Feed> validation_feed(const ExperimentConfig& config, const Cont
   return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kEvaluation, loader, context);
 }
 
-Parts::Parts(const ExperimentConfig& config, const Context& run_context)
+/// The network as it starts: drawn, or from other weights; with parts that do not learn.
+models::UniRepLKNet starting_network(const ExperimentConfig& config, const DataInfo& info, const Context& context,
+                                     const config::Registries& registries, bool resumes) {
+  auto network = new_network(config, info, context);
+  if (config.init && !resumes) initialise_from(*config.init, *network, registries);
+  const auto frozen = models::freeze(*network, config.train.freeze);
+  if (frozen > 0) log_info("frozen: {} parameters", frozen);
+  return network;
+}
+
+Parts::Parts(const ExperimentConfig& config, const Context& run_context, const config::Registries& registries,
+             bool resumes)
     : context(run_context),
       training(training_feed(config, context)),
-      network(new_network(config, training->dataset.info, context)),
+      network(starting_network(config, training->dataset.info, context, registries, resumes)),
       task(make_task(config.task, network, training->dataset.info)) {
   if (!config.data.validation.empty()) {
     validation = validation_feed(config, context);
@@ -128,7 +141,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
 ExitCode train_run(const TrainOptions& options, bool json) {
   const auto registries = builtins();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
-  Parts parts(config, make_context(config.device, config.threads, config.seed));
+  const bool resumes = options.resume && !train::CheckpointStore::steps_in(config.run_folder() / "checkpoints").empty();
+  Parts parts(config, make_context(config.device, config.threads, config.seed), registries, resumes);
   announce(config, parts);
   if (options.dry_run) {
     log_info("dry run: config, data and network are good; nothing was written");

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
 #include "unireplk/config/registry.h"
 #include "unireplk/train/ema.h"
+#include "unireplk/train/guard.h"
 #include "unireplk/train/optimizer.h"
 #include "unireplk/train/schedule.h"
 
@@ -36,10 +39,12 @@ struct TrainConfig {
   std::optional<double> time_budget;
   int64_t accumulate_steps = 1;
   Precision precision = Precision::kFp32;
+  std::vector<std::string> freeze;
   config::Choice<MakeOptimizer> optimizer{"adamw"};
   config::Choice<MakeSchedule> schedule{"cosine"};
   std::optional<EmaConfig> ema;
   std::optional<double> clip_grad_norm;
+  GuardConfig guard;
   CheckpointConfig checkpoint;
   int64_t log_every = 50;
   int64_t validate_every_epochs = 1;
@@ -52,10 +57,12 @@ struct TrainConfig {
     visit("accumulate_steps", self.accumulate_steps, config::at_least(1),
           "Micro-batches of one optimizer step; their gradients are averaged.");
     visit("precision", self.precision, "Arithmetic of forward and backward.");
+    visit("freeze", self.freeze, "Parts that do not learn: stages.0, downsample_layers.*.");
     visit("optimizer", self.optimizer, "How gradients change the weights.");
     visit("schedule", self.schedule, "Learning rate and weight decay over the run.");
     visit("ema", self.ema, "Running average of the weights; left out, there is none.");
     visit("clip_grad_norm", self.clip_grad_norm, config::positive, "Largest L2 norm of all gradients together.");
+    visit("guard", self.guard, "What becomes of steps whose loss or gradient is not finite.");
     visit("checkpoint", self.checkpoint, "When to save, and how much to keep.");
     visit("log_every", self.log_every, config::at_least(1), "Steps between two readings of the loss.");
     visit("validate_every_epochs", self.validate_every_epochs, config::at_least(1),
