@@ -108,7 +108,7 @@ double distance_to_scalar(const AdamWConfig& config, at::ScalarType dtype, int64
         }
       }
     }
-    optimizer->step(settings);
+    optimizer->step(settings, {});
   }
   double distance = 0, largest = 0;
   for (const auto& entry : net.named_parameters()) {
@@ -143,7 +143,7 @@ TEST_CASE("AdamW: only groups that decay shrink", "[numeric]") {
   const auto before = values_of(net);
   const auto optimizer = make_adamw({}, net);
   for (auto& parameter : net.parameters()) parameter.mutable_grad() = at::zeros_like(parameter);
-  optimizer->step({.lr = 0.5, .weight_decay = 0.25});
+  optimizer->step({.lr = 0.5, .weight_decay = 0.25}, {});
   const auto parameters = net.named_parameters();
   for (size_t i = 0; i < before.size(); ++i) {
     const bool is_bias = parameters[i].key() == "stages.0.bias";
@@ -157,8 +157,8 @@ TEST_CASE("AdamW: learning rate and decay of a depth are scaled together", "[num
   const auto weight = net.stage->weight.detach().clone(), bias = net.stage->bias.detach().clone();
   const auto head = net.head.detach().clone();
   for (auto& parameter : net.parameters()) parameter.mutable_grad() = at::ones_like(parameter);
-  optimizer->step({.lr = 0.1, .weight_decay = 0.2});  // a first step with gradient 1 moves by the rate
-  const double scaled = 0.1 * std::pow(0.5, 12);      // depth 1 of 13
+  optimizer->step({.lr = 0.1, .weight_decay = 0.2}, {});  // a first step with gradient 1 moves by the rate
+  const double scaled = 0.1 * std::pow(0.5, 12);          // depth 1 of 13
   CHECK(at::allclose(net.stage->weight, weight * (1 - scaled * 0.2) - scaled, 0, 1e-14));
   CHECK(at::allclose(net.stage->bias, bias - scaled, 0, 1e-14));
   CHECK(at::allclose(net.head, head * (1 - 0.1 * 0.2) - 0.1, 0, 1e-14));
@@ -169,7 +169,7 @@ TEST_CASE("AdamW: at learning rate 0 weights stay, moments move", "[numeric]") {
   const auto before = values_of(net);
   const auto optimizer = make_adamw({}, net);
   net.set_gradients(1);
-  optimizer->step({.lr = 0.0, .weight_decay = 0.05});
+  optimizer->step({.lr = 0.0, .weight_decay = 0.05}, {});
   CHECK(equal(values_of(net), before));
   io::StateBuffer state;
   optimizer->save(state);
@@ -184,7 +184,7 @@ TEST_CASE("AdamW: a parameter without a gradient is left alone", "[numeric]") {
   for (int64_t t = 1; t < 4; ++t) {
     net.set_gradients(t);
     net.head.mutable_grad().reset();
-    optimizer->step(settings_of(t));
+    optimizer->step(settings_of(t), {});
   }
   CHECK(net.head.equal(before));
   io::StateBuffer state;
@@ -192,8 +192,28 @@ TEST_CASE("AdamW: a parameter without a gradient is left alone", "[numeric]") {
   CHECK(state.tensor("head.exp_avg").abs().max().item<double>() == 0.0);
   optimizer->zero_grad();
   const auto all = values_of(net);
-  optimizer->step(settings_of(4));
+  optimizer->step(settings_of(4), {});
   CHECK(equal(values_of(net), all));
+}
+
+TEST_CASE("AdamW: a step that is skipped leaves no trace", "[numeric]") {
+  const auto dtype = GENERATE(at::kFloat, at::kDouble);
+  NetImpl net(dtype), undisturbed(dtype);
+  const auto optimizer = make_adamw({}, net), other = make_adamw({}, undisturbed);
+  for (int64_t t = 1; t < 6; ++t) {
+    net.set_gradients(t);
+    undisturbed.set_gradients(t);
+    optimizer->step(settings_of(t), at::zeros({}));
+    other->step(settings_of(t), {});
+    for (auto& parameter : net.parameters()) parameter.mutable_grad().fill_(std::nan(""));
+    optimizer->step(settings_of(t), at::ones({}));
+  }
+  CHECK(equal(values_of(net), values_of(undisturbed)));
+  io::StateBuffer state, expected;
+  optimizer->save(state);
+  other->save(expected);
+  CHECK(state.integer("step") == 5);
+  CHECK(state.tensor("head.exp_avg").equal(expected.tensor("head.exp_avg")));
 }
 
 TEST_CASE("AdamW: the memory order of a gradient changes no bit", "[numeric]") {
@@ -206,7 +226,7 @@ TEST_CASE("AdamW: the memory order of a gradient changes no bit", "[numeric]") {
     for (auto* net : {&plain, &other, &channels_last}) net->set_gradients(t);
     auto& turned = other.stage->weight.mutable_grad();
     turned = turned.contiguous(at::MemoryFormat::ChannelsLast);
-    for (auto& optimizer : optimizers) optimizer->step(settings_of(t));
+    for (auto& optimizer : optimizers) optimizer->step(settings_of(t), {});
   }
   CHECK(other.stage->weight.equal(plain.stage->weight));
   CHECK(channels_last.stage->weight.equal(plain.stage->weight));
@@ -217,7 +237,7 @@ TEST_CASE("AdamW: goes on after save and load to the same bits", "[numeric]") {
   const auto train = [](NetImpl& net, Optimizer& optimizer, int64_t from, int64_t to) {
     for (int64_t t = from; t < to; ++t) {
       net.set_gradients(t);
-      optimizer.step(settings_of(t));
+      optimizer.step(settings_of(t), {});
     }
   };
   NetImpl whole(at::kFloat), first(at::kFloat), second(at::kFloat);

@@ -213,6 +213,23 @@ TEST_CASE("checkpoint store: a kill between the renames loses nothing") {
   CHECK(newest_step(CheckpointStore(folder.path(), 3)) == 2);
 }
 
+TEST_CASE("checkpoint store: a future that was given up is gone") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 9);
+  for (const int64_t step : {1, 2, 3, 4}) save(store, step, step == 1 || step == 4);
+  store.go_back_to(2, 1);
+  CHECK(store.steps() == std::vector<int64_t>{1, 2});
+  CHECK(store.pointed("latest") == folder_of(folder.path(), 2));
+  CHECK(store.pointed("best") == folder_of(folder.path(), 1));
+  save(store, 3, true);
+  store.go_back_to(2, -1);  // nothing had been measured then
+  CHECK_FALSE(store.pointed("best"));
+  CHECK(newest_step(store) == 2);
+  save(store, 3);
+  CHECK(store.newest(2)->step() == 2);
+  CHECK(newest_step(store) == 3);
+}
+
 TEST_CASE("checkpoint store: a kill at any time leaves the newest sound") {
   const test::TemporaryFolder folder;
   int64_t last = 0;

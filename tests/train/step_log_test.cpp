@@ -2,9 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-#include <limits>
-
 #include "support/catch.h"
 
 namespace unireplk::train {
@@ -48,19 +45,6 @@ TEST_CASE("step log: sums the shares of micro-steps, the loss and each part by n
   CHECK(records[0].parts == std::vector<std::pair<std::string, double>>{{"a", 5.0}, {"b", 2.0}});
   CHECK(records[1].loss == 3.0);
   CHECK(records[1].parts.empty());
-}
-
-TEST_CASE("first_unsound: finds the first step whose loss or norm is not finite") {
-  const double infinity = std::numeric_limits<double>::infinity();
-  const auto record = [](int64_t step, double loss, double norm) {
-    return StepRecord{.step = step, .loss = loss, .grad_norm = norm, .parts = {}};
-  };
-  CHECK(first_unsound({}) == nullptr);
-  CHECK(first_unsound({record(1, 1, 1), record(2, 0, 1e300)}) == nullptr);
-  const std::vector<StepRecord> by_loss{record(1, 1, 1), record(2, std::nan(""), 1), record(3, infinity, 1)};
-  CHECK(first_unsound(by_loss) == &by_loss[1]);
-  const std::vector<StepRecord> by_norm{record(1, 1, infinity), record(2, std::nan(""), 1)};
-  CHECK(first_unsound(by_norm) == by_norm.data());
 }
 
 }  // namespace

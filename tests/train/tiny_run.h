@@ -80,6 +80,15 @@ struct TinyNetImpl : torch::nn::Module {
     return head(y);
   }
 
+  void observe(const at::Tensor& x, std::optional<at::Generator>, const nn::PartObserver& observer) {
+    const at::NoGradGuard no_grad;
+    const auto hidden = first(x.flatten(1));
+    observer("first", hidden);
+    const auto normed = norm->forward(hidden, {.update_statistics = false});
+    observer("norm", normed);
+    observer("head", head(normed.relu()));
+  }
+
   nn::Linear first;
   nn::BatchNorm norm;
   nn::Linear head;
@@ -93,11 +102,18 @@ class TinyTask : public tasks::Classification {
   TinyTask(std::shared_ptr<TinyNetImpl> net, const DataInfo& info, ChangeLosses change)
       : Classification({}, tasks::network_of(std::move(net)), info), change_(std::move(change)) {}
 
+  void prepare(Batch& batch, const tasks::Step& step, bool training) override {
+    Classification::prepare(batch, step, training);
+    if (change_batch && training) change_batch(step, batch);
+  }
+
   tasks::Losses losses(const Batch& batch, const tasks::Step& step) override {
     auto losses = Classification::losses(batch, step);
     if (change_) change_(step, batch, losses);
     return losses;
   }
+
+  std::function<void(const tasks::Step&, Batch&)> change_batch = {};
 
  private:
   ChangeLosses change_;

@@ -54,7 +54,7 @@ Trace run(double layer_decay, at::ScalarType dtype, Loss loss) {
     value.backward();
     trace.losses.push_back(value.item<double>());
     trace.gradient_norms.push_back(clip_gradients(optimizer->gradients(), std::nullopt).item<double>());
-    optimizer->step(optimizer->base());
+    optimizer->step(optimizer->base(), {});
   }
   for (const auto& [name, tensor] : models::state_dict(*network)) {
     if (tensor.requires_grad()) trace.parameters.emplace_back(name, tensor.detach());

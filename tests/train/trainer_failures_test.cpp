@@ -1,12 +1,14 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "support/catch.h"
 #include "support/temporary_folder.h"
 #include "train/captured_log.h"
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
-#include "unireplk/io/tensor_file.h"
+#include "unireplk/models/state_dict.h"
 
 namespace unireplk::train {
 namespace {
@@ -16,50 +18,188 @@ using test::Recorder;
 using test::tiny_config;
 using test::TinyRun;
 
-/// Losses that are multiplied by `factor` at one step.
-test::TinyTask::ChangeLosses spoilt_at(int64_t step, double factor) {
+/// Losses that are multiplied by `factor` in steps [first, last], counted from 1.
+test::TinyTask::ChangeLosses spoilt(int64_t first, int64_t last, double factor = std::nan("")) {
   return [=](const tasks::Step& where, const Batch&, tasks::Losses& losses) {
-    if (where.step == step) losses.total = losses.total * factor;
+    if (where.step + 1 >= first && where.step + 1 <= last) losses.total = losses.total * factor;
   };
 }
 
-TEST_CASE("trainer: a loss that is not finite ends the run and leaves earlier checkpoints good") {
+/// The tiny config with a guard, a checkpoint every fourth step.
+TrainConfig guarded(const GuardConfig& guard, int64_t log_every = 50) {
+  auto config = tiny_config();
+  config.guard = guard;
+  config.log_every = log_every;
+  config.checkpoint.every_steps = 4;
+  return config;
+}
+
+std::map<std::string, at::Tensor> state_of(TinyRun& tiny) {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& [name, value] : models::state_dict(*tiny.net)) state[name] = value.detach().clone();
+  return state;
+}
+
+bool is_finite(const std::map<std::string, at::Tensor>& state) {
+  return std::ranges::all_of(state,
+                             [](const auto& entry) { return at::isfinite(entry.second).all().template item<bool>(); });
+}
+
+std::vector<int64_t> unsound_steps(const Recorder& recorder) {
+  std::vector<int64_t> steps;
+  for (const auto& record : recorder.steps) {
+    if (!record.is_sound()) steps.push_back(record.step);
+  }
+  return steps;
+}
+
+TEST_CASE("trainer: a step whose loss is not finite changes nothing, and the run goes on") {
   const double factor = GENERATE(std::nan(""), std::numeric_limits<double>::infinity());
   const int64_t log_every = GENERATE(1, 3, 50);
   const test::TemporaryFolder folder;
-  auto config = tiny_config();
-  config.log_every = log_every;
-  config.checkpoint.every_steps = 4;
+  TinyRun tiny(folder.path(), guarded({}, log_every), {.change_losses = spoilt(9, 11, factor)});
+  Recorder recorder;
+  CHECK(test::run(tiny, recorder) == RunEnd::kFinished);
+  CHECK(recorder.step_numbers() == test::one_to(24));
+  CHECK(unsound_steps(recorder) == std::vector<int64_t>{9, 10, 11});
+  const auto state = state_of(tiny);
+  CHECK(is_finite(state));
+  CHECK(state.at("norm.num_batches_tracked").item<int64_t>() == 21);
+}
+
+TEST_CASE("trainer: what a skipped step has seen leaves no trace in the statistics") {
+  // The images of step 2 are not finite themselves, and would be in the running means for ever.
+  const test::TemporaryFolder folder;
+  TinyRun tiny(folder.path(), guarded({}));
+  const test::CapturedLog log;
+  tiny.task.change_batch = [](const tasks::Step& step, Batch& batch) {
+    if (step.step == 1) batch.fields["image"] = at::full_like(batch.tensor("image"), std::nan(""));
+  };
+  CHECK(tiny.trainer.run() == RunEnd::kFinished);
+  CHECK(is_finite(state_of(tiny)));
+  CHECK_THAT(log.text(), Contains("step 2: the loss is nan") && Contains("skipped"));
+}
+
+TEST_CASE("trainer: skipping survives an interruption to the bit") {
+  const test::TemporaryFolder whole, pieces;
+  const auto config = guarded({});
+  TinyRun unbroken(whole.path(), config, {.change_losses = spoilt(9, 11)});
+  Recorder recorder;
+  CHECK(test::run(unbroken, recorder) == RunEnd::kFinished);
+  {
+    const TinyRun* running = nullptr;
+    const auto in_the_middle = [&] { return running && running->trainer.clock().step() == 10; };
+    TinyRun first(pieces.path(), config, {.stop_requested = in_the_middle, .change_losses = spoilt(9, 11)});
+    running = &first;
+    Recorder ignored;
+    CHECK(test::run(first, ignored) == RunEnd::kStopped);
+    CHECK(first.trainer.clock().step() == 10);
+  }
+  TinyRun second(pieces.path(), config, {.change_losses = spoilt(9, 11)});
+  const test::CapturedLog log;
+  CHECK(second.trainer.resume());
+  CHECK(second.trainer.run() == RunEnd::kFinished);
+  for (const auto& [name, value] : state_of(unbroken)) CHECK(value.equal(state_of(second).at(name)));
+}
+
+TEST_CASE("trainer: too many such steps in a row end the run and leave earlier checkpoints good") {
+  const int64_t log_every = GENERATE(1, 3, 50);
+  const test::TemporaryFolder folder;
+  const auto config = guarded({.max_skipped = 2}, log_every);
   Recorder recorder;
   {
-    TinyRun tiny(folder.path(), config, {.change_losses = spoilt_at(9, factor)});
+    TinyRun tiny(folder.path(), config, {.change_losses = spoilt(10, 1000)});
     CHECK_THROWS_WITH(test::run(tiny, recorder),
-                      Contains("step 10: the loss is ") && Contains("training has diverged") &&
+                      Contains("step 12: the loss is nan") && Contains("3 steps in a row: training has diverged.") &&
                           Contains("The checkpoints written before are good. Start a new run: lower the learning rate, "
-                                   "lengthen the warm-up or set "
-                                   "clip_grad_norm."));
+                                   "lengthen the warm-up or set clip_grad_norm."));
   }
-  CHECK(recorder.step_numbers() == test::one_to(9));
+  CHECK(recorder.step_numbers() == test::one_to(12));
   const auto checkpoint = CheckpointStore(folder / "checkpoints", 3).newest();
   REQUIRE(checkpoint);
   CHECK(checkpoint->step() == 8);
-  const auto model = io::read_safetensors(checkpoint->folder() / "model.safetensors");
-  for (const auto& [name, value] : model.tensors) CHECK(at::isfinite(value).all().item<bool>());
   TinyRun again(folder.path(), config);
   const test::CapturedLog log;
   CHECK(again.trainer.resume());
   CHECK(again.trainer.run() == RunEnd::kFinished);
 }
 
-TEST_CASE("trainer: gradients that are not finite count as divergence too") {
+TEST_CASE("trainer: the first part of the network whose output is not finite is named") {
+  const test::TemporaryFolder folder;
+  TinyRun tiny(folder.path(), guarded({.max_skipped = 1}));
+  const at::NoGradGuard no_grad;
+  tiny.net->norm->weight[2] = std::numeric_limits<float>::infinity();
+  Recorder recorder;
+  const at::AutoGradMode with_grad(true);
+  CHECK_THROWS_WITH(test::run(tiny, recorder),
+                    Contains("step 2: ") && Contains("the first output that is not finite is that of norm"));
+}
+
+TEST_CASE("trainer: a run that has diverged rolls back, and goes on with a smaller rate") {
+  const test::TemporaryFolder folder;
+  const auto config = guarded({.max_skipped = 1, .then = WhenDiverged::kRollBack, .lr_factor = 0.25});
+  int64_t passes = 0;  // through step 10
+  const auto spoils_once = [&](const tasks::Step& where, const Batch&, tasks::Losses& losses) {
+    if (where.step == 9) ++passes;
+    if (passes == 1 && where.step >= 9) losses.total = losses.total * std::nan("");
+  };
+  TinyRun tiny(folder.path(), config, {.change_losses = spoils_once});
+  Recorder recorder;
+  const test::CapturedLog log;
+  tiny.trainer.observe(recorder);
+  CHECK(tiny.trainer.run() == RunEnd::kFinished);
+  CHECK_THAT(log.text(), Contains("rolled back to") && Contains("step_000000008") && Contains("times 0.25"));
+  CHECK(passes == 2);
+  // Steps 9 and 10 come twice; those after the roll back have a quarter of the rate.
+  const auto& steps = recorder.steps;
+  const auto second = std::find_if(steps.begin() + 9, steps.end(), [](const auto& record) { return record.step == 9; });
+  REQUIRE(second != steps.end());
+  CHECK(second->lr == Approx(0.25 * steps[8].lr));
+  CHECK(steps.back().step == 24);
+  CHECK(unsound_steps(recorder) == std::vector<int64_t>{10, 11});
+}
+
+TEST_CASE("trainer: a roll back goes to before the trouble, also when it was interrupted in its midst") {
+  const test::TemporaryFolder folder;
+  const auto config = guarded({.max_skipped = 3, .then = WhenDiverged::kRollBack, .max_roll_backs = 1});
+  const TinyRun* running = nullptr;
+  {
+    TinyRun first(folder.path(), config,
+                  {.stop_requested = [&] { return running && running->trainer.clock().step() == 12; },
+                   .change_losses = spoilt(10, 1000)});
+    running = &first;
+    Recorder ignored;
+    CHECK(test::run(first, ignored) == RunEnd::kStopped);
+  }
+  CHECK(CheckpointStore(folder / "checkpoints", 3).newest()->step() == 12);
+  const test::CapturedLog log;
+  TinyRun second(folder.path(), config, {.change_losses = spoilt(10, 1000)});
+  CHECK(second.trainer.resume());
+  CHECK_THROWS_WITH(second.trainer.run(), Contains("training has diverged"));
+  CHECK_THAT(log.text(), Contains("rolled back to") && Contains("step_000000008"));
+}
+
+TEST_CASE("trainer: a run that diverges again and again stops in the end") {
+  const test::TemporaryFolder folder;
+  const auto config = guarded({.max_skipped = 1, .then = WhenDiverged::kRollBack, .max_roll_backs = 2});
+  TinyRun tiny(folder.path(), config, {.change_losses = spoilt(10, 1000)});
+  const test::CapturedLog log;
+  CHECK_THROWS_WITH(tiny.trainer.run(), Contains("step 11: ") && Contains("training has diverged"));
+  CHECK_THAT(log.text(), Contains("times 0.5") && Contains("times 0.25"));
+  const test::TemporaryFolder other;
+  TinyRun early(other.path(), config, {.change_losses = spoilt(1, 1000)});
+  CHECK_THROWS_WITH(early.trainer.run(), Contains("There is no checkpoint to go back to."));
+}
+
+TEST_CASE("trainer: gradients that are not finite are skipped too") {
   const test::TemporaryFolder folder;
   const auto infinite_slope = [](const tasks::Step& where, const Batch&, tasks::Losses& losses) {
     if (where.step == 2) losses.total = losses.total.sub(losses.total.detach()).sqrt();  // 0, with infinite slope
   };
-  TinyRun tiny(folder.path(), tiny_config(), {.change_losses = infinite_slope});
+  TinyRun tiny(folder.path(), guarded({.max_skipped = 0}), {.change_losses = infinite_slope});
   Recorder recorder;
   CHECK_THROWS_WITH(test::run(tiny, recorder), Contains("step 3: the loss is 0, the gradient norm "));
-  CHECK(recorder.step_numbers() == test::one_to(2));
+  CHECK(recorder.step_numbers() == test::one_to(3));
 }
 
 TEST_CASE("trainer: bad samples are replaced up to the bound, and end the run beyond it") {

@@ -32,7 +32,7 @@ class Watcher : public Optimizer {
   Watcher(Watched& watched, const torch::nn::Module& network)
       : watched_(watched), groups_(parameter_groups(network, 1.0)) {}
 
-  void step(const StepSettings& settings) override {
+  void step(const StepSettings& settings, const at::Tensor&) override {
     const at::NoGradGuard no_grad;
     auto& kept = watched_.gradients.emplace_back();
     watched_.settings.push_back(settings);

@@ -88,7 +88,7 @@ class TrainStep {
   void operator()() {
     loss_ = tasks::soft_cross_entropy(network_->forward(images_, generator_), targets_);
     loss_.backward();
-    optimizer_->step(optimizer_->base());
+    optimizer_->step(optimizer_->base(), {});
     optimizer_->zero_grad();
   }
 

@@ -128,6 +128,26 @@ std::vector<at::Tensor> UniRepLKNetImpl::features(const at::Tensor& x, std::opti
   return result;
 }
 
+void UniRepLKNetImpl::observe(const at::Tensor& x, std::optional<at::Generator> generator,
+                              const nn::PartObserver& observer) {
+  const at::NoGradGuard no_graph;
+  const auto masks = drop_masks(x, std::move(generator));
+  size_t stage = 0, before = 0;  // blocks of the stages before
+  const auto run = [&](size_t number, nn::BlockImpl& block, const at::Tensor& map) {
+    if (number == before) observer(format("downsample_layers.{}", stage), map);
+    const auto name = block_name(stage, number - before);
+    const nn::PartObserver of_block = [&](std::string_view part, const at::Tensor& value) {
+      observer(format("{}.{}", name, part), value);
+    };
+    auto out = block.forward(map, masks[number], {.update_statistics = false, .observer = &of_block});
+    observer(name, out);
+    if (number + 1 == before + options_.kernel_sizes[stage].size()) before += options_.kernel_sizes[stage++].size();
+    return out;
+  };
+  const auto last = stage_maps(x, run).back();
+  if (options_.mode == Mode::kClassifier) observer("head", classify(last));
+}
+
 at::Tensor UniRepLKNetImpl::classify(const at::Tensor& last_map) {
   UNIREPLK_CHECK(options_.mode == Mode::kClassifier, "UniRepLKNet: only the classifier has a head");
   return head->forward(norm->forward(last_map.mean({2, 3})));

@@ -139,6 +139,10 @@ struct UniRepLKNetImpl : torch::nn::Module {
   /// The raw maps of the four stages with every block run by `run`.
   std::vector<at::Tensor> stage_maps(const at::Tensor& x, const RunBlock& run);
 
+  /// Run without gradients and without moving running statistics, telling the output of each part by its name, in the
+  /// order of computation: "downsample_layers.0", "stages.0.0.norm", ... "stages.0.0", ... "head".
+  void observe(const at::Tensor& x, std::optional<at::Generator> generator, const nn::PartObserver& observer);
+
   /// From the last raw map to logits. Classifier mode only.
   at::Tensor classify(const at::Tensor& last_map);
 

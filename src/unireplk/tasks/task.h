@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "unireplk/nn/pass.h"
 #include "unireplk/tensor/context.h"
 #include "unireplk/tensor/sample.h"
 #include "unireplk/tensor/state.h"
@@ -26,6 +27,8 @@ struct Step {
   int64_t micro_step = 0;  ///< within the accumulation window
   at::Generator generator;
 };
+
+using nn::PartObserver;
 
 /// The loss to minimise (a scalar with a graph) and its named parts, detached, for the log.
 struct Losses {
@@ -74,6 +77,10 @@ class Task {
   virtual void prepare(Batch& batch, const Step& step, bool training) = 0;
 
   virtual Losses losses(const Batch& batch, const Step& step) = 0;
+
+  /// Run the network as losses() does, without gradients and changing nothing, and tell the output of each part by its
+  /// name in the state dict, in the order of computation. What cannot look into its network tells nothing.
+  virtual void observe(const Batch& /*batch*/, const Step& /*step*/, const PartObserver& /*observer*/) {}
 
   virtual std::vector<Prediction> predict(const Batch& batch) = 0;
 

@@ -1,7 +1,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "unireplk/core/error.h"
@@ -36,21 +36,24 @@ class AdamW : public Optimizer {
       for (const auto& parameter : group.parameters) {
         const at::Tensor value = parameter.value.detach();
         moments.push_back({at::zeros_like(value), at::zeros_like(value)});
+        if (!steps_.defined()) steps_ = at::zeros({}, value.options().dtype(at::kFloat));
       }
     }
+    UNIREPLK_CHECK(steps_.defined(), "adamw: the network has no parameter to train");
   }
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   StepSettings base() const override { return {.lr = config_.lr, .weight_decay = config_.weight_decay}; }
 
-  void step(const StepSettings& settings) override {
+  void step(const StepSettings& settings, const at::Tensor& skip) override {
     const at::NoGradGuard no_grad;
-    ++step_;
-    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], moments_[i], settings);
+    steps_.add_(1);
+    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], moments_[i], settings, skip);
+    if (skip.defined()) steps_.sub_(skip);
   }
 
   void save(StateWriter& writer) const override {
-    writer.integer("step", step_);
+    writer.integer("step", steps_.item().toLong());
     for_each([&](const std::string& name, const Moments& moments) {
       writer.tensor(name + ".exp_avg", moments.exp_avg);
       writer.tensor(name + ".exp_avg_sq", moments.exp_avg_sq);
@@ -58,7 +61,7 @@ class AdamW : public Optimizer {
   }
 
   void load(const StateReader& reader) override {
-    step_ = reader.integer("step");
+    steps_.fill_(reader.integer("step"));
     for_each([&](const std::string& name, const Moments& moments) {
       restore(moments.exp_avg, reader, name + ".exp_avg");
       restore(moments.exp_avg_sq, reader, name + ".exp_avg_sq");
@@ -82,35 +85,35 @@ class AdamW : public Optimizer {
     }
   }
 
-  /// `count` is shared by all parameters of a device: it lives there, so no step waits for a copy.
-  static FusedLists lists_of(const ParameterGroup& group, const std::vector<Moments>& moments, double count) {
+  FusedLists lists_of(const ParameterGroup& group, const std::vector<Moments>& moments) const {
     FusedLists lists;
-    at::Tensor steps;
     for (size_t j = 0; j < moments.size(); ++j) {
       const at::Tensor& parameter = group.parameters[j].value;
       if (!parameter.grad().defined()) continue;
-      if (!steps.defined()) steps = at::full({}, count, parameter.options().dtype(at::kFloat).requires_grad(false));
       lists.parameters.push_back(parameter);
       lists.gradients.push_back(aligned_gradient(parameter));
       lists.exp_avgs.push_back(moments[j].exp_avg);
       lists.exp_avg_sqs.push_back(moments[j].exp_avg_sq);
-      lists.steps.push_back(steps);
+      lists.steps.push_back(steps_);
     }
     return lists;
   }
 
-  void update(const ParameterGroup& group, const std::vector<Moments>& moments, const StepSettings& settings) {
-    FusedLists lists = lists_of(group, moments, static_cast<double>(step_));
+  void update(const ParameterGroup& group, const std::vector<Moments>& moments, const StepSettings& settings,
+              const at::Tensor& skip) const {
+    FusedLists lists = lists_of(group, moments);
     if (lists.parameters.empty()) return;
     at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/{},
                       lists.steps, settings.lr * group.lr_scale, config_.beta1, config_.beta2,
-                      group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+                      group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+                      /*grad_scale=*/{},
+                      /*found_inf=*/skip.defined() ? std::optional(skip) : std::nullopt);
   }
 
   AdamWConfig config_;
   std::vector<ParameterGroup> groups_;
   std::vector<std::vector<Moments>> moments_;  ///< parallel to groups_ and their parameters
-  int64_t step_ = 0;
+  at::Tensor steps_;                           ///< float scalar on the parameters' device, so that no step waits for it
 };
 
 }  // namespace

@@ -88,10 +88,25 @@ void CheckpointStore::save(int64_t step, const std::vector<Section>& sections, b
   const TemporaryFolder temporary(beside(target, kTemporary));
   Checkpoint::write(temporary.path(), step, sections);
   publish(temporary.path(), target);
-  const std::string name = target.filename().string() + '\n';
-  io::write_file_atomically(folder_ / "latest", name);
-  if (is_best) io::write_file_atomically(folder_ / "best", name);
+  point("latest", step);
+  if (is_best) point("best", step);
   remove_old(step);
+}
+
+void CheckpointStore::go_back_to(int64_t step, int64_t best_step) const {
+  point("latest", step);
+  if (fs::exists(folder_of(best_step))) {
+    point("best", best_step);
+  } else {
+    fs::remove(folder_ / "best");
+  }
+  for (const int64_t other : steps()) {
+    if (other > step) fs::remove_all(folder_of(other));
+  }
+}
+
+void CheckpointStore::point(const std::string& pointer, int64_t step) const {
+  io::write_file_atomically(folder_ / pointer, folder_of(step).filename().string() + '\n');
 }
 
 void CheckpointStore::publish(const fs::path& temporary, const fs::path& target) const {
@@ -113,8 +128,9 @@ void CheckpointStore::remove_old(int64_t newest_step) const {
   }
 }
 
-std::optional<Checkpoint> CheckpointStore::newest() const {
-  const std::vector<int64_t> all = steps();
+std::optional<Checkpoint> CheckpointStore::newest(int64_t at_most) const {
+  std::vector<int64_t> all = steps();
+  std::erase_if(all, [&](int64_t step) { return step > at_most; });
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
     try {
       return Checkpoint::read(folder_of(*step));
@@ -148,9 +164,11 @@ std::optional<fs::path> CheckpointStore::readable_pointer(const std::string& poi
   }
 }
 
-std::vector<int64_t> CheckpointStore::steps() const {
+std::vector<int64_t> CheckpointStore::steps_in(const fs::path& folder) {
   std::vector<int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(folder_)) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return steps;
+  for (const auto& entry : fs::directory_iterator(folder)) {
     if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -18,6 +19,9 @@ struct StepRecord {
   double loss = 0;                                    ///< mean over the micro-steps
   double grad_norm = 0;                               ///< before clipping
   std::vector<std::pair<std::string, double>> parts;  ///< named parts of the loss
+
+  /// False for a step that was skipped: it has changed no weight.
+  bool is_sound() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 };
 
 /// Metrics of one set of weights: "model", or "ema" for the averaged ones.

@@ -21,7 +21,8 @@ class Optimizer : public Stateful {
  public:
   /// One update. Group learning rate = settings.lr x lr_scale; groups that decay use settings.weight_decay.
   /// A parameter without a gradient is left alone.
-  virtual void step(const StepSettings& settings) = 0;
+  /// \param skip  float scalar on the parameters' device: 1 leaves everything as it is. Undefined: 0.
+  virtual void step(const StepSettings& settings, const at::Tensor& skip) = 0;
 
   virtual const std::vector<ParameterGroup>& groups() const = 0;
 

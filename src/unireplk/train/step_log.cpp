@@ -1,9 +1,11 @@
 #include "unireplk/train/step_log.h"
 
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/masked_fill.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 namespace unireplk::train {
 
@@ -23,6 +25,7 @@ std::vector<StepRecord> StepLog::take() {
   std::vector<StepRecord> records;
   if (scalars.empty()) return records;
   const at::Tensor values = at::stack(scalars).cpu();
+  values.masked_fill_(values.isnan(), std::numeric_limits<double>::quiet_NaN());  // whatever its sign was
   const double* next = values.const_data_ptr<double>();
   for (auto& pending : pending_) {
     StepRecord& record = records.emplace_back(std::move(pending.record));
@@ -32,13 +35,6 @@ std::vector<StepRecord> StepLog::take() {
   }
   pending_.clear();
   return records;
-}
-
-const StepRecord* first_unsound(const std::vector<StepRecord>& records) {
-  const auto found = std::find_if(records.begin(), records.end(), [](const StepRecord& record) {
-    return !std::isfinite(record.loss) || !std::isfinite(record.grad_norm);
-  });
-  return found == records.end() ? nullptr : &*found;
 }
 
 }  // namespace unireplk::train

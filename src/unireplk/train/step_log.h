@@ -34,7 +34,4 @@ class StepLog {
   std::vector<Pending> pending_;
 };
 
-/// The first record whose loss or gradient norm is not finite; null when all are sound.
-const StepRecord* first_unsound(const std::vector<StepRecord>& records);
-
 }  // namespace unireplk::train

@@ -1,6 +1,8 @@
 #include "unireplk/train/trainer.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/all.h>
+#include <ATen/ops/isfinite.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -54,6 +56,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
       schedule_(schedule_of(config_, *optimizer_, clock_.length())),
+      guard_(config_.guard, parts_.task.network()),
       metrics_(parts_.folder.metrics()),
       checkpoints_(parts_.folder.checkpoints(), config_.checkpoint.keep),
       writer_(checkpoints_),
@@ -64,8 +67,9 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
 std::vector<Section> Trainer::sections() {
-  std::vector<Section> sections = {{"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},
-                                   {"best", &best_},     {"data", &parts_.train_data},    {"metrics", &metrics_}};
+  std::vector<Section> sections = {
+      {"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},    {"best", &best_},
+      {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
   if (ema_) sections.push_back({"ema", &*ema_});
   return sections;
 }
@@ -83,38 +87,44 @@ RunEnd Trainer::run_epochs() {
   parts_.task.network().train();
   since_save_.restart();
   while (true) {
-    if (!train_epoch()) return stop();
-    if (validation_is_due() && !validate()) return stop();
+    Part part = train_epoch();
+    if (part == Part::kDone && validation_is_due()) part = validate();
+    if (part == Part::kStopped) return stop();
+    if (part == Part::kRolledBack) continue;
     clock_.end_epoch();
-    save_after_epoch();
-    if (clock_.finished()) break;
+    if (save_after_epoch() && clock_.finished()) break;
   }
   writer_.finish();
   return RunEnd::kFinished;
 }
 
-/// Train to the end of the epoch or of the run. False when asked to stop.
-bool Trainer::train_epoch() {
-  if (clock_.epoch_is_done() || clock_.finished()) return true;
+/// Train to the end of the epoch or of the run.
+Trainer::Part Trainer::train_epoch() {
+  if (clock_.epoch_is_done() || clock_.finished()) return Part::kDone;
   parts_.train_data.start(clock_.epoch(), clock_.step_in_epoch() * config_.accumulate_steps);
   while (true) {
-    if (stop_requested()) return false;
+    if (stop_requested()) return Part::kStopped;
     train_step();
-    if (log_.size() >= config_.log_every || since_flush_.seconds() >= kPatience) flush_log();
-    if (clock_.epoch_is_done() || clock_.finished()) return true;
-    if (interval_is_over()) save();
+    const bool is_time = log_.size() >= config_.log_every || since_flush_.seconds() >= kPatience;
+    if (is_time && !flush_log()) return Part::kRolledBack;
+    if (clock_.epoch_is_done() || clock_.finished()) return Part::kDone;
+    if (interval_is_over() && !save()) return Part::kRolledBack;
   }
 }
 
 void Trainer::train_step() {
-  const StepSettings settings = schedule_->at(clock_.step());
+  StepSettings settings = schedule_->at(clock_.step());
+  settings.lr *= guard_.lr_factor();
   StepLog::Pending log;
   log.record = {.step = clock_.step() + 1, .epoch = clock_.epoch(), .lr = settings.lr, .parts = {}};
   optimizer_->zero_grad();
+  guard_.begin_step();
   int64_t samples = 0;
   for (int64_t i = 0; i < config_.accumulate_steps; ++i) samples += backward(i, log);
   log.grad_norm = clip_gradients(optimizer_->gradients(), config_.clip_grad_norm);
-  optimizer_->step(settings);
+  const at::Tensor skip = Guard::is_unsound(log.loss, log.grad_norm);
+  optimizer_->step(settings, skip);
+  guard_.end_step(skip);
   if (ema_) ema_->update();
   clock_.count_step(samples);
   log_.add(std::move(log));
@@ -126,7 +136,7 @@ void Trainer::train_step() {
 int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
   std::optional<Batch> batch = parts_.train_data.next();
   UNIREPLK_CHECK(batch, "the training data ended within epoch {}", clock_.epoch());
-  const tasks::Step step = step_at(micro_step);
+  const tasks::Step step = step_at(clock_.step(), clock_.epoch(), micro_step);
   parts_.task.prepare(*batch, step, /*training=*/true);
   const tasks::Losses losses = parts_.task.losses(*batch, step);
   const auto share = static_cast<double>(config_.accumulate_steps);
@@ -137,36 +147,36 @@ int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
   return count_samples(*batch);
 }
 
-tasks::Step Trainer::step_at(int64_t micro_step) {
+tasks::Step Trainer::step_at(int64_t step, int64_t epoch, int64_t micro_step) {
   const auto rank = static_cast<uint64_t>(parts_.context.rank.index);
-  const auto step = static_cast<uint64_t>(clock_.step());
-  generator_.set_current_seed(mix_seed({parts_.context.seed, rank, step, static_cast<uint64_t>(micro_step)}));
-  return {.step = clock_.step(), .epoch = clock_.epoch(), .micro_step = micro_step, .generator = generator_};
+  generator_.set_current_seed(
+      mix_seed({parts_.context.seed, rank, static_cast<uint64_t>(step), static_cast<uint64_t>(micro_step)}));
+  return {.step = step, .epoch = epoch, .micro_step = micro_step, .generator = generator_};
 }
 
 bool Trainer::validation_is_due() const {
   return parts_.validation_data && clock_.validation_due(config_.validate_every_epochs);
 }
 
-/// Measure the network and its average on the validation data. False when asked to stop; then nothing is recorded.
-bool Trainer::validate() {
-  flush_log();
+/// Measure the network and its average on the validation data. When it is not done, nothing is recorded.
+Trainer::Part Trainer::validate() {
+  if (!flush_log()) return Part::kRolledBack;
   ValidationRecord record{.step = clock_.step(), .epoch = clock_.epoch(), .results = {}};
   const auto measure = [&](const char* weights) {
     auto metrics = evaluate(parts_.task, *parts_.validation_data, [this] { return stop_requested(); });
     if (metrics) record.results.push_back({weights, std::move(*metrics)});
     return metrics.has_value();
   };
-  if (!measure("model")) return false;
+  if (!measure("model")) return Part::kStopped;
   if (ema_) {
     const Ema::Swap averages(*ema_);
-    if (!measure("ema")) return false;
+    if (!measure("ema")) return Part::kStopped;
   }
   clock_.mark_validated();
   for (Observer* observer : observers_) observer->on_validation(record);
   is_best_ = best_.consider(record.results.back().metrics, clock_.step());
   is_saved_ = false;
-  return true;
+  return Part::kDone;
 }
 
 bool Trainer::resume() {
@@ -183,7 +193,10 @@ bool Trainer::resume() {
 }
 
 RunEnd Trainer::stop() {
-  if (!is_saved_) save();
+  if (!is_saved_) {
+    flush_log();
+    write_checkpoint();
+  }
   writer_.finish();
   log_info("stopped and saved at step {} of {}", clock_.step(), clock_.length().total_steps);
   return RunEnd::kStopped;
@@ -200,32 +213,87 @@ bool Trainer::interval_is_over() const {
          (when.every_minutes && since_save_.seconds() >= 60 * *when.every_minutes);
 }
 
-void Trainer::save_after_epoch() {
+/// False when the run has rolled back.
+bool Trainer::save_after_epoch() {
   const auto every = config_.checkpoint.every_epochs;
   const bool epoch_counts = every && clock_.step_in_epoch() == 0 && clock_.epoch() % *every == 0;
-  if (!is_saved_ && (clock_.finished() || is_best_ || epoch_counts || interval_is_over())) save();
+  if (!is_saved_ && (clock_.finished() || is_best_ || epoch_counts || interval_is_over())) return save();
+  return true;
 }
 
-void Trainer::save() {
-  flush_log();  // stops the run here rather than let weights that are not finite replace good ones
+/// False when the run has rolled back; then there is nothing to save.
+bool Trainer::save() {
+  if (!flush_log()) return false;
+  write_checkpoint();
+  return true;
+}
+
+void Trainer::write_checkpoint() {
   writer_.save(clock_.step(), sections(), is_best_);
   since_save_.restart();
   is_best_ = false;
   is_saved_ = true;
 }
 
-void Trainer::flush_log() {
+/// Read what the steps since the last time were like. False when they have diverged and the run has rolled back.
+bool Trainer::flush_log() {
   since_flush_.restart();
   const std::vector<StepRecord> records = log_.take();
-  const StepRecord* unsound = first_unsound(records);
-  const std::span sound(records.data(), unsound ? static_cast<size_t>(unsound - records.data()) : records.size());
-  for (Observer* observer : observers_) observer->on_steps(sound);
-  if (!unsound) return;
-  throw UserError(
-      {format("step {}", unsound->step),
-       format("the loss is {}, the gradient norm {}: training has diverged", unsound->loss, unsound->grad_norm),
-       "The checkpoints written before are good. Start a new run: lower the learning rate, lengthen the warm-up or set "
-       "clip_grad_norm."});
+  const std::span taken(records.data(), guard_.consider(records));
+  for (Observer* observer : observers_) observer->on_steps(taken);
+  if (!guard_.has_diverged()) return true;
+  roll_back(taken.back());
+  return false;
+}
+
+/// Go back to the newest checkpoint from before the steps that were skipped, with a smaller learning rate.
+void Trainer::roll_back(const StepRecord& last) {
+  const std::string what = divergence(last);
+  log_warning("step {}: {}", last.step, what);
+  writer_.finish();
+  const bool may = guard_.may_roll_back();
+  const int64_t last_sound = last.step - guard_.skipped_in_a_row();
+  const std::optional<Checkpoint> checkpoint = may ? checkpoints_.newest(last_sound) : std::nullopt;
+  if (!checkpoint) {
+    throw UserError(
+        {format("step {}", last.step), what,
+         std::string(may ? "There is no checkpoint to go back to. " : "The checkpoints written before are good. ") +
+             "Start a new run: lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
+  }
+  const int64_t before = guard_.roll_backs();
+  checkpoint->restore(sections());
+  checkpoints_.go_back_to(checkpoint->step(), best_.step());
+  guard_.count_roll_back(before);
+  is_best_ = false;
+  is_saved_ = false;  // the count of roll backs is not
+  log_warning("rolled back to {}, the learning rate times {:.3g}", checkpoint->folder().string(), guard_.lr_factor());
+}
+
+std::string Trainer::divergence(const StepRecord& last) {
+  const std::string part = first_unsound_part(last);
+  return format("the loss is {}, the gradient norm {}, {} steps in a row: training has diverged{}", last.loss,
+                last.grad_norm, guard_.skipped_in_a_row(),
+                part.empty() ? "" : format("; the first output that is not finite is that of {}", part));
+}
+
+/// Run the batches of a step once more, with the weights as they are now, and name the first part of the network whose
+/// output is not finite; empty when all are. The training data have to be started anew afterwards.
+std::string Trainer::first_unsound_part(const StepRecord& record) try {
+  std::vector<std::string> parts;
+  const int64_t step = record.step - 1, step_in_epoch = step - record.epoch * clock_.length().steps_per_epoch;
+  parts_.train_data.start(record.epoch, step_in_epoch * config_.accumulate_steps);
+  for (int64_t i = 0; i < config_.accumulate_steps && parts.empty(); ++i) {
+    std::optional<Batch> batch = parts_.train_data.next();
+    UNIREPLK_CHECK(batch, "the training data ended within epoch {}", record.epoch);
+    const tasks::Step at_step = step_at(step, record.epoch, i);
+    parts_.task.prepare(*batch, at_step, /*training=*/true);
+    parts_.task.observe(*batch, at_step, [&](std::string_view part, const at::Tensor& value) {
+      if (parts.empty() && !at::isfinite(value).all().item<bool>()) parts.emplace_back(part);
+    });
+  }
+  return parts.empty() ? "" : parts.front();
+} catch (const UserError&) {  // the data cannot be read again; that must not hide the divergence
+  return "";
 }
 
 }  // namespace unireplk::train

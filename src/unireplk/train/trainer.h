@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "unireplk/core/clock.h"
@@ -12,6 +13,7 @@
 #include "unireplk/train/best_metric.h"
 #include "unireplk/train/checkpoint_writer.h"
 #include "unireplk/train/ema.h"
+#include "unireplk/train/guard.h"
 #include "unireplk/train/metrics_file.h"
 #include "unireplk/train/network_state.h"
 #include "unireplk/train/run_clock.h"
@@ -53,7 +55,7 @@ class Trainer {
 
   /// Train to the end, or until a stop is requested or the time budget is spent; then everything is saved and kStopped
   /// returned.
-  /// \throws UserError when the loss is no longer finite; the checkpoints written before are good.
+  /// \throws UserError when training has diverged and GuardConfig says so; the checkpoints written before are good.
   RunEnd run();
 
   const RunClock& clock() const { return clock_; }
@@ -61,16 +63,23 @@ class Trainer {
 
  private:
   RunEnd run_epochs();
-  bool train_epoch();
+  /// How a part of a run ended.
+  enum class Part { kDone, kStopped, kRolledBack };
+
+  Part train_epoch();
   void train_step();
   int64_t backward(int64_t micro_step, StepLog::Pending& log);
-  tasks::Step step_at(int64_t micro_step);
+  tasks::Step step_at(int64_t step, int64_t epoch, int64_t micro_step);
   bool validation_is_due() const;
-  bool validate();
+  Part validate();
   RunEnd stop();
-  void save_after_epoch();
-  void save();
-  void flush_log();
+  bool save_after_epoch();
+  bool save();
+  void write_checkpoint();
+  bool flush_log();
+  void roll_back(const StepRecord& last);
+  std::string divergence(const StepRecord& last);
+  std::string first_unsound_part(const StepRecord& record);
 
   bool stop_requested() const;
   bool interval_is_over() const;
@@ -84,6 +93,7 @@ class Trainer {
   std::unique_ptr<Schedule> schedule_;
   std::optional<Ema> ema_;
   BestMetric best_;
+  Guard guard_;
   MetricsFile metrics_;
   CheckpointStore checkpoints_;
   CheckpointWriter writer_;
