@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <optional>
 
 #include "support/catch.h"
 #include "unireplk/tasks/classification.h"
@@ -64,6 +65,23 @@ TEST_CASE("soft_cross_entropy: equals its definition for mixed targets", "[numer
     for (int64_t c = 0; c < 5; ++c) expected += targets[i][c].item<double>() * row[static_cast<size_t>(c)] / 4;
   }
   CHECK(soft_cross_entropy(logits, targets).item<double>() == Approx(expected).epsilon(kF64));
+}
+
+TEST_CASE("binary_cross_entropy: equals its definition, with and without a threshold", "[numeric]") {
+  const auto logits = some_logits(4, 5);
+  const auto one_hot = smoothed_one_hot(some_labels(4, 5), 5, 0.1);
+  const auto targets = one_hot * 0.3 + one_hot.flip(0) * 0.7;
+  for (const std::optional<double> threshold : {std::optional<double>(), std::optional<double>(0.2)}) {
+    double expected = 0;
+    for (int64_t i = 0; i < 4; ++i) {
+      for (int64_t c = 0; c < 5; ++c) {
+        const double z = logits[i][c].item<double>(), y = targets[i][c].item<double>();
+        const double wanted = threshold ? (y > *threshold ? 1.0 : 0.0) : y;
+        expected += (wanted * std::log1p(std::exp(-z)) + (1 - wanted) * std::log1p(std::exp(z))) / 20;
+      }
+    }
+    CHECK(binary_cross_entropy(logits, targets, threshold).item<double>() == Approx(expected).epsilon(kF64));
+  }
 }
 
 TEST_CASE("losses: the gradient is (softmax - target) / batch", "[numeric]") {

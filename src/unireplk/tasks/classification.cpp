@@ -1,7 +1,9 @@
 #include "unireplk/tasks/classification.h"
 
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sort.h>
 
@@ -21,6 +23,10 @@ at::Tensor channel_constant(const DataInfo& info, const std::string& name) {
   return found->second.to(at::kFloat).reshape({-1, 1, 1});
 }
 
+std::optional<at::Generator> generator_of(const Step& step) {
+  return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
+}
+
 }  // namespace
 
 at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
@@ -30,6 +36,11 @@ at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& label
 
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
   return targets.to(logits.scalar_type()).mul(at::log_softmax(logits, 1)).sum(1).mean().neg();
+}
+
+at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets, std::optional<double> threshold) {
+  const at::Tensor wanted = threshold ? targets.gt(*threshold) : targets;
+  return at::binary_cross_entropy_with_logits(logits, wanted.to(logits.scalar_type()));
 }
 
 Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
@@ -69,18 +80,30 @@ void Classification::prepare(Batch& batch, const Step& step, bool training) {
 }
 
 at::Tensor Classification::loss_of(const at::Tensor& logits, const Batch& batch) const {
-  if (batch.has("target")) return soft_cross_entropy(logits, batch.tensor("target"));
+  if (config_.loss == LossKind::kBinaryCrossEntropy) {
+    return binary_cross_entropy(logits, targets_of(batch, logits.size(1)), config_.bce_target_threshold);
+  }
+  const bool is_hard = !batch.has("target") && !batch.has("kept");
+  if (is_hard) return label_cross_entropy(logits, batch.tensor("label"), config_.label_smoothing);
+  return soft_cross_entropy(logits, targets_of(batch, logits.size(1)));
+}
+
+/// Targets [B, classes], mixed as the maps were.
+at::Tensor Classification::targets_of(const Batch& batch, int64_t classes) const {
+  if (batch.has("target")) return batch.tensor("target");
   const at::Tensor& labels = batch.tensor("label");
-  if (!batch.has("kept")) return label_cross_entropy(logits, labels, config_.label_smoothing);
-  return soft_cross_entropy(logits,
-                            mixed_targets(labels, logits.size(1), config_.label_smoothing, batch.tensor("kept")));
+  const at::Tensor kept =
+      batch.has("kept") ? batch.tensor("kept") : at::ones(labels.sizes(), labels.options().dtype(at::kFloat));
+  return mixed_targets(labels, classes, config_.label_smoothing, kept);
 }
 
 Losses Classification::losses(const Batch& batch, const Step& step) {
-  std::optional<at::Generator> generator;
-  if (step.generator.defined()) generator = step.generator;
-  const at::Tensor logits = network_.forward(batch.tensor("image"), generator);  // [B, C]
+  const at::Tensor logits = network_.forward(batch.tensor("image"), generator_of(step));  // [B, C]
   return {.total = loss_of(logits, batch), .parts = {}};
+}
+
+void Classification::observe(const Batch& batch, const Step& step, const PartObserver& observer) {
+  if (network_.observe) network_.observe(batch.tensor("image"), generator_of(step), observer);
 }
 
 std::vector<Prediction> Classification::predict(const Batch& batch) {

@@ -11,19 +11,32 @@
 
 namespace unireplk::tasks {
 
+/// What logits are held against their targets by.
+enum class LossKind { kCrossEntropy, kBinaryCrossEntropy };
+
 /// `name: classification`.
 struct ClassificationConfig {
+  LossKind loss = LossKind::kCrossEntropy;
+  std::optional<double> bce_target_threshold = {};
   double label_smoothing = 0.1;
   MixingConfig mixing = {};
   std::optional<ErasingConfig> erasing = {};
 
   static void fields(auto& self, auto&& visit) {
+    visit("loss", self.loss, "Over all classes together, or each class by itself against the others; training only.");
+    visit("bce_target_threshold", self.bce_target_threshold, config::below_one,
+          "With binary_cross_entropy: smoothed and mixed targets above it count as 1, the others as 0.");
     visit("label_smoothing", self.label_smoothing, config::below_one,
           "Share of the target spread evenly over all classes; training only.");
     MixingConfig::fields(self.mixing, visit);
     visit("erasing", self.erasing, "Rectangles to erase in training; left out: none.");
   }
-  void validate(config::Problems& problems) const { mixing.validate(problems); }
+  void validate(config::Problems& problems) const {
+    mixing.validate(problems);
+    if (bce_target_threshold && loss != LossKind::kBinaryCrossEntropy) {
+      problems.add("bce_target_threshold", "has no meaning for this loss", "Set loss: binary_cross_entropy.");
+    }
+  }
 };
 
 /// Mean cross-entropy of logits [B, C] against labels [B] (int64), smoothed: spec/image.md section 7.
@@ -31,6 +44,10 @@ at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& label
 
 /// Mean over the batch of -sum_c y_c log_softmax(z)_c, targets [B, C] in any floating dtype.
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
+
+/// Mean over batch and classes of the binary cross-entropy of sigmoid(logits) against targets [B, C], as timm's
+/// BinaryCrossEntropy. \param threshold  when given, targets become 1 above it and 0 elsewhere.
+at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets, std::optional<double> threshold);
 
 /// One label for each map.
 ///
@@ -48,6 +65,7 @@ class Classification : public Task {
   std::vector<FieldSpec> needs() const override;
   void prepare(Batch& batch, const Step& step, bool training) override;
   Losses losses(const Batch& batch, const Step& step) override;
+  void observe(const Batch& batch, const Step& step, const PartObserver& observer) override;
   std::vector<Prediction> predict(const Batch& batch) override;
   std::unique_ptr<Evaluation> start_evaluation() override;
 
@@ -56,6 +74,7 @@ class Classification : public Task {
 
   at::Tensor normalised(const at::Tensor& image);
   at::Tensor loss_of(const at::Tensor& logits, const Batch& batch) const;
+  at::Tensor targets_of(const Batch& batch, int64_t classes) const;
 
   ClassificationConfig config_;
   Network network_;
@@ -65,3 +84,14 @@ class Classification : public Task {
 };
 
 }  // namespace unireplk::tasks
+
+namespace unireplk::config {
+
+template <>
+struct EnumNames<tasks::LossKind> {
+  static constexpr std::pair<std::string_view, tasks::LossKind> values[] = {
+      {"cross_entropy", tasks::LossKind::kCrossEntropy},
+      {"binary_cross_entropy", tasks::LossKind::kBinaryCrossEntropy}};
+};
+
+}  // namespace unireplk::config
