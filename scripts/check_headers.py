@@ -43,7 +43,7 @@ def flags_by_layer(build):
         for layer in (p.name for p in (ROOT / "src/unireplk").iterdir()):
             if f"unireplk_{layer}.dir" in output:
                 found.setdefault(layer, flags_of(entry))
-        if "unireplk_test_support.dir" in output:
+        if "unireplk_test_golden.dir" in output:  # the part of the support that sees LibTorch
             found.setdefault("support", flags_of(entry))
     return found
 
