@@ -14,17 +14,6 @@ UniRepLKNetOptions small() {
   return {.depths = {1, 1, 1, 1}, .dims = {8, 8, 8, 8}, .kernel_sizes = {{0}, {3}, {7}, {13}}, .num_classes = 3};
 }
 
-/// Weights as a file would hold them: copies, with the batch norms' counts at 7.
-NamedTensors weights(const UniRepLKNetOptions& options, const std::string& prefix = "") {
-  NamedTensors result;
-  const auto network = filled(options);
-  for (const auto& [name, tensor] : state_dict(*network)) {
-    result.emplace_back(prefix + name, tensor.detach().clone());
-    if (name.ends_with("num_batches_tracked")) result.back().second.fill_(7);
-  }
-  return result;
-}
-
 void remove(NamedTensors& tensors, const std::string& name) {
   const auto gone = std::erase_if(tensors, [&](const auto& entry) { return entry.first == name; });
   REQUIRE(gone == 1);
@@ -34,13 +23,6 @@ at::Tensor& tensor_named(NamedTensors& tensors, const std::string& name) {
   const auto found = std::ranges::find(tensors, name, &std::pair<std::string, at::Tensor>::first);
   REQUIRE(found != tensors.end());
   return found->second;
-}
-
-/// A network with every number 0.
-UniRepLKNet blank(const UniRepLKNetOptions& options) {
-  UniRepLKNet network(options);
-  for (const auto& [name, tensor] : state_dict(*network)) tensor.detach().zero_();
-  return network;
 }
 
 bool is_blank(const UniRepLKNetImpl& network) {

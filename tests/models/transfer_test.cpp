@@ -20,20 +20,6 @@ UniRepLKNetOptions small(int64_t classes = 3, int64_t channels = 3) {
           .num_classes = classes};
 }
 
-NamedTensors weights(const UniRepLKNetOptions& options, const std::string& prefix = "") {
-  const auto network = filled(options);
-  NamedTensors result;
-  for (const auto& [name, tensor] : state_dict(*network)) result.emplace_back(prefix + name, tensor.detach().clone());
-  return result;
-}
-
-/// A network with every number 0.
-UniRepLKNet blank(const UniRepLKNetOptions& options) {
-  UniRepLKNet network(options);
-  for (const auto& [name, tensor] : state_dict(*network)) tensor.detach().zero_();
-  return network;
-}
-
 bool is_blank(const at::Tensor& tensor) { return tensor.eq(0).all().item<bool>(); }
 
 const TransferRow& row(const std::vector<TransferRow>& rows, const std::string& name) {

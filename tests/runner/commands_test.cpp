@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 
@@ -23,11 +24,6 @@ json line_of(const std::vector<std::string>& arguments) {
   REQUIRE(finished.exit_code == 0);
   REQUIRE(std::count(finished.out.begin(), finished.out.end(), '\n') == 1);
   return json::parse(finished.out);
-}
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void write(const fs::path& path, const std::string& text) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 #include "support/test_data.h"
@@ -23,11 +24,6 @@ void write_two_tensors(const fs::path& path, const std::string& metadata = "") {
   const uint64_t length = header.size();
   file.write(reinterpret_cast<const char*>(&length), 8);
   file << header << std::string("\0\0\x80\x3f\7\0\0\0\0\0\0\0", 12);
-}
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace

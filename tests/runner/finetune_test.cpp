@@ -1,8 +1,8 @@
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 
@@ -13,11 +13,6 @@ namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
 constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// Overrides that narrow a set of tiny.yaml to some classes.
 std::vector<std::string> only(const std::string& set, const std::string& files, const std::string& classes) {

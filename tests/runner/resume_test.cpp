@@ -1,10 +1,9 @@
 #include <signal.h>
 
-#include <fstream>
-#include <iterator>
 #include <random>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 
@@ -12,11 +11,6 @@ namespace unireplk::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// Arguments that train the tiny network into `output`; metrics are written at every step.
 std::vector<std::string> training(const fs::path& output, const std::vector<std::string>& more = {}) {

@@ -6,22 +6,15 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <thread>
+
+#include "support/files.h"
 
 extern char** environ;
 
 namespace unireplk::test {
-namespace {
-
-std::string content(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Process::Process(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;

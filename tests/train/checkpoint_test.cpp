@@ -2,11 +2,11 @@
 
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/temporary_folder.h"
 #include "train/keeper.h"
 #include "unireplk/core/error.h"
@@ -16,13 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
+using test::content;
 using test::Counter;
 using test::Keeper;
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void overwrite(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 

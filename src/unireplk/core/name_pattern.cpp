@@ -28,4 +28,8 @@ bool names(const std::string& pattern, std::string_view name) {
   return fnmatch(as_path(pattern).c_str(), path.c_str(), FNM_PATHNAME | FNM_NOESCAPE) == 0;
 }
 
+bool any_names(const std::vector<std::string>& patterns, std::string_view name) {
+  return std::ranges::any_of(patterns, [&](const auto& pattern) { return names(pattern, name); });
+}
+
 }  // namespace unireplk

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace unireplk {
 
@@ -9,5 +10,8 @@ namespace unireplk {
 /// "stages.0.1.norm.weight", but not "stages.01". Between two dots of a pattern `*` stands for any text, `?` for a
 /// character and `[...]` for one of several, as in a shell: "stages.[0-2]", "stages.*.*.norm".
 bool names(const std::string& pattern, std::string_view name);
+
+/// Whether one of the patterns does.
+bool any_names(const std::vector<std::string>& patterns, std::string_view name);
 
 }  // namespace unireplk

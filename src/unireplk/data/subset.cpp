@@ -21,7 +21,7 @@ class Subset : public Source {
     int64_t label = 0;
   };
 
-  Subset(std::unique_ptr<Source> whole, std::vector<std::string> classes, std::vector<Item> items)
+  Subset(std::shared_ptr<const Source> whole, std::vector<std::string> classes, std::vector<Item> items)
       : whole_(std::move(whole)), classes_(std::move(classes)), items_(std::move(items)) {}
 
   int64_t size() const override { return static_cast<int64_t>(items_.size()); }
@@ -48,7 +48,7 @@ class Subset : public Source {
     return items_[static_cast<size_t>(index)];
   }
 
-  std::unique_ptr<Source> whole_;
+  std::shared_ptr<const Source> whole_;
   std::vector<std::string> classes_;
   std::vector<Item> items_;
 };
@@ -126,8 +126,9 @@ std::string shortage(const std::string& name, size_t found, size_t needed) {
 
 }  // namespace
 
-std::unique_ptr<Source> make_subset(const SubsetConfig& config) {
-  auto whole = config.source.make();
+std::unique_ptr<Source> make_subset(const SubsetConfig& config) { return subset_of(config.source.make(), config); }
+
+std::unique_ptr<Source> subset_of(std::shared_ptr<const Source> whole, const SubsetConfig& config) {
   const auto all = whole->info().classes;
   const auto place = place_of(*whole);
   const auto by_class = items_by_class(*whole, all.size());

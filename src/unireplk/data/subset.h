@@ -48,6 +48,9 @@ struct SubsetConfig {
 /// \throws UserError when a class is not there, has too few items, or items have no classes.
 std::unique_ptr<Source> make_subset(const SubsetConfig& config);
 
+/// The same of a source that is there already, whatever `config.source` says.
+std::unique_ptr<Source> subset_of(std::shared_ptr<const Source> whole, const SubsetConfig& config);
+
 }  // namespace unireplk::data
 
 namespace unireplk::config {

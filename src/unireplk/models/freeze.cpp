@@ -37,9 +37,7 @@ void freeze_norms(torch::nn::Module& network) {
 int64_t freeze(torch::nn::Module& network, const std::vector<std::string>& patterns) {
   check_patterns(network, patterns);
   const auto parameters = network.named_parameters();
-  const auto is_named = [&](const auto& parameter) {
-    return std::ranges::any_of(patterns, [&](const auto& pattern) { return names(pattern, parameter.key()); });
-  };
+  const auto is_named = [&](const auto& parameter) { return any_names(patterns, parameter.key()); };
   if (std::ranges::all_of(parameters, is_named)) {
     throw UserError({kPlace, "expected something left to learn, got nothing", "Freeze less."});
   }

@@ -63,7 +63,7 @@ class Plan {
  private:
   TransferRow row_of(const std::string& name, const at::Tensor& target) const {
     const auto found = given_.find(name);
-    if (is_skipped(name)) return {name, Fate::kFresh, kSkipped};
+    if (any_names(options_.skip, name)) return {name, Fate::kFresh, kSkipped};
     if (found == given_.end()) {
       return may_be_missing(name) ? TransferRow{name} : TransferRow{name, Fate::kFresh, kAbsent};
     }
@@ -80,14 +80,10 @@ class Plan {
     return {name, Fate::kFresh, kOtherShape, detail};
   }
 
-  bool is_skipped(const std::string& name) const {
-    return std::ranges::any_of(options_.skip, [&](const auto& pattern) { return names(pattern, name); });
-  }
-
   /// Whether the network may train from this without anybody having asked for it.
   bool is_expected(const TransferRow& row) const {
     if (row.fate == Fate::kLoaded || row.fate == Fate::kAdapted) return true;
-    return row.reason == kSkipped || is_head(row.name) || is_skipped(row.name);
+    return is_head(row.name) || any_names(options_.skip, row.name);
   }
 
   static std::string described(const TransferRow& row) {

@@ -79,24 +79,22 @@ int64_t median_shorter_side(const data::Source& images) {
   return *middle;
 }
 
-/// One side of the split of a folder. \throws UserError when a class has too few photos for it.
-std::unique_ptr<data::Source> part_of(const fs::path& folder, data::Part part, const config::Registries& registries) {
-  const auto choice = config::Choice<data::SourceSignature>::of(registries.get<data::SourceSignature>(), "image_folder",
-                                                                data::image::ImageFolderConfig{.root = folder});
-  return data::make_subset({.source = choice, .hold_out = kHoldOut, .part = part});
+/// Photos on one side of the split. \throws UserError when a class has too few for it.
+int64_t count_of(const std::shared_ptr<const data::Source>& images, data::Part part) {
+  return data::subset_of(images, {.source = {}, .hold_out = kHoldOut, .part = part})->size();
 }
 
-FoundData look_into(const fs::path& folder, const config::Registries& registries) {
+FoundData look_into(const fs::path& folder) {
   if (!is_utf8(folder.string())) throw UserError({folder.string(), "expected a path in UTF-8", "Rename the folder."});
   FoundData found;
   found.validation = first_folder(folder, {"validation", "val", "valid", "test"});
   const fs::path train = first_folder(folder, {"train", "training"});
   if (train.empty()) found.validation.clear();
   found.train = train.empty() ? folder : train;
-  const auto images = data::image::make_image_folder({.root = found.train});
+  const std::shared_ptr<const data::Source> images = data::image::make_image_folder({.root = found.train});
   if (found.validation.empty()) {
-    part_of(found.train, data::Part::kHeldOut, registries);
-    found.count = part_of(found.train, data::Part::kRest, registries)->size();
+    count_of(images, data::Part::kHeldOut);
+    found.count = count_of(images, data::Part::kRest);
   } else {
     check_same_classes(images->info(), data::image::make_image_folder({.root = found.validation})->info());
     found.count = images->size();
@@ -195,7 +193,7 @@ ExitCode init(const InitOptions& options, bool json) {
   if (fs::exists(output)) {
     throw UserError({output.string(), "the file exists", "Pass another name with --output."});
   }
-  const auto data = look_into(options.data, registries);
+  const auto data = look_into(options.data);
   const auto network = network_of(options, registries);
   const auto text = config_text(name, data, network, options.weights);
   config::parse<ExperimentConfig>(config::load_text(text, output.string()), registries);  // before it is written

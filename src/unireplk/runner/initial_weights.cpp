@@ -5,6 +5,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/io/weight_file.h"
 #include "unireplk/runner/weights.h"
+#include "unireplk/train/run_folder.h"
 
 namespace unireplk::runner {
 namespace {
@@ -62,7 +63,7 @@ InitialWeights read_initial_weights(const InitConfig& config, const config::Regi
   if (!config.key.empty()) {
     throw UserError({"init.key", format("expected nothing for a run, got \"{}\"", config.key), "Leave it out."});
   }
-  const bool is_measured = std::filesystem::exists(run_of(config.weights) / "checkpoints" / "best");
+  const bool is_measured = std::filesystem::exists(train::checkpoints_of(run_of(config.weights)) / "best");
   const auto file =
       open_run(config.weights, {.checkpoint = is_measured ? "best" : "latest", .weights = {}}, {}, registries)
           .weights_file;

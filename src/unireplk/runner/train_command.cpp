@@ -141,7 +141,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
 ExitCode train_run(const TrainOptions& options, bool json) {
   const auto registries = builtins();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
-  const bool resumes = options.resume && !train::CheckpointStore::steps_in(config.run_folder() / "checkpoints").empty();
+  const bool resumes =
+      options.resume && !train::CheckpointStore::steps_in(train::checkpoints_of(config.run_folder())).empty();
   Parts parts(config, make_context(config.device, config.threads, config.seed), registries, resumes);
   announce(config, parts);
   if (options.dry_run) {

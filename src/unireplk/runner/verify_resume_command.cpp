@@ -20,6 +20,7 @@
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/train/checkpoint_store.h"
+#include "unireplk/train/run_folder.h"
 
 namespace unireplk::runner {
 namespace {
@@ -85,7 +86,7 @@ class Training {
 
   /// The step of the newest checkpoint; 0 before the first. Not while the training runs.
   int64_t saved_step() const {
-    const auto steps = train::CheckpointStore(run_ / "checkpoints", 1).steps();
+    const auto steps = train::CheckpointStore(train::checkpoints_of(run_), 1).steps();
     return steps.empty() ? 0 : steps.back();
   }
 
@@ -104,7 +105,7 @@ class Training {
 /// Files of a finished run that an interruption must not change, relative to its folder: the metrics and its last
 /// checkpoint.
 std::vector<fs::path> lasting_files(const fs::path& run) {
-  const auto last = train::CheckpointStore(run / "checkpoints", 1).pointed("latest");
+  const auto last = train::CheckpointStore(train::checkpoints_of(run), 1).pointed("latest");
   UNIREPLK_CHECK(last, "{}: a finished run without a checkpoint", run.string());
   std::vector<fs::path> files{"metrics.jsonl"};
   for (const auto& entry : fs::directory_iterator(*last)) files.push_back(fs::relative(entry.path(), run));

@@ -4,6 +4,7 @@
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/models/state_dict.h"
 #include "unireplk/train/checkpoint.h"
+#include "unireplk/train/run_folder.h"
 
 namespace unireplk::runner {
 namespace {
@@ -21,7 +22,7 @@ bool is_checkpoint(const fs::path& path) { return is_there(path / "state.json");
 
 /// The folder that `latest` or `best` names, or that bears the name itself.
 fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
-  const auto folder = run / "checkpoints";
+  const auto folder = train::checkpoints_of(run);
   auto chosen = name;
   if (name == "best" || name == "latest") {
     const auto pointer = folder / name;

@@ -7,6 +7,9 @@
 
 namespace unireplk::train {
 
+/// Where a run keeps its checkpoints.
+inline std::filesystem::path checkpoints_of(const std::filesystem::path& run) { return run / "checkpoints"; }
+
 /// The folder of one run. While the object lives, this process alone may write there.
 class RunFolder {
  public:
@@ -19,7 +22,7 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path checkpoints() const { return checkpoints_of(path_); }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
   /// The text of config.yaml that the run was started with; nothing in a new run.
