@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "unireplk/core/log.h"
+#include "unireplk/core/memory.h"
 #include "unireplk/runner/version.h"
 
 namespace unireplk::runner {
@@ -58,6 +59,7 @@ void add_target(CLI::App& command, Target& target, const std::string& name, cons
 }
 
 ExitCode run_program(int argc, const char* const* argv) {
+  keep_freed_memory();
   CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.", "unireplk"};
   Program program;
   app.set_version_flag("--version", version_line());
