@@ -61,11 +61,11 @@ Term term_of(const BlockPlan& plan, int64_t b, const float* plane, const float* 
 
 /// Every branch of the plane in scratch.x, with the filters of its vector.
 void convolve_branches(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters,
-                       const Scratch& scratch) {
+                       const Scratch& scratch, const Upcoming& upcoming) {
   for (int64_t b = 0; b < plan.count; ++b) {
     const Term term = term_of(plan, b, scratch.x, filters);
     planes.convolve(plan.layout, &term, 1, nullptr, scratch.branch(b) + plan.layout.first_pixel(),
-                    plan.layout.row_floats(), kLanes);
+                    plan.layout.row_floats(), kLanes, b == 0 ? upcoming : Upcoming());
   }
 }
 
@@ -166,7 +166,7 @@ void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const 
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       pack_plane(plan.layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
-      convolve_branches(planes, plan, scratch.filters + v * plan.filters(), scratch);
+      convolve_branches(planes, plan, scratch.filters + v * plan.filters(), scratch, place.after(image, v, x));
       moments_of(plan.layout, scratch.branches, plan.count, scratch.plane_floats, scratch.moments);
       merge_moments(plan.count, pixels, image_pixels, scratch.moments, moments + v * plan.moments());
     }
@@ -186,7 +186,7 @@ void variance_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
   for (int64_t image = 0; image < plan.map.images; ++image, pixels += image_pixels) {
     pack_plane(plan.layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
     planes.convolve(plan.layout, &term, 1, nullptr, scratch.result + plan.layout.first_pixel(),
-                    plan.layout.row_floats(), kLanes);
+                    plan.layout.row_floats(), kLanes, {});
     moments_of(plan.layout, scratch.result, 1, 0, scratch.moments);
     merge_moments(1, pixels, image_pixels, scratch.moments, moments);
   }
@@ -206,7 +206,7 @@ void apply_task(const PlaneFunctions& planes, const BlockPlan& plan, const float
       const float* kernel = merged + v * plan.merged();
       const Term term{scratch.x + plan.layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
       convolve_image(planes, plan.layout, &term, 1, kernel + plan.large().taps * kLanes, y + offset, plan.map.channels,
-                     vector.count, scratch.result);
+                     vector.count, scratch.result, place.after(image, v, x));
     }
   }
 }
@@ -226,7 +226,7 @@ void correlation_task(const PlaneFunctions& planes, const BlockPlan& plan, const
       float* of_vector = sums + v * plan.correlation();
       float* total = of_vector + plan.large().taps * kLanes;
       add_correlation(planes, plan.layout, scratch.dy, scratch.x, plan.large().size, plan.large().dilation,
-                      scratch.sums, of_vector);
+                      scratch.sums, of_vector, place.after(image, v, x, dy));
       store(hn::Add(load(total), sum_plane(plan.layout, scratch.dy)), total);
     }
   }
@@ -275,7 +275,7 @@ void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
       const int64_t offset = place.offset(image, vector), filters = v * plan.filters();
       pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
       pack_plane(layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
-      convolve_branches(planes, plan, scratch.filters + filters, scratch);
+      convolve_branches(planes, plan, scratch.filters + filters, scratch, place.after(image, v, x, dy));
       differentiate_branches(plan, coefficients + v * plan.coefficients(), scratch);
       if (dx) {
         Term terms[kMaxBranches];
@@ -283,7 +283,7 @@ void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
           terms[b] = term_of(plan, b, scratch.branch(b), scratch.flipped + filters);
         }
         convolve_image(planes, layout, terms, plan.count, nullptr, dx + offset, plan.map.channels, vector.count,
-                       scratch.result);
+                       scratch.result, {});
       }
       for (int64_t b = 0; b < plan.count; ++b) {
         const auto& branch = plan.branches[b];

@@ -36,13 +36,26 @@ double covariance_with_sum(const BlockPlan& plan, const ChannelNorms& norms, con
 /// Which vector of its line a channel is in.
 int64_t vector_of(const BlockPlan& plan, int64_t channel) { return channel % kMaxLanes / plan.lanes; }
 
-/// The sum over chunks of row `row` of a channel. \param floats  of a vector
-double add_chunks(const BlockPlan& plan, const float* of_line, int64_t floats, int64_t row, int64_t channel) {
-  const float* first = of_line + vector_of(plan, channel) * floats + row * plan.lanes + channel % plan.lanes;
-  double sum = 0;
-  for (int64_t chunk = 0; chunk < plan.grid.chunks; ++chunk) sum += first[chunk * plan.vectors * floats];
-  return sum;
-}
+/// Rows of one channel, each summed over the chunks of its line.
+class ChunkSums {
+ public:
+  /// \param floats  of a vector
+  ChunkSums(const BlockPlan& plan, const float* of_line, int64_t floats, int64_t channel)
+      : first_(of_line + vector_of(plan, channel) * floats + channel % plan.lanes),
+        lanes_(plan.lanes),
+        chunks_(plan.grid.chunks),
+        chunk_floats_(plan.vectors * floats) {}
+
+  double operator[](int64_t row) const {
+    double sum = 0;
+    for (int64_t chunk = 0; chunk < chunks_; ++chunk) sum += first_[row * lanes_ + chunk * chunk_floats_];
+    return sum;
+  }
+
+ private:
+  const float* first_;
+  int64_t lanes_, chunks_, chunk_floats_;
+};
 
 void set_moment(const BlockPlan& plan, float* moments, int64_t row, int64_t channel, double value) {
   moments[row * plan.map.channels + channel] = static_cast<float>(value);
@@ -142,10 +155,9 @@ void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights
                            const BlockGradients& gradients, float* coefficients) {
   const ChannelNorms norms(plan, eps, weights, moments, channel);
   const int64_t lane = channel % plan.lanes, large_taps = plan.large().taps;
-  for (int64_t tap = 0; tap < large_taps; ++tap) {
-    sums[tap] = add_chunks(plan, correlation, plan.correlation(), tap, channel);
-  }
-  const double sum_dy = add_chunks(plan, correlation, plan.correlation(), large_taps, channel);
+  const ChunkSums correlated(plan, correlation, plan.correlation(), channel);
+  for (int64_t tap = 0; tap < large_taps; ++tap) sums[tap] = correlated[tap];
+  const double sum_dy = correlated[large_taps];
   const double pixels = plan.pixels(plan.map.images);
 
   double inner[kMaxBranches];  // sum over pixels of dy times the centred branch
@@ -177,12 +189,11 @@ void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights
 
 void finish_kernel_gradients(const BlockPlan& plan, int64_t channel, const float* filters,
                              const BlockGradients& gradients) {
+  const ChunkSums sums(plan, filters, plan.filters(), channel);
   for (int64_t b = 0; b < plan.count; ++b) {
     const auto& branch = plan.branches[b];
     float* weight = gradients.branches[static_cast<size_t>(b)].weight + channel * branch.taps;
-    for (int64_t tap = 0; tap < branch.taps; ++tap) {
-      weight[tap] = static_cast<float>(add_chunks(plan, filters, plan.filters(), branch.first_tap + tap, channel));
-    }
+    for (int64_t tap = 0; tap < branch.taps; ++tap) weight[tap] = static_cast<float>(sums[branch.first_tap + tap]);
   }
 }
 

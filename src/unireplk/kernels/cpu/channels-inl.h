@@ -64,15 +64,25 @@ struct Place {
         vectors((channels + kLanes - 1) / kLanes),
         first_image(grid.chunk(task) * grid.chunk_images),
         end_image(least(map.images, first_image + grid.chunk_images)),
-        image_floats(map.height * map.width * map.channels) {}
+        pixel_floats(map.channels),
+        row_floats(map.width * map.channels),
+        image_floats(map.height * row_floats) {}
 
   ChannelVector vector(int64_t i) const { return {first_channel + i * kLanes, least(kLanes, channels - i * kLanes)}; }
   int64_t offset(int64_t image, const ChannelVector& vector) const { return image * image_floats + vector.channel; }
 
+  /// What comes after vector `i` of an image: its next vector, or the first of the next image.
+  Upcoming after(int64_t image, int64_t i, const float* map, const float* other = nullptr) const {
+    const bool same_image = i + 1 < vectors;
+    if (!same_image && image + 1 == end_image) return {};
+    const int64_t at = same_image ? offset(image, vector(i + 1)) : offset(image + 1, vector(0));
+    return {.maps = {map + at, other ? other + at : nullptr}, .row = row_floats, .pixel = pixel_floats};
+  }
+
   int64_t first_channel, channels;
   int64_t vectors;
   int64_t first_image, end_image;
-  int64_t image_floats;
+  int64_t pixel_floats, row_floats, image_floats;
 };
 
 /// One image's vector of channels to a plane. `from` is its first pixel's first channel, `stride` all channels.
@@ -92,6 +102,12 @@ inline void unpack_plane(const PlaneLayout& layout, const float* plane, float* t
 
 /// Filters [channels][taps] to [taps][lanes]; channels beyond `count` become 0.
 inline void pack_filters(const float* from, int64_t taps, int64_t count, float* to) {
+  if (count == kLanes && kLanes > 1) {
+    const hn::RebindToSigned<Floats> integers;
+    const auto channels = hn::Mul(hn::Iota(integers, 0), hn::Set(integers, static_cast<int32_t>(taps)));
+    for (int64_t i = 0; i < taps; ++i) store(hn::GatherIndex(Floats(), from + i, channels), to + i * kLanes);
+    return;
+  }
   for (int64_t i = 0; i < taps; ++i) {
     for (int64_t lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = lane < count ? from[lane * taps + i] : 0.0F;
   }
@@ -131,9 +147,12 @@ HWY_INLINE Vec sum_plane(const PlaneLayout& layout, const float* plane) {
 /// for vectors that are not full.
 inline void convolve_image(const PlaneFunctions& planes, const PlaneLayout& layout, const Term* terms,
                            int64_t terms_count, const float* start, float* to, int64_t stride, int64_t count,
-                           float* scratch) {
-  if (count == kLanes) return planes.convolve(layout, terms, terms_count, start, to, layout.width * stride, stride);
-  planes.convolve(layout, terms, terms_count, start, scratch + layout.first_pixel(), layout.row_floats(), kLanes);
+                           float* scratch, const Upcoming& upcoming) {
+  if (count == kLanes) {
+    return planes.convolve(layout, terms, terms_count, start, to, layout.width * stride, stride, upcoming);
+  }
+  planes.convolve(layout, terms, terms_count, start, scratch + layout.first_pixel(), layout.row_floats(), kLanes,
+                  upcoming);
   unpack_plane(layout, scratch, to, stride, count);
 }
 
@@ -143,11 +162,12 @@ constexpr int64_t kFewRows = 8;
 /// total += PlaneFunctions::correlate of two planes.
 /// \param scratch  as many floats as the total
 inline void add_correlation(const PlaneFunctions& planes, const PlaneLayout& layout, const float* values,
-                            const float* plane, int64_t size, int64_t dilation, float* scratch, float* total) {
+                            const float* plane, int64_t size, int64_t dilation, float* scratch, float* total,
+                            const Upcoming& upcoming = {}) {
   const bool few = layout.height <= kFewRows;
   float* sums = few ? total : scratch;
   if (!few) fill_zero(sums, size * size * kLanes);
-  planes.correlate(layout, values + layout.first_pixel(), plane + layout.first_pixel(), size, dilation, sums);
+  planes.correlate(layout, values + layout.first_pixel(), plane + layout.first_pixel(), size, dilation, sums, upcoming);
   if (!few) add_to(total, sums, size * size * kLanes);
 }
 

@@ -68,7 +68,8 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
       const int64_t offset = place.offset(image, vector);
       pack_plane(layout, x + offset, map.channels, vector.count, plane);
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
-      convolve_image(planes, layout, &term, 1, starts + v * kLanes, y + offset, map.channels, vector.count, result);
+      convolve_image(planes, layout, &term, 1, starts + v * kLanes, y + offset, map.channels, vector.count, result,
+                     place.after(image, v, x));
     }
   }
 }
@@ -90,7 +91,8 @@ void correlate_task(const PlaneFunctions& planes, const Correlation& job, int64_
       pack_plane(layout, x + place.offset(image, vector), map.channels, vector.count, plane);
       pack_plane(layout, dy + place.offset(image, vector), map.channels, vector.count, values);
       float* of_vector = sums + v * (kernel.taps() + 1) * kLanes;
-      add_correlation(planes, layout, values, plane, kernel.size, kernel.dilation, image_sums, of_vector);
+      add_correlation(planes, layout, values, plane, kernel.size, kernel.dilation, image_sums, of_vector,
+                      place.after(image, v, x, dy));
       float* total = of_vector + kernel.taps() * kLanes;
       store(hn::Add(load(total), sum_plane(layout, values)), total);
     }
@@ -133,16 +135,18 @@ void convolve_map(const Convolution& job, std::span<float> workspace, const Para
 /// Add the sums of all chunks of a line, which start at `sums`, into the gradients of its channels.
 void finish_line(const KernelShape& kernel, int64_t chunks, const float* sums, int64_t lanes, int64_t channels,
                  float* dweight, float* dbias) {
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    const float* of_channel = sums + channel / lanes * (kernel.taps() + 1) * lanes + channel % lanes;
+  for (int64_t first = 0; first < channels; first += lanes) {
+    const float* of_vector = sums + first * (kernel.taps() + 1);
+    const int64_t count = std::min(lanes, channels - first);
     for (int64_t tap = 0; tap <= kernel.taps(); ++tap) {
-      double sum = 0;
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += of_channel[chunk * sum_floats(kernel) + tap * lanes];
-      if (tap < kernel.taps()) {
-        dweight[channel * kernel.taps() + tap] = static_cast<float>(sum);
-      } else if (dbias) {
-        dbias[channel] = static_cast<float>(sum);
+      double total[kMaxLanes] = {};
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const float* part = of_vector + chunk * sum_floats(kernel) + tap * lanes;
+        for (int64_t lane = 0; lane < lanes; ++lane) total[lane] += part[lane];
       }
+      float* to = tap < kernel.taps() ? dweight + first * kernel.taps() + tap : dbias ? dbias + first : nullptr;
+      const int64_t stride = tap < kernel.taps() ? kernel.taps() : 1;
+      for (int64_t lane = 0; to && lane < count; ++lane) to[lane * stride] = static_cast<float>(total[lane]);
     }
   }
 }

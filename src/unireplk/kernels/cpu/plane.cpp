@@ -6,21 +6,39 @@
 #define HWY_TARGET_INCLUDE "unireplk/kernels/cpu/plane.cpp"
 #include <hwy/foreach_target.h>
 // behind it
+#include <hwy/cache_control.h>
 #include "unireplk/kernels/cpu/channels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 namespace {
 
-/// Kernel rows that meet the map when the middle of the kernel is at row y: [first, end).
-struct TapRows {
-  TapRows(int64_t size, int64_t dilation, int64_t y, int64_t height) {
-    const auto above = static_cast<int32_t>(y), below = static_cast<int32_t>(height - 1 - y);  // short divisions
-    const auto step = static_cast<int32_t>(dilation);
-    first = most(0, size / 2 - above / step);
-    end = least(size, size / 2 + below / step + 1);
+/// Kernel rows that meet the map when the middle of the kernel is at a row of it. Begins at row 0 and goes down row by
+/// row: a division for each would cost as much as a row of a small map.
+class TapRows {
+ public:
+  TapRows() = default;
+  TapRows(int64_t size, int64_t dilation, int64_t height)
+      : size_(size), dilation_(dilation), below_((height - 1) / dilation), below_rest_((height - 1) % dilation) {}
+
+  int64_t first() const { return most(0, size_ / 2 - above_); }
+  int64_t end() const { return least(size_, size_ / 2 + below_ + 1); }
+
+  void next() {
+    if (++above_rest_ == dilation_) {
+      above_rest_ = 0;
+      ++above_;
+    }
+    if (below_rest_-- == 0) {
+      below_rest_ = dilation_ - 1;
+      --below_;
+    }
   }
-  int64_t first, end;
+
+ private:
+  int64_t size_ = 0, dilation_ = 1;
+  int64_t above_ = 0, above_rest_ = 0;  ///< whole steps of the dilation from the first row, and rows over
+  int64_t below_ = 0, below_rest_ = 0;  ///< the same to the last row
 };
 
 /// Kernels whose rows are unrolled: those of a 13 x 13 block, the only large one of published networks. Others take a
@@ -130,6 +148,15 @@ struct Tile {
     return false;
   }
 
+  /// Ask for the tile's part of a row of the maps that are packed next.
+  static HWY_INLINE void fetch(const Upcoming& upcoming, int64_t y, int64_t x) {
+    for (const float* map : upcoming.maps) {
+      if (!map) continue;
+      const float* pixel = map + y * upcoming.row + x * upcoming.pixel;
+      for (int64_t i = 0; i < kTile; ++i) hwy::Prefetch(pixel + i * upcoming.pixel);
+    }
+  }
+
   template <int kColumn>
   static HWY_INLINE void set_all(Vec (&sums)[kTile], Vec value) {
     if constexpr (kColumn < kTile) {
@@ -148,19 +175,23 @@ struct Tile {
 
   /// to[y][column] = start + sum of all terms, for every row y of the tile that starts at column x.
   static void convolve(const PlaneLayout& layout, const Term* terms, int64_t count, int64_t x, const float* start,
-                       float* to, int64_t to_row, int64_t to_pixel) {
+                       float* to, int64_t to_row, int64_t to_pixel, const Upcoming& upcoming) {
+    TapRows rows_of[kMaxTerms];
+    for (int64_t i = 0; i < count; ++i) rows_of[i] = TapRows(terms[i].size, terms[i].dilation, layout.height);
     for (int64_t y = 0; y < layout.height; ++y) {
+      fetch(upcoming, y, x);
       Vec sums[kTile];
       set_all<0>(sums, load(start));
       for (int64_t i = 0; i < count; ++i) {
         const auto& [plane, filters, size, dilation] = terms[i];
-        const TapRows rows(size, dilation, y, layout.height);
+        const int64_t first = rows_of[i].first(), end = rows_of[i].end();
+        rows_of[i].next();
         const int64_t first_offset = -(size / 2) * dilation;
-        const float* row = plane + (y + (rows.first - size / 2) * dilation) * layout.row_floats() + x * kLanes;
-        const float* tap = filters + rows.first * size * kLanes;
+        const float* row = plane + (y + (first - size / 2) * dilation) * layout.row_floats() + x * kLanes;
+        const float* tap = filters + first * size * kLanes;
         const int64_t step = dilation * layout.row_floats();
-        if (add_unrolled(sums, unrolled_kernel(size, dilation), tap, row, rows.end - rows.first, step)) continue;
-        for (int64_t ky = rows.first; ky < rows.end; ++ky, row += step, tap += size * kLanes) {
+        if (add_unrolled(sums, unrolled_kernel(size, dilation), tap, row, end - first, step)) continue;
+        for (int64_t ky = first; ky < end; ++ky, row += step, tap += size * kLanes) {
           for (int64_t kx = 0, offset = first_offset; kx < size; ++kx, offset += dilation) {
             add_tap(sums, load(tap + kx * kLanes), row, offset);
           }
@@ -256,17 +287,19 @@ struct Tile {
   /// sums[k] += sum over the pixels p of the tile of values[p] * plane[p + k]
   /// \param skip  columns of the tile that another tile counts
   static void correlate(const PlaneLayout& layout, const float* values_plane, const float* plane, int64_t size,
-                        int64_t dilation, int64_t x, int64_t skip, float* sums) {
-    for (int64_t y = 0; y < layout.height; ++y) {
+                        int64_t dilation, int64_t x, int64_t skip, float* sums, const Upcoming& upcoming) {
+    TapRows rows(size, dilation, layout.height);
+    for (int64_t y = 0; y < layout.height; ++y, rows.next()) {
+      fetch(upcoming, y, x);
       Vec values[kTile];
       load_all<0>(values, values_plane + y * layout.row_floats() + x * kLanes);
       if (HWY_UNLIKELY(skip > 0)) forget<0>(values, skip);
-      const TapRows rows(size, dilation, y, layout.height);
+      const int64_t first = rows.first(), end = rows.end();
       const int64_t first_offset = -(size / 2) * dilation;
-      const float* row = plane + (y + (rows.first - size / 2) * dilation) * layout.row_floats() + x * kLanes;
-      float* sum = sums + rows.first * size * kLanes;
+      const float* row = plane + (y + (first - size / 2) * dilation) * layout.row_floats() + x * kLanes;
+      float* sum = sums + first * size * kLanes;
       const Unrolled kind = unrolled_kernel(size, dilation);
-      for (int64_t ky = rows.first; ky < rows.end; ++ky, row += dilation * layout.row_floats(), sum += size * kLanes) {
+      for (int64_t ky = first; ky < end; ++ky, row += dilation * layout.row_floats(), sum += size * kLanes) {
         if (correlate_unrolled_row(sum, kind, values, row)) continue;
         for (int64_t kx = 0, offset = first_offset; kx < size; ++kx, offset += dilation) {
           correlate_tap(sum + kx * kLanes, values, row, offset);
@@ -320,21 +353,21 @@ TileFunctions functions_of(const PlaneLayout& layout, int64_t tile) {
 
 /// PlaneFunctions::convolve
 void convolve(const PlaneLayout& layout, const Term* terms, int64_t count, const float* start, float* to,
-              int64_t to_row, int64_t to_pixel) {
+              int64_t to_row, int64_t to_pixel, const Upcoming& upcoming) {
   HWY_ALIGN static constexpr float kZeros[kLanes] = {};
   for (int64_t i = 0; i < layout.tiles; ++i) {
     const int64_t x = layout.tile_start(i);
     functions_of(layout, i).convolve(layout, terms, count, x, start ? start : kZeros, to + x * to_pixel, to_row,
-                                     to_pixel);
+                                     to_pixel, upcoming);
   }
 }
 
 /// PlaneFunctions::correlate
 void correlate(const PlaneLayout& layout, const float* values, const float* plane, int64_t size, int64_t dilation,
-               float* sums) {
+               float* sums, const Upcoming& upcoming) {
   for (int64_t i = 0; i < layout.tiles; ++i) {
     const int64_t x = layout.tile_start(i);
-    functions_of(layout, i).correlate(layout, values, plane, size, dilation, x, i * layout.tile - x, sums);
+    functions_of(layout, i).correlate(layout, values, plane, size, dilation, x, i * layout.tile - x, sums, upcoming);
   }
 }
 

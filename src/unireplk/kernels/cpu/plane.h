@@ -1,5 +1,6 @@
 #pragma once
 
+#include "unireplk/kernels/block.h"
 #include "unireplk/kernels/cpu/layout.h"
 
 /// The loops that all depthwise kernels are made of. They work on one vector of channels at a time: planes are as
@@ -14,6 +15,16 @@ struct Term {
   int64_t dilation;
 };
 
+/// Terms of one convolution.
+inline constexpr int64_t kMaxTerms = kMaxBranches;
+
+/// Maps whose vectors of channels are packed next. They lie scattered in memory, a cache line for each pixel, so a
+/// kernel asks for them row by row while it computes.
+struct Upcoming {
+  const float* maps[2] = {nullptr, nullptr};  ///< first pixels; null: none
+  int64_t row = 0, pixel = 0;                 ///< floats to the next row and column
+};
+
 struct PlaneFunctions {
   int64_t lanes;  ///< channels in a vector
 
@@ -21,13 +32,13 @@ struct PlaneFunctions {
   /// \param start  [lanes], or null: 0.
   /// \param to     first pixel, at any address; `to_row` and `to_pixel` floats lead to the next row and column.
   void (*convolve)(const PlaneLayout& layout, const Term* terms, int64_t count, const float* start, float* to,
-                   int64_t to_row, int64_t to_pixel);
+                   int64_t to_row, int64_t to_pixel, const Upcoming& upcoming);
 
   /// sums[k] += sum over pixels p of values[p] * plane[p + k]
   /// \param values, plane  first pixels
   /// \param sums           [size * size][lanes]
   void (*correlate)(const PlaneLayout& layout, const float* values, const float* plane, int64_t size, int64_t dilation,
-                    float* sums);
+                    float* sums, const Upcoming& upcoming);
 };
 
 /// Of the instruction set in use.
