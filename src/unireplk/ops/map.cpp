@@ -8,6 +8,12 @@ kernels::MapShape map_shape(const at::Tensor& x) {
   return {.images = x.size(0), .height = x.size(2), .width = x.size(3), .channels = x.size(1)};
 }
 
+bool is_plain_float(const at::Tensor& tensor) { return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat; }
+
+bool is_kernel_input(const at::Tensor& x) {
+  return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
+}
+
 at::Tensor empty_map(const at::Tensor& like) {
   return at::empty(like.sizes(), like.options().memory_format(at::MemoryFormat::ChannelsLast));
 }

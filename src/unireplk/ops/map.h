@@ -9,6 +9,12 @@ namespace unireplk::ops {
 /// The shape of a map [N, C, H, W] as kernels have it.
 kernels::MapShape map_shape(const at::Tensor& x);
 
+/// float32 on the CPU.
+bool is_plain_float(const at::Tensor& tensor);
+
+/// Whether kernels take the values of `x`: float32, or a narrower type that becomes float32 without loss.
+bool is_kernel_input(const at::Tensor& x);
+
 /// A map of the same shape in channels_last, its values unset.
 at::Tensor empty_map(const at::Tensor& like);
 
