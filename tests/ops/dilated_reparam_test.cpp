@@ -5,12 +5,14 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "support/catch.h"
 #include "support/tolerances.h"
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/instruction_set.h"
 #include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -262,6 +264,43 @@ TEST_CASE("dilated_reparam: only wanted gradients, and none of gradients", "[num
   const auto y = fused_dilated_reparam(block, x.clone().requires_grad_(), true);
   CHECK_THROWS_WITH(torch::autograd::grad({y.square().sum()}, {block.branches[0].weight}, {}, std::nullopt, true),
                     Contains("create_graph"));
+}
+
+/// Errors of an outcome: of y, dx and the large kernel's gradient.
+std::array<double, 3> errors_of(const Outcome& got, const Outcome& exact) {
+  return {error_of(got.y, exact.y), error_of(got.dx, exact.dx), error_of(got.of_tensors[0], exact.of_tensors[0])};
+}
+
+TEST_CASE("dilated_reparam: narrow maps cost no more precision than in LibTorch's own graph", "[numeric]") {
+  const auto dtype = GENERATE(at::kBFloat16, at::kHalf);
+  const bool autocast = GENERATE(false, true);
+  CAPTURE(dtype, autocast);
+  const auto block = make_block(table_row(13), 16);
+  const auto x = random_map({2, 16, 14, 14}, 3).to(dtype).to(at::kFloat), dy = random_map(x.sizes(), 4);
+  const auto exact = run_judge(block, x, dy);
+  const auto rounded = [&](const at::Tensor& map) { return autocast ? map : map.to(dtype); };
+  const AutocastSettings settings{.device = at::kCPU, .enabled = autocast, .dtype = dtype};
+  const auto fused = run(block, at::kFloat, x, dy, [&](const auto& b, const at::Tensor& map) {
+    const AutocastGuard guard(settings);
+    const auto y = fused_dilated_reparam(b, rounded(map), true);
+    CHECK(y.scalar_type() == dtype);
+    return y.to(at::kFloat);
+  });
+  const auto graph = run(block, at::kFloat, x, dy, [&](const auto& b, const at::Tensor& map) {
+    const AutocastGuard guard({.device = at::kCPU, .enabled = true, .dtype = dtype});
+    return unfused(b, map, true).to(at::kFloat);
+  });
+  const auto ours = errors_of(fused, exact), theirs = errors_of(graph, exact);
+  for (size_t i = 0; i < ours.size(); ++i) CHECK(ours[i] <= 1.5 * theirs[i]);
+}
+
+TEST_CASE("depthwise_conv2d: rounds the map alone under autocast") {
+  at::manual_seed(6);
+  const auto x = at::randn({2, 8, 9, 9}), weight = at::randn({8, 1, 7, 7}), bias = at::randn({8});
+  const auto expected = depthwise_conv2d(x.to(at::kBFloat16).to(at::kFloat), weight, bias, 1).to(at::kBFloat16);
+  const AutocastGuard guard({.device = at::kCPU, .enabled = true, .dtype = at::kBFloat16});
+  CHECK(depthwise_conv2d(x, weight, bias, 1).equal(expected));
+  CHECK(depthwise_conv2d(x.to(at::kBFloat16), weight, bias, 1).equal(expected));
 }
 
 TEST_CASE("dilated_reparam: what it has no kernel for", "[numeric]") {

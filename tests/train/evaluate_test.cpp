@@ -44,14 +44,14 @@ TEST_CASE("evaluate: gives up when asked to stop, and leaves the network's mode 
   const bool training = GENERATE(true, false);
   tiny.net->train(training);
   int64_t asked = 0;
-  CHECK_FALSE(evaluate(tiny.task, tiny.validation_loader, [&] {
+  CHECK_FALSE(evaluate(tiny.task, tiny.validation_loader, {}, [&] {
     CHECK_FALSE(tiny.net->is_training());  // between batches too, or what a network caches would be lost
     return ++asked == 2;
   }));
   CHECK(asked == 2);
   CHECK(tiny.net->is_training() == training);
   const auto before = tiny.net->norm->running_mean.clone();
-  CHECK(evaluate(tiny.task, tiny.validation_loader, [] { return false; }));
+  CHECK(evaluate(tiny.task, tiny.validation_loader, {}, [] { return false; }));
   CHECK(tiny.net->norm->running_mean.equal(before));
   CHECK(tiny.net->is_training() == training);
 }

@@ -1,3 +1,5 @@
+#include <ATen/CPUGeneratorImpl.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -9,6 +11,7 @@
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
 #include "unireplk/models/state_dict.h"
+#include "unireplk/models/unireplknet.h"
 
 namespace unireplk::train {
 namespace {
@@ -200,6 +203,80 @@ TEST_CASE("trainer: gradients that are not finite are skipped too") {
   Recorder recorder;
   CHECK_THROWS_WITH(test::run(tiny, recorder), Contains("step 3: the loss is 0, the gradient norm "));
   CHECK(recorder.step_numbers() == test::one_to(3));
+}
+
+/// Photos of persons are high and narrow: at 384 x 128 the last maps are narrower than their kernel.
+class Strips : public data::Source {
+ public:
+  int64_t size() const override { return 4; }
+  Result<data::Record> read(int64_t index) const override {
+    const auto image = at::arange(384 * 128 * 3, at::kLong).mul(31 + index).remainder(251).to(at::kByte);
+    return data::Record{.payload = image.view({384, 128, 3}),
+                        .target = {{"label", at::full({}, index % 2, at::kLong)}},
+                        .key = {},
+                        .source = where(index)};
+  }
+  DataInfo info() const override {
+    return {.fields = {{.name = "label", .dtype = at::kLong, .shape = {}, .meaning = ""}},
+            .classes = {"first", "second"},
+            .constants = {}};
+  }
+};
+
+class Unchanged : public data::Pipeline {
+ public:
+  Result<std::vector<Sample>> apply(const data::Record& record, const Draw& /*draw*/) const override {
+    Sample sample{.fields = record.target, .key = record.key, .source = record.source};
+    sample.fields["image"] = std::get<at::Tensor>(record.payload);
+    return std::vector<Sample>{sample};
+  }
+  DataInfo describe(DataInfo source) const override {
+    source.fields.push_back({.name = "image", .dtype = at::kByte, .shape = {384, 128, 3}, .meaning = ""});
+    source.constants["mean"] = at::full({3}, 0.5f);
+    source.constants["std"] = at::full({3}, 0.25f);
+    return source;
+  }
+};
+
+/// Four steps of variant A on strips, into the folder.
+void train_on_strips(models::UniRepLKNet network, const test::TemporaryFolder& path, Recorder& recorder) {
+  const auto dataset = data::make_dataset(std::make_shared<Strips>(), std::make_shared<Unchanged>());
+  const auto sampler = data::shuffled_sampler(4, 2, 1);
+  const Context context{.seed = 1, .rank = {}};
+  data::Loader loader(dataset, *sampler, data::Mode::kTrain, {.batch_size = 2, .workers = 0}, context);
+  tasks::Classification task({}, tasks::network_of(network.ptr()), dataset.info);
+  auto config = guarded({.max_skipped = 1});
+  config.epochs = 2;
+  const RunFolder folder(path.path(), /*resume=*/true);
+  Trainer trainer(config, {.task = task,
+                           .train_data = loader,
+                           .batches_per_epoch = sampler->steps(0),
+                           .folder = folder,
+                           .context = context});
+  trainer.observe(recorder);
+  const test::CapturedLog log;
+  trainer.run();
+}
+
+TEST_CASE("trainer: a map that overflows at 384 x 128 is named, and does not reach the weights") {
+  auto options = models::variant_options("unireplknet_a");
+  options.num_classes = 2;
+  models::UniRepLKNet network(options);
+  models::initialise(*network, at::detail::createCPUGenerator(3));
+  Recorder sound, unsound;
+  train_on_strips(network, test::TemporaryFolder(), sound);
+  CHECK(unsound_steps(sound).empty());
+  {
+    const at::NoGradGuard no_grad;
+    network->named_parameters()["stages.2.5.gamma"].fill_(3e38);
+  }
+  std::vector<at::Tensor> before;
+  for (const auto& entry : models::state_dict(*network)) before.push_back(entry.second.detach().clone());
+  CHECK_THROWS_WITH(
+      train_on_strips(network, test::TemporaryFolder(), unsound),
+      Contains("step 2: the loss is nan") && Contains("the first output that is not finite is that of stages.2.5"));
+  const auto after = models::state_dict(*network);
+  for (size_t i = 0; i < before.size(); ++i) CHECK(after[i].second.equal(before[i]));
 }
 
 TEST_CASE("trainer: bad samples are replaced up to the bound, and end the run beyond it") {

@@ -80,13 +80,17 @@ class TrainStep {
       : network_(build(options, false)),
         images_(random_images(options)),
         targets_(soft_targets(options)),
+        autocast_(train::autocast_for(options.precision, options.context.device)),
         optimizer_(train::make_adamw({.lr = 1e-3}, *network_)),
         generator_(at::globalContext().defaultGenerator(options.context.device).clone()) {
     network_->train();
   }
 
   void operator()() {
-    loss_ = tasks::soft_cross_entropy(network_->forward(images_, generator_), targets_);
+    {
+      const AutocastGuard guard(autocast_);
+      loss_ = tasks::soft_cross_entropy(network_->forward(images_, generator_), targets_);
+    }
     loss_.backward();
     optimizer_->step(optimizer_->base(), {});
     optimizer_->zero_grad();
@@ -97,6 +101,7 @@ class TrainStep {
  private:
   models::UniRepLKNet network_;
   at::Tensor images_, targets_, loss_;
+  AutocastSettings autocast_;
   std::unique_ptr<train::Optimizer> optimizer_;
   at::Generator generator_;
 };
@@ -147,6 +152,7 @@ nlohmann::json bench_report(const BenchOptions& options, const std::vector<doubl
             {"size", options.size},
             {"classes", options.classes},
             {"threads", options.context.threads},
+            {"precision", train::name_of(options.precision)},
             {"device", options.context.device.str()}}},
           {"environment", environment(options)}};
 }
@@ -166,6 +172,7 @@ nlohmann::json bench_inference(const BenchOptions& options, bool deploy) {
   const auto images = random_images(options);
   const auto samples = time_calls(options, [&] {
     const c10::InferenceMode guard;
+    const AutocastGuard autocast(train::autocast_for(options.precision, options.context.device));
     network->forward(images);
   });
   auto report = bench_report(options, samples);

@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "unireplk/tensor/context.h"
+#include "unireplk/train/precision.h"
 
 namespace unireplk::analysis {
 
@@ -20,6 +21,7 @@ struct BenchOptions {
   double drop_path = 0;
   int64_t iterations = 10;
   int64_t warmup = 2;
+  train::Precision precision = train::Precision::kFp32;  ///< of a training step or inference
   Context context;
 };
 

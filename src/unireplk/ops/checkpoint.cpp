@@ -1,11 +1,12 @@
 #include "unireplk/ops/checkpoint.h"
 
-#include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
 #include <utility>
+
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -13,46 +14,18 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// The autocast settings of one device type. Casts of weights made here are not kept for later: those of the
-/// first run have no graph and would cut the weights off from their gradients.
-struct Autocast {
-  explicit Autocast(at::DeviceType type)
-      : device(type),
-        enabled(at::autocast::is_autocast_enabled(type)),
-        dtype(at::autocast::get_autocast_dtype(type)),
-        cached(at::autocast::is_autocast_cache_enabled()) {}
-
-  void apply() const {
-    at::autocast::set_autocast_enabled(device, enabled);
-    at::autocast::set_autocast_dtype(device, dtype);
-    at::autocast::set_autocast_cache_enabled(cached);
-  }
-
-  at::DeviceType device;
-  bool enabled;
-  at::ScalarType dtype;
-  bool cached;
-};
-
-class AutocastGuard {
- public:
-  explicit AutocastGuard(Autocast wanted) : before_(wanted.device) {
-    wanted.cached = false;
-    wanted.apply();
-  }
-  ~AutocastGuard() { before_.apply(); }
-  AutocastGuard(const AutocastGuard&) = delete;
-  AutocastGuard& operator=(const AutocastGuard&) = delete;
-
- private:
-  Autocast before_;
-};
+/// Casts of weights made here are not kept for later: those of the first run have no graph and would cut the weights
+/// off from their gradients.
+AutocastSettings without_kept_casts(AutocastSettings settings) {
+  settings.keeps_casts = false;
+  return settings;
+}
 
 struct Recomputation : torch::CustomClassHolder {
-  Recomputation(Recomputable run_again, Autocast settings) : part(std::move(run_again)), autocast(settings) {}
+  Recomputation(Recomputable run_again, AutocastSettings settings) : part(std::move(run_again)), autocast(settings) {}
 
   Recomputable part;
-  Autocast autocast;
+  AutocastSettings autocast;
 };
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
@@ -94,7 +67,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 }  // namespace
 
 at::Tensor checkpoint(Recomputable part, const at::Tensor& x, const std::vector<at::Tensor>& parameters) {
-  return Checkpoint::apply(c10::make_intrusive<Recomputation>(std::move(part), Autocast(x.device().type())), x,
+  const auto autocast = without_kept_casts(AutocastSettings::current(x.device().type()));
+  return Checkpoint::apply(c10::make_intrusive<Recomputation>(std::move(part), autocast), x,
                            at::TensorList(parameters));  // as a vector its tensors would be no inputs of the graph
 }
 

@@ -1,6 +1,5 @@
 #include "unireplk/ops/depthwise_conv2d.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -13,6 +12,7 @@
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -75,8 +75,8 @@ struct DepthwiseConv2d : torch::autograd::Function<DepthwiseConv2d> {
 }  // namespace
 
 bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t dilation) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         (weight.size(2) >= kSmallestKernel || dilation > 1) && !at::autocast::is_autocast_enabled(at::kCPU);
+  return x.device().is_cpu() && is_kernel_input(x) && weight.scalar_type() == at::kFloat &&
+         (weight.size(2) >= kSmallestKernel || dilation > 1);
 }
 
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t dilation) {
@@ -90,7 +90,10 @@ at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const
                  x.size(1));
   UNIREPLK_CHECK(has_depthwise_kernel(x, weight, dilation), "depthwise_conv2d: no kernel for {} {} on {}",
                  shape_text(weight), c10::toString(x.scalar_type()), x.device().str());
-  return DepthwiseConv2d::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, dilation);
+  const auto dtype = autocast_type(x);
+  return DepthwiseConv2d::apply(x.to(dtype).to(at::kFloat), weight, bias.defined() ? std::optional(bias) : std::nullopt,
+                                dilation)
+      .to(dtype);
 }
 
 }  // namespace unireplk::ops

@@ -4,7 +4,8 @@
 
 namespace unireplk::ops {
 
-/// Whether depthwise_conv2d() takes these: float32 on the CPU outside autocast, kernels from 7 or dilated ones.
+/// Whether depthwise_conv2d() takes these: on the CPU, weights in float32 and x in float32 or a narrower type, kernels
+/// from 7 or dilated ones.
 /// LibTorch's own convolution is as fast for smaller kernels.
 bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t dilation);
 
@@ -16,7 +17,9 @@ bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t
 /// \return        [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit or has_depthwise_kernel() says no; in backward, when that is to be
 ///         differentiated again.
-/// Numerics: float32; the same bits for any number of threads. Equals conv2d(groups = C).
+/// Numerics: float32; the same bits for any number of threads. Equals conv2d(groups = C). A narrower x gives a result
+/// of its type, rounded once; under autocast x is first rounded to autocast's type, the parameters never are
+/// (spec/kernels.md section 3).
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t dilation);
 
 }  // namespace unireplk::ops

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorIndexing.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -19,6 +18,7 @@
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -125,9 +125,7 @@ void check_shapes(const DilatedReparam& block, const at::Tensor& x) {
   check_norm(block.outer);
 }
 
-bool is_plain_float(const at::Tensor& tensor) { return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat; }
-
-bool is_plain_float(const NormTensors& norm) {
+bool has_plain_floats(const NormTensors& norm) {
   return is_plain_float(norm.weight) && is_plain_float(norm.bias) && is_plain_float(norm.running_mean) &&
          is_plain_float(norm.running_var);
 }
@@ -158,11 +156,11 @@ kernels::RunningStatistics::Norm running_of(const NormTensors& norm) {
 
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics) {
   if (block.branches.empty() || block.branches.size() > static_cast<size_t>(kernels::kMaxBranches)) return false;
-  if (x.dim() != 4 || !is_plain_float(x) || !is_plain_float(block.outer)) return false;
+  if (x.dim() != 4 || !has_plain_floats(block.outer)) return false;
   const auto& large = block.branches[0];
   if (!has_depthwise_kernel(x, large.weight, large.dilation) || large.dilation != 1) return false;
   const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [](const DilatedBranch& branch) {
-    return is_plain_float(branch.weight) && is_plain_float(branch.norm);
+    return is_plain_float(branch.weight) && has_plain_floats(branch.norm);
   });
   const bool has_deviation = x.size(0) * x.size(2) * x.size(3) > 1;
   return all_float && (!batch_statistics || (has_deviation && every_tap_meets(block, x)));
@@ -183,10 +181,11 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
     tensors.insert(tensors.end(), {weight.contiguous(), norm.weight, norm.bias});
   }
   tensors.insert(tensors.end(), {block.outer.weight, block.outer.bias});
-  const auto y = FusedDilatedReparam::apply(fused, x.contiguous(at::MemoryFormat::ChannelsLast),
-                                            at::TensorList(tensors));  // a vector's tensors would be no inputs
+  const auto dtype = autocast_type(x);
+  const auto map = x.to(dtype).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto y = FusedDilatedReparam::apply(fused, map, at::TensorList(tensors));  // no vector: that is no input
   if (update_statistics) bump_versions(block);
-  return y;
+  return y.to(dtype);
 }
 
 at::Tensor merged_dilated_reparam(const DilatedReparam& block, const at::Tensor& x) {

@@ -28,9 +28,9 @@ struct DilatedReparam {
   double momentum;
 };
 
-/// Whether the two functions below take these: float32 on the CPU outside autocast, at most 8 branches, the large
-/// kernel undilated and from 7; and, with batch statistics, more than one pixel and a map that every tap of the smaller
-/// branches meets.
+/// Whether the two functions below take these: on the CPU, parameters in float32 and x in float32 or a narrower type;
+/// at most 8 branches, the large kernel undilated and from 7; and, with batch statistics, more than one pixel and a map
+/// that every tap of the smaller branches meets.
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics);
 
 /// The block with batch statistics.
@@ -39,9 +39,9 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
 /// \param update_statistics  running statistics move as batch_norm moves them.
 /// \return                   [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again.
-/// Numerics: float32, statistics merged and folded in float64; the same bits for any number of threads. Keeps x and,
-/// for each channel, the moments of its branches. The branches' biases cancel in the output; their gradients are
-/// exactly 0.
+/// Numerics: as in depthwise_conv2d(), statistics merged and folded in float64; the same bits for any number of
+/// threads. Keeps x and, for each channel, the moments of its branches. The branches' biases cancel in the output;
+/// their gradients are exactly 0.
 at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics);
 
 /// The block with running statistics: one convolution with a kernel merged on the way, through which gradients reach

@@ -21,9 +21,11 @@ struct BenchOptions {
   std::string device = "auto";
   std::string form = "deploy";
   std::string until = "step";
+  std::string precision = "fp32";
 
   const analysis::BenchOptions& resolved() {
     bench.context.device = resolve_device(device);
+    bench.precision = train::precision_named(precision);
     at::set_num_threads(static_cast<int>(bench.context.threads));
     return bench;
   }
@@ -96,6 +98,12 @@ ExitCode print(const nlohmann::json& report) {
   return ExitCode::kGood;
 }
 
+void add_precision(CLI::App& command, BenchOptions& options) {
+  command.add_option("--precision", options.precision, "fp32, or mixed: bf16 or fp16.")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
+      ->capture_default_str();
+}
+
 /// One measurement with the options all of them share.
 CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, BenchOptions& options) {
   auto* command = bench.add_subcommand(name, help);
@@ -120,11 +128,13 @@ void add_bench(CLI::App& app, Program& program) {
   options->bench.context.threads = 2;
 
   auto* step = add_measurement(*bench, "train-step", "Forward, loss, backward, AdamW.", *options);
+  add_precision(*step, *options);
   step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   step->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 
   auto* inference = add_measurement(*bench, "inference", "Forward without gradients.", *options);
+  add_precision(*inference, *options);
   inference->add_option("--form", options->form, "deploy, or train: the network as trained, in eval mode.")
       ->check(CLI::IsMember({"deploy", "train"}))
       ->capture_default_str();

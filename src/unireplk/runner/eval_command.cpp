@@ -54,11 +54,11 @@ void print(const std::string& what, const std::vector<tasks::Metric>& metrics, i
 }
 
 ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
-                 const Context& context, const std::string& what, bool json) {
+                 const Context& context, train::Precision precision, const std::string& what, bool json) {
   const auto sampler = data::sequential_sampler(dataset.size(), config.batch_size);
   data::Loader loader(dataset, *sampler, data::Mode::kEvaluation, config, context);
   task.network().eval();
-  const auto metrics = train::evaluate(task, loader);
+  const auto metrics = train::evaluate(task, loader, train::autocast_for(precision, context.device));
   print(what, *metrics, dataset.size() - loader.bad().count, json);
   return ExitCode::kGood;
 }
@@ -72,7 +72,7 @@ ExitCode eval_run(const EvalOptions& options, bool json) {
   if (options.form == "deploy") network = exporting::merged(*network);
   const auto task = make_task(run.config.task, network, dataset.info);
   const auto what = format("{}, {} form", run.weights_file.string(), options.form);
-  return measure(*task, dataset, run.config.data.loader, context, what, json);
+  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what, json);
 }
 
 ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
@@ -87,7 +87,8 @@ ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
   check_same_classes(file.data, dataset.info);
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
-  return measure(*task, dataset, config.data.loader, context, options.target.path + ", deploy form", json);
+  return measure(*task, dataset, config.data.loader, context, train::Precision::kFp32,
+                 options.target.path + ", deploy form", json);
 }
 
 }  // namespace

@@ -27,20 +27,25 @@ std::optional<at::Generator> generator_of(const Step& step) {
   return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
 }
 
+/// Of narrow logits all losses are taken in float32, as under PyTorch's autocast.
+at::Tensor wide(const at::Tensor& logits) { return logits.to(c10::promoteTypes(logits.scalar_type(), at::kFloat)); }
+
 }  // namespace
 
 at::Tensor label_cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
-  return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Mean, /*ignore_index=*/-100,
+  return at::cross_entropy_loss(wide(logits), labels, /*weight=*/{}, at::Reduction::Mean, /*ignore_index=*/-100,
                                 label_smoothing);
 }
 
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
-  return targets.to(logits.scalar_type()).mul(at::log_softmax(logits, 1)).sum(1).mean().neg();
+  const auto log_shares = at::log_softmax(wide(logits), 1);
+  return targets.to(log_shares.scalar_type()).mul(log_shares).sum(1).mean().neg();
 }
 
 at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets, std::optional<double> threshold) {
   const at::Tensor wanted = threshold ? targets.gt(*threshold) : targets;
-  return at::binary_cross_entropy_with_logits(logits, wanted.to(logits.scalar_type()));
+  const auto values = wide(logits);
+  return at::binary_cross_entropy_with_logits(values, wanted.to(values.scalar_type()));
 }
 
 Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)

@@ -1,7 +1,7 @@
 #include "unireplk/train/ema.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_lerp.h>
 #include <torch/nn/module.h>
 
 #include "unireplk/core/error.h"
@@ -20,10 +20,15 @@ Ema::Ema(torch::nn::Module& network, double decay) : decay_(decay), values_(mode
   }
 }
 
-void Ema::update() {
+void Ema::update(const at::Tensor& skip) {
   UNIREPLK_CHECK(!exchanged_, "the averages are in the network");
   const at::NoGradGuard no_grad;
-  at::_foreach_lerp_(floating_averages_, floating_values_, 1 - decay_);
+  const at::Tensor exact = (1 - skip.to(at::kDouble)) * (1 - decay_);
+  at::Tensor share = exact;
+  for (size_t i = 0; i < floating_averages_.size(); ++i) {
+    if (const auto type = floating_averages_[i].scalar_type(); share.scalar_type() != type) share = exact.to(type);
+    floating_averages_[i].lerp_(floating_values_[i], share);
+  }
   for (size_t i = 0; i < integer_averages_.size(); ++i) integer_averages_[i].copy_(integer_values_[i]);
 }
 

@@ -21,7 +21,8 @@ class Ema : public Stateful {
   Ema(torch::nn::Module& network, double decay);
 
   /// Take in the network's values after an optimizer step.
-  void update();
+  /// \param skip  float scalar on the network's device: 1 leaves the floating averages as they are.
+  void update(const at::Tensor& skip);
 
   /// While alive the network holds the averages, and this object the network's own values. Neither update() nor
   /// save() may be called meanwhile.

@@ -6,6 +6,7 @@
 namespace unireplk::train {
 
 std::optional<std::vector<tasks::Metric>> evaluate(tasks::Task& task, data::Loader& loader,
+                                                   const AutocastSettings& autocast,
                                                    const std::function<bool()>& stop_requested) {
   const nn::EvaluationMode mode(task.network());
   const auto evaluation = task.start_evaluation();
@@ -13,6 +14,7 @@ std::optional<std::vector<tasks::Metric>> evaluate(tasks::Task& task, data::Load
   while (auto batch = loader.next()) {
     if (stop_requested && stop_requested()) return std::nullopt;
     task.prepare(*batch, tasks::Step{}, /*training=*/false);
+    const AutocastGuard guard(autocast);
     evaluation->add(*batch);
   }
   if (const auto bad = loader.bad(); bad.count > 0) {

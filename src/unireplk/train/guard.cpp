@@ -37,10 +37,12 @@ size_t Guard::consider(std::span<const StepRecord> records) {
   size_t taken = 0;
   while (taken < records.size() && !has_diverged()) {
     const StepRecord& record = records[taken++];
-    if (record.is_sound()) {
-      skipped_in_a_row_ = 0;
-      continue;
+    if (record.is_sound()) skipped_in_a_row_ = 0;
+    if (record.is_overflow()) {
+      log_info("step {}: a gradient overflowed fp16: skipped, the loss scale falls from {}", record.step,
+               *record.loss_scale);
     }
+    if (record.is_sound() || record.is_overflow()) continue;
     ++skipped_in_a_row_;
     if (skipped++ == 0) first = &record;
   }

@@ -17,6 +17,7 @@ using Json = nlohmann::ordered_json;
 std::string line_of(const StepRecord& record) {
   Json line = {{"kind", "step"},  {"step", record.step}, {"epoch", record.epoch},
                {"lr", record.lr}, {"loss", record.loss}, {"grad_norm", record.grad_norm}};
+  if (record.loss_scale) line["loss_scale"] = *record.loss_scale;
   for (const auto& [name, value] : record.parts) line[name] = value;
   return line.dump() + '\n';
 }

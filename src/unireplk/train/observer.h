@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,9 +20,13 @@ struct StepRecord {
   double loss = 0;                                    ///< mean over the micro-steps
   double grad_norm = 0;                               ///< before clipping
   std::vector<std::pair<std::string, double>> parts;  ///< named parts of the loss
+  std::optional<double> loss_scale = {};              ///< in fp16: what the loss was multiplied with
 
   /// False for a step that was skipped: it has changed no weight.
   bool is_sound() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
+
+  /// True for a skipped step of which the scale alone was too large: fp16 finds its scale by such steps.
+  bool is_overflow() const { return !is_sound() && std::isfinite(loss) && loss_scale.value_or(0) > 1; }
 };
 
 /// Metrics of one set of weights: "model", or "ema" for the averaged ones.

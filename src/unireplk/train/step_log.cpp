@@ -20,6 +20,7 @@ std::vector<StepRecord> StepLog::take() {
   for (const auto& pending : pending_) {
     scalars.push_back(pending.loss.to(at::kDouble));
     scalars.push_back(pending.grad_norm.to(at::kDouble));
+    if (pending.loss_scale.defined()) scalars.push_back(pending.loss_scale.to(at::kDouble));
     for (const auto& [name, value] : pending.parts) scalars.push_back(value.to(at::kDouble));
   }
   std::vector<StepRecord> records;
@@ -31,6 +32,7 @@ std::vector<StepRecord> StepLog::take() {
     StepRecord& record = records.emplace_back(std::move(pending.record));
     record.loss = *next++;
     record.grad_norm = *next++;
+    if (pending.loss_scale.defined()) record.loss_scale = *next++;
     for (auto& [name, value] : pending.parts) record.parts.emplace_back(std::move(name), *next++);
   }
   pending_.clear();

@@ -15,6 +15,7 @@ class StepLog {
     StepRecord record;  ///< without the values below
     at::Tensor loss;    ///< scalars on the device
     at::Tensor grad_norm;
+    at::Tensor loss_scale = {};  ///< undefined: there is none
     std::vector<std::pair<std::string, at::Tensor>> parts;
 
     void add_loss(const at::Tensor& share) { add(loss, share); }

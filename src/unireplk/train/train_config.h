@@ -10,12 +10,10 @@
 #include "unireplk/train/ema.h"
 #include "unireplk/train/guard.h"
 #include "unireplk/train/optimizer.h"
+#include "unireplk/train/precision.h"
 #include "unireplk/train/schedule.h"
 
 namespace unireplk::train {
-
-/// Arithmetic of forward and backward; parameters and optimizer state are fp32 in any case.
-enum class Precision { kFp32 };
 
 /// When to write a checkpoint, besides at the end, when stopped, and at each best validation.
 struct CheckpointConfig {
@@ -56,7 +54,7 @@ struct TrainConfig {
           "Minutes after which this process saves and ends with exit code 75, to be run again with --resume.");
     visit("accumulate_steps", self.accumulate_steps, config::at_least(1),
           "Micro-batches of one optimizer step; their gradients are averaged.");
-    visit("precision", self.precision, "Arithmetic of forward and backward.");
+    visit("precision", self.precision, "Arithmetic of forward and backward; weights and their averages stay fp32.");
     visit("freeze", self.freeze, "Parts that do not learn: stages.0, downsample_layers.*.");
     visit("optimizer", self.optimizer, "How gradients change the weights.");
     visit("schedule", self.schedule, "Learning rate and weight decay over the run.");
@@ -75,12 +73,3 @@ struct TrainConfig {
 };
 
 }  // namespace unireplk::train
-
-namespace unireplk::config {
-
-template <>
-struct EnumNames<train::Precision> {
-  static constexpr std::pair<std::string_view, train::Precision> values[] = {{"fp32", train::Precision::kFp32}};
-};
-
-}  // namespace unireplk::config

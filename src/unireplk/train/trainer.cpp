@@ -56,6 +56,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
       schedule_(schedule_of(config_, *optimizer_, clock_.length())),
+      autocast_(autocast_for(config_.precision, parts_.context.device)),
       guard_(config_.guard, parts_.task.network()),
       metrics_(parts_.folder.metrics()),
       checkpoints_(parts_.folder.checkpoints(), config_.checkpoint.keep),
@@ -63,6 +64,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       observers_{&metrics_},
       generator_(at::globalContext().defaultGenerator(parts_.context.device).clone()) {
   if (config_.ema) ema_.emplace(parts_.task.network(), config_.ema->decay);
+  if (config_.precision == Precision::kFp16) loss_scale_.emplace(parts_.context.device, LossScaleOptions{});
 }
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
@@ -71,6 +73,7 @@ std::vector<Section> Trainer::sections() {
       {"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},    {"best", &best_},
       {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
   if (ema_) sections.push_back({"ema", &*ema_});
+  if (loss_scale_) sections.push_back({"loss_scale", &*loss_scale_});
   return sections;
 }
 
@@ -121,11 +124,17 @@ void Trainer::train_step() {
   guard_.begin_step();
   int64_t samples = 0;
   for (int64_t i = 0; i < config_.accumulate_steps; ++i) samples += backward(i, log);
-  log.grad_norm = clip_gradients(optimizer_->gradients(), config_.clip_grad_norm);
+  const auto gradients = optimizer_->gradients();
+  if (loss_scale_) loss_scale_->unscale(gradients);
+  log.grad_norm = clip_gradients(gradients, config_.clip_grad_norm);
   const at::Tensor skip = Guard::is_unsound(log.loss, log.grad_norm);
   optimizer_->step(settings, skip);
   guard_.end_step(skip);
-  if (ema_) ema_->update();
+  if (ema_) ema_->update(skip);
+  if (loss_scale_) {
+    log.loss_scale = loss_scale_->value();
+    loss_scale_->update(skip);
+  }
   clock_.count_step(samples);
   log_.add(std::move(log));
   is_saved_ = false;
@@ -138,10 +147,13 @@ int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
   UNIREPLK_CHECK(batch, "the training data ended within epoch {}", clock_.epoch());
   const tasks::Step step = step_at(clock_.step(), clock_.epoch(), micro_step);
   parts_.task.prepare(*batch, step, /*training=*/true);
-  const tasks::Losses losses = parts_.task.losses(*batch, step);
+  const tasks::Losses losses = [&] {
+    const AutocastGuard guard(autocast_);
+    return parts_.task.losses(*batch, step);
+  }();
   const auto share = static_cast<double>(config_.accumulate_steps);
   const at::Tensor loss = losses.total.div(share);
-  loss.backward();
+  (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
   log.add_loss(loss.detach());
   for (const auto& [name, value] : losses.parts) log.add_part(name, value.detach().div(share));
   return count_samples(*batch);
@@ -163,7 +175,7 @@ Trainer::Part Trainer::validate() {
   if (!flush_log()) return Part::kRolledBack;
   ValidationRecord record{.step = clock_.step(), .epoch = clock_.epoch(), .results = {}};
   const auto measure = [&](const char* weights) {
-    auto metrics = evaluate(parts_.task, *parts_.validation_data, [this] { return stop_requested(); });
+    auto metrics = evaluate(parts_.task, *parts_.validation_data, autocast_, [this] { return stop_requested(); });
     if (metrics) record.results.push_back({weights, std::move(*metrics)});
     return metrics.has_value();
   };
@@ -287,6 +299,7 @@ std::string Trainer::first_unsound_part(const StepRecord& record) try {
     UNIREPLK_CHECK(batch, "the training data ended within epoch {}", record.epoch);
     const tasks::Step at_step = step_at(step, record.epoch, i);
     parts_.task.prepare(*batch, at_step, /*training=*/true);
+    const AutocastGuard guard(autocast_);
     parts_.task.observe(*batch, at_step, [&](std::string_view part, const at::Tensor& value) {
       if (parts.empty() && !at::isfinite(value).all().item<bool>()) parts.emplace_back(part);
     });

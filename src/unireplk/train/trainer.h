@@ -14,6 +14,7 @@
 #include "unireplk/train/checkpoint_writer.h"
 #include "unireplk/train/ema.h"
 #include "unireplk/train/guard.h"
+#include "unireplk/train/loss_scale.h"
 #include "unireplk/train/metrics_file.h"
 #include "unireplk/train/network_state.h"
 #include "unireplk/train/run_clock.h"
@@ -92,6 +93,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;
   std::optional<Ema> ema_;
+  AutocastSettings autocast_;
+  std::optional<LossScale> loss_scale_;  ///< in fp16
   BestMetric best_;
   Guard guard_;
   MetricsFile metrics_;
