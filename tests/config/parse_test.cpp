@@ -17,6 +17,15 @@ std::vector<std::string> problems(const std::string& yaml) {
   return messages([&] { parse_sample(yaml); });
 }
 
+struct Outer {
+  test::Inner inner;
+
+  static void fields(auto& self, auto&& visit) { visit("inner", self.inner, "A nested struct."); }
+  void validate(config::Problems& found) const {
+    if (inner.width == 9) found.add("inner.width", "expected anything but 9");
+  }
+};
+
 }  // namespace
 
 TEST_CASE("parse: defaults stay where a key is absent") {
@@ -26,6 +35,14 @@ TEST_CASE("parse: defaults stay where a key is absent") {
   CHECK(sample.optimizer.name() == "sgd");
   CHECK(sample.optimizer.config<test::SgdConfig>().momentum == 0.9);
   CHECK(sample.second.empty());
+}
+
+TEST_CASE("parse: a struct may blame a field of a struct within, at its place") {
+  const auto blamed = [](const std::string& yaml) {
+    return messages([&] { config::parse<Outer>(load_text(yaml, "a.yaml"), config::Registries()); });
+  };
+  CHECK(blamed("inner:\n  width: 9") == std::vector<std::string>{"a.yaml:2:10: inner.width: expected anything but 9."});
+  CHECK(blamed("inner: {}").empty());
 }
 
 TEST_CASE("parse: every member type") {

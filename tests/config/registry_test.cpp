@@ -49,6 +49,9 @@ TEST_CASE("choice: made in code, it outlives its registry") {
   CHECK(choice.make(2.0) == "sgd 1");
   CHECK(choice.config<test::SgdConfig>().momentum == 0.5);
   CHECK_THROWS_AS(choice.config<test::AdamWConfig>(), ContractError);
+  CHECK(choice.config_if<test::SgdConfig>() == &choice.config<test::SgdConfig>());
+  CHECK(choice.config_if<test::AdamWConfig>() == nullptr);
+  CHECK(test::Optimizer().config_if<test::SgdConfig>() == nullptr);
 }
 
 TEST_CASE("choice: hands arguments on, references and moves included") {

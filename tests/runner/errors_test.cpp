@@ -50,6 +50,26 @@ TEST_CASE("config check: numbers that do not fit together are a mistake of the f
   CHECK_THAT(odd.err, Catch::Contains("model.backbone: dims: expected an even number"));
 }
 
+TEST_CASE("config check: a batch that cannot be mixed two by two is a mistake of the file, with its place") {
+  const auto check = [](std::vector<std::string> overrides) {
+    overrides.insert(overrides.begin(), {"config", "check", "tests/fixtures/tiny.yaml", "data.loader.batch_size=7"});
+    return unireplk(overrides);
+  };
+  for (const char* mixing : {"task.mixup=0.8", "task.cutmix=1", "task.cutmix_minmax=[0.2,0.8]"}) {
+    for (const char* mode : {"batch", "elem", "pair"}) {
+      CAPTURE(mixing, mode);
+      const auto odd = check({mixing, std::string("task.mixup_mode=") + mode});
+      CHECK(odd.exit_code == 2);
+      CHECK(
+          odd.err ==
+          "command line: data.loader.batch_size: expected an even number, as mixup and cutmix mix samples two by two, "
+          "got 7. Write 8, or switch task.mixup and task.cutmix off.\n");
+    }
+  }
+  CHECK(check({}).exit_code == 0);
+  CHECK(check({"task.mixup=0.8", "data.loader.batch_size=8"}).exit_code == 0);
+}
+
 TEST_CASE("train: data that is not there is named with its key") {
   const TemporaryFolder folder;
   const auto finished = unireplk(

@@ -130,9 +130,9 @@ TEST_CASE("mixing: follows from the seed alone, and leaves the generator's seque
   CHECK(at::randn({9}, used).equal(at::randn({9}, fresh)));
 }
 
-TEST_CASE("mixing: an odd batch is the config's fault") {
+TEST_CASE("mixing: an odd batch is refused") {
   auto maps = numbered(3);
-  CHECK_THROWS_AS(mix(maps, {.mixup = 1}, seeded(0)), UserError);
+  CHECK_THROWS_AS(mix(maps, {.mixup = 1}, seeded(0)), ContractError);
   CHECK_THROWS_WITH(mix(maps, {.mixup = 1}, seeded(0)), Contains("even number of samples, got 3"));
 }
 

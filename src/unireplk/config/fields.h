@@ -39,7 +39,7 @@ class Problems {
 
   Problems(std::vector<Problem>& list, Place place) : list_(list), place_(std::move(place)) {}
 
-  /// \param key  the field to blame; empty: the struct itself.
+  /// \param key  the field to blame, "data.loader.batch_size" in structs within; empty: the struct itself.
   void add(std::string_view key, std::string message, std::string cure = {}) {
     list_.push_back({place_(key), std::move(message), std::move(cure)});
   }

@@ -25,6 +25,14 @@ struct Spot {
     return {child, child ? child->origin : origin, (path.empty() ? "" : path + ".") + std::string(key)};
   }
 
+  /// \param keys  joined by dots; empty: this spot.
+  Spot far_below(std::string_view keys) const {
+    if (keys.empty()) return *this;
+    const size_t dot = keys.find('.');
+    const Spot next = below(keys.substr(0, dot));
+    return dot == std::string_view::npos ? next : next.far_below(keys.substr(dot + 1));
+  }
+
   Spot item(size_t index) const {
     const Node& child = node->items[index];
     return {&child, child.origin, format("{}[{}]", path, index)};
@@ -74,7 +82,7 @@ class Parser {
     if (spot.node) refuse_unknown(fields, spot, extra);
     for (const auto& one : fields) field(one, spot.below(one.key));
     if (!type.validate || problems_.size() != problems_before) return;
-    Problems found(problems_, [&](std::string_view key) { return (key.empty() ? spot : spot.below(key)).place(); });
+    Problems found(problems_, [&](std::string_view keys) { return spot.far_below(keys).place(); });
     type.validate(target, found);
   }
 

@@ -136,6 +136,12 @@ class ChoiceBase {
     return *static_cast<const T*>(config_.get());
   }
 
+  /// The same where it may be another one's config; null then, and when empty.
+  template <HasFields T>
+  const T* config_if() const {
+    return entry_ && *entry_->config_type == typeid(T) ? static_cast<const T*>(config_.get()) : nullptr;
+  }
+
   const Entry* entry() const { return entry_.get(); }
   const void* raw_config() const { return config_.get(); }
   const std::string& default_name() const { return default_name_; }

@@ -5,6 +5,7 @@
 
 #include "unireplk/config/parse.h"
 #include "unireplk/runner/builtins.h"
+#include "unireplk/tasks/classification.h"
 
 namespace unireplk::runner {
 namespace {
@@ -19,7 +20,27 @@ data::Dataset dataset(const config::Choice<data::SourceSignature>& choice, const
   return data::make_dataset(source, config.pipeline.make(source->info(), mode));
 }
 
+/// Samples are mixed two by two, and training takes full batches alone.
+void check_batch_is_mixable(const ExperimentConfig& config, config::Problems& problems) {
+  const auto* task = config.task.config_if<tasks::ClassificationConfig>();
+  const int64_t size = config.data.loader.batch_size;
+  if (!task || !task->mixing.is_on() || size % 2 == 0) return;
+  problems.add("data.loader.batch_size",
+               format("expected an even number, as mixup and cutmix mix samples two by two, got {}", size),
+               format("Write {}, or switch task.mixup and task.cutmix off.", size + 1));
+}
+
 }  // namespace
+
+void ExperimentConfig::validate(config::Problems& problems) const {
+  if (name == "." || name == ".." || name.find('/') != std::string::npos) {
+    problems.add("name", format("expected the name of a folder, got \"{}\"", name), "Put folders into `output`.");
+  }
+  if (!names_device(device)) {
+    problems.add("device", format("expected auto, cpu, cuda or cuda:N, got \"{}\"", device), "");
+  }
+  check_batch_is_mixable(*this, problems);
+}
 
 ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                                  const config::Registries& registries) {

@@ -61,14 +61,7 @@ struct ExperimentConfig {
     visit("train", self.train, "How it learns.");
   }
 
-  void validate(config::Problems& problems) const {
-    if (name == "." || name == ".." || name.find('/') != std::string::npos) {
-      problems.add("name", format("expected the name of a folder, got \"{}\"", name), "Put folders into `output`.");
-    }
-    if (!names_device(device)) {
-      problems.add("device", format("expected auto, cpu, cuda or cuda:N, got \"{}\"", device), "");
-    }
-  }
+  void validate(config::Problems& problems) const;
 
   std::filesystem::path run_folder() const { return output / name; }
 };

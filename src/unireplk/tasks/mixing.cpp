@@ -138,11 +138,7 @@ void MixingConfig::validate(config::Problems& problems) const {
 }
 
 at::Tensor mix(at::Tensor& maps, const MixingConfig& config, const at::Generator& generator) {
-  if (maps.size(0) % 2 != 0) {
-    throw UserError({"data.loader.batch_size",
-                     format("mixup and cutmix need an even number of samples, got {}", maps.size(0)),
-                     "Change batch_size, or switch task.mixup and task.cutmix off."});
-  }
+  UNIREPLK_CHECK(maps.size(0) % 2 == 0, "mix: expected an even number of samples, got {}", maps.size(0));
   const std::vector<Mix> mixes = draw_mixes(config, maps, generator);
   if (config.mixup_mode == MixMode::kBatch) {
     mix_all_alike(maps, mixes.front());

@@ -46,7 +46,7 @@ struct MixingConfig {
 ///
 /// \param maps  [B, C, H, W], floating.
 /// \return what each sample kept of itself, float32 [B], on the device of the maps.
-/// \throws UserError for an odd batch.
+/// \throws ContractError for an odd batch; a config that would make one is refused when it is read.
 at::Tensor mix(at::Tensor& maps, const MixingConfig& config, const at::Generator& generator);
 
 /// Targets [B, classes], float32: smoothed one-hot rows, those of the partners mixed in. Each row sums to one.
