@@ -2,9 +2,7 @@
 
 #include <random>
 
-#include "support/catch.h"
-#include "support/files.h"
-#include "support/process.h"
+#include "runner/runs.h"
 #include "support/temporary_folder.h"
 
 namespace unireplk::test {
@@ -12,35 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Arguments that train the tiny network into `output`; metrics are written at every step.
-std::vector<std::string> training(const fs::path& output, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments{
-      unireplk_path(),    "train", "--resume", "tests/fixtures/tiny.yaml", "output=" + output.string(),
-      "train.log_every=1"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
-int64_t count_lines(const fs::path& path) {
-  const auto text = content(path);
-  return std::count(text.begin(), text.end(), '\n');
-}
-
 bool has_checkpoint(const fs::path& run) { return fs::exists(run / "checkpoints" / "latest"); }
-
-/// Files of the last checkpoint and the metrics, which must not depend on how often a run was interrupted.
-void check_equal_runs(const fs::path& expected, const fs::path& actual) {
-  const auto last = content(expected / "checkpoints" / "latest");
-  REQUIRE(content(actual / "checkpoints" / "latest") == last);
-  const auto name = last.substr(0, last.find_last_not_of(" \n") + 1);
-  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"}) {
-    INFO(file);
-    const auto bytes = content(expected / "checkpoints" / name / file);
-    CHECK(!bytes.empty());
-    CHECK((content(actual / "checkpoints" / name / file) == bytes));
-  }
-  CHECK((content(actual / "metrics.jsonl") == content(expected / "metrics.jsonl")));
-}
 
 }  // namespace
 

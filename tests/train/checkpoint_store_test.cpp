@@ -318,6 +318,15 @@ TEST_CASE("checkpoint writer: what went wrong on the disk is told at the next ca
   fs::remove_all(folder / "checkpoints");
   writer.save(1, {{"model", &model}}, false);
   CHECK_THROWS_WITH(writer.finish(), Contains("cannot make the folder: No such file or directory"));
+  writer.save(1, {{"model", &model}}, false);
+  const auto check_for_seconds = [&] {
+    for (int i = 0; i < 10'000; ++i) {
+      writer.check();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  CHECK_THROWS_WITH(check_for_seconds(), Contains("cannot make the folder: No such file or directory"));
+  CHECK_NOTHROW(writer.check());
   fs::create_directory(folder / "checkpoints");
   writer.save(2, {{"model", &model}}, false);
   writer.finish();
@@ -335,6 +344,22 @@ TEST_CASE("checkpoint store: a damaged pointer costs no checkpoint") {
   CHECK(newest_step(store) == 3);
   CHECK_THAT(log.text(), Contains("best: expected the name of a checkpoint folder, got \"nonsense\""));
   CHECK_THROWS_AS(store.pointed("best"), UserError);
+}
+
+TEST_CASE("checkpoint store: `latest` is put right, whatever became of it") {
+  const test::TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 3);
+  save(store, 1);
+  save(store, 2);
+  const test::CapturedLog log;
+  for (const char* text : {"nonsense", "step_000000009", ""}) {
+    std::ofstream(folder / "latest") << text;
+    store.mark_latest(2);
+    CHECK(pointed(store, "latest") == "step_000000002");
+  }
+  fs::remove(folder / "latest");
+  store.mark_latest(1);
+  CHECK(pointed(store, "latest") == "step_000000001");
 }
 
 TEST_CASE("checkpoint store: a folder that cannot be made is named") {

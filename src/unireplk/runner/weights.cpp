@@ -28,7 +28,8 @@ fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
     const auto pointer = folder / name;
     if (!fs::exists(pointer)) {
       throw UserError({pointer.string(), "expected a checkpoint, got none",
-                       name == "best" ? "Train until a validation, or pass --checkpoint latest." : "Train first."});
+                       name == "best" ? "Train until a validation, or pass --checkpoint latest."
+                                      : "Train first, or pass --checkpoint and the name of a folder beside it."});
     }
     chosen = io::read_file(pointer, kMaxPointerBytes);
     chosen.erase(chosen.find_last_not_of(" \n\r\t") + 1);

@@ -105,6 +105,10 @@ void CheckpointStore::go_back_to(int64_t step, int64_t best_step) const {
   }
 }
 
+void CheckpointStore::mark_latest(int64_t step) const {
+  if (readable_pointer("latest") != folder_of(step)) point("latest", step);
+}
+
 void CheckpointStore::point(const std::string& pointer, int64_t step) const {
   io::write_file_atomically(folder_ / pointer, folder_of(step).filename().string() + '\n');
 }

@@ -28,6 +28,9 @@ class CheckpointStore {
   /// is there, or nothing.
   void go_back_to(int64_t step, int64_t best_step) const;
 
+  /// Let `latest` name the checkpoint of this step, whatever became of the pointer.
+  void mark_latest(int64_t step) const;
+
   /// The newest checkpoint that is sound; those skipped are logged with the reason. Nothing when there is none at all.
   /// \throws UserError when there are some and none is sound.
   /// \param at_most  later steps are left out of account.

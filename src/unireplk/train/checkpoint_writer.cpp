@@ -1,5 +1,6 @@
 #include "unireplk/train/checkpoint_writer.h"
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -32,6 +33,10 @@ void CheckpointWriter::save(int64_t step, const std::vector<Section>& sections, 
     for (auto& [name, state] : copies) copied.push_back({name, &state});
     store_.save(step, copied, is_best);
   });
+}
+
+void CheckpointWriter::check() {
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) finish();
 }
 
 void CheckpointWriter::finish() {

@@ -17,6 +17,9 @@ class CheckpointWriter {
   /// \throws UserError when the checkpoint before could not be written.
   void save(int64_t step, const std::vector<Section>& sections, bool is_best);
 
+  /// \throws UserError when the checkpoint under way has failed already. Does not wait.
+  void check();
+
   /// Wait until everything is on disk. \throws UserError when it could not be written.
   void finish();
 

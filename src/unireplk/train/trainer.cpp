@@ -82,7 +82,18 @@ RunEnd Trainer::run() {
     return run_epochs();
   } catch (...) {
     writer_.settle();
+    tell_what_is_saved();
     throw;
+  }
+}
+
+void Trainer::tell_what_is_saved() const noexcept {
+  try {
+    const auto steps = CheckpointStore::steps_in(parts_.folder.checkpoints());
+    log_info(
+        "ended at step {} of {}; {}", clock_.step(), clock_.length().total_steps,
+        steps.empty() ? "there is no checkpoint" : format("the newest checkpoint is that of step {}", steps.back()));
+  } catch (const std::exception&) {  // the disk cannot be read either; what ended the run is told anyway
   }
 }
 
@@ -108,6 +119,7 @@ Trainer::Part Trainer::train_epoch() {
   while (true) {
     if (stop_requested()) return Part::kStopped;
     train_step();
+    writer_.check();
     const bool is_time = log_.size() >= config_.log_every || since_flush_.seconds() >= kPatience;
     if (is_time && !flush_log()) return Part::kRolledBack;
     if (clock_.epoch_is_done() || clock_.finished()) return Part::kDone;
@@ -198,6 +210,7 @@ bool Trainer::resume() {
     return false;
   }
   checkpoint->restore(sections());
+  checkpoints_.mark_latest(checkpoint->step());
   is_saved_ = true;
   log_info("resumed from {}: epoch {}, step {} of {}", checkpoint->folder().string(), clock_.epoch() + 1, clock_.step(),
            clock_.length().total_steps);

@@ -56,7 +56,8 @@ class Trainer {
 
   /// Train to the end, or until a stop is requested or the time budget is spent; then everything is saved and kStopped
   /// returned.
-  /// \throws UserError when training has diverged and GuardConfig says so; the checkpoints written before are good.
+  /// \throws UserError when training has diverged and GuardConfig says so, or when the disk takes no more; the
+  ///         checkpoints written before are good.
   RunEnd run();
 
   const RunClock& clock() const { return clock_; }
@@ -64,6 +65,7 @@ class Trainer {
 
  private:
   RunEnd run_epochs();
+  void tell_what_is_saved() const noexcept;
   /// How a part of a run ended.
   enum class Part { kDone, kStopped, kRolledBack };
 
