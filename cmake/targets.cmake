@@ -37,6 +37,7 @@ endfunction()
 
 # unireplk_fuzz(<name> DEPENDS targets...): a parser against bytes that nobody vouches for, tests/fuzz/<name>_fuzz.cpp with
 # the files of tests/fuzz/corpus/<name>. A program of libFuzzer with UNIREPLK_FUZZ, else a test that replays and changes them.
+# Belongs to the target `fuzz`, which has to be there.
 function(unireplk_fuzz name)
   cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
   set(door replay)
@@ -44,6 +45,7 @@ function(unireplk_fuzz name)
     set(door libfuzzer)
   endif()
   add_executable(fuzz_${name} fuzz/${name}_fuzz.cpp fuzz/${door}.cpp)
+  add_dependencies(fuzz fuzz_${name})
   target_include_directories(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_link_libraries(fuzz_${name} PRIVATE ${arg_DEPENDS} unireplk_flags)
   if(UNIREPLK_FUZZ)

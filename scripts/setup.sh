@@ -5,7 +5,7 @@
 #
 #   --cpu, --cuda   which LibTorch; without either: CUDA when this machine has an NVIDIA GPU
 #   --test          also what building the tests needs
-#   --developer     also formatter, linter, compiler cache and faster linker
+#   --developer     also formatter, linter, fuzzer, compiler cache and faster linker
 #
 # Needs root, or sudo, for Debian packages only; says what to ask an administrator for when there is neither.
 # Set LibTorch_ROOT to use a LibTorch that is there already. Run it as often as you like: what is there stays.

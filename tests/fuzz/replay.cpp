@@ -11,7 +11,8 @@
 
 namespace {
 
-using Bytes = std::vector<std::byte>;
+using unireplk::test::Bytes;
+using unireplk::test::kTarget;
 
 Bytes read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -58,17 +59,21 @@ int main(int argc, char** argv) {
   std::sort(files.begin(), files.end());
   if (files.empty()) return std::fprintf(stderr, "%s: no files\n", argv[1]), 2;
   std::mt19937 random(0);
+  unireplk::test::Tally changed;
   for (const auto& file : files) {
     const auto original = read(file);
-    unireplk::test::try_bytes(original);
+    kTarget.try_bytes(original);
     for (size_t length = 0; length < original.size(); ++length) {
-      unireplk::test::try_bytes(std::span(original).first(length));
+      kTarget.try_bytes(std::span(original).first(length));
     }
     for (long i = 0; i < std::strtol(argv[2], nullptr, 10); ++i) {
       auto bytes = original;
-      change(bytes, random);
-      unireplk::test::try_bytes(bytes);
+      unireplk::test::change_somewhere(
+          bytes, [&](Bytes& part) { change(part, random); }, random);
+      changed.add(kTarget.try_bytes(bytes));
     }
   }
   std::printf("%zu files\n", files.size());
+  changed.print();
+  return changed.is_enough() ? 0 : 1;
 }

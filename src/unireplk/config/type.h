@@ -83,6 +83,8 @@ template <class... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;  // clang 14 does not find it by itself
 
 /// The fields of a struct that is only read.
 inline std::vector<Field> fields_of(const StructType& type, const void* value) {
