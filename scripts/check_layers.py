@@ -22,7 +22,7 @@ LAYERS = {
     "nn": ["ops", "config"],
     "models": ["nn"],
     "data": ["io", "config"],
-    "data/*": ["data"],
+    "data/*": ["data", "kernels"],
     "tasks": ["models"],
     "train": ["tasks/task.h", "data/loader.h", "ops", "io", "config", "distributed"],
     "export": ["models", "io"],

@@ -1,5 +1,6 @@
 #include "unireplk/kernels/depthwise.h"
 
+#include "kernels/forced.h"
 #include "kernels/maps.h"
 #include "support/catch.h"
 #include "support/tolerances.h"
@@ -8,18 +9,6 @@
 
 namespace unireplk::kernels {
 namespace {
-
-/// Use an instruction set for as long as this lives, and prove that it is the one in use.
-class Forced {
- public:
-  explicit Forced(const std::string& name) {
-    force_instruction_set(name);
-    REQUIRE(instruction_set() == name);
-  }
-  ~Forced() { force_instruction_set(""); }
-  Forced(const Forced&) = delete;
-  Forced& operator=(const Forced&) = delete;
-};
 
 int64_t floats(const MapShape& map) { return map.images * map.height * map.width * map.channels; }
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/data/image/pixel_shape.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -19,25 +21,32 @@ Table table_of(Function function) {
   return table;
 }
 
-Image looked_up(Image image, const Table& table) {
-  for (uint8_t& value : image.pixels) value = table[value];
+/// Every byte by a function of it, which the compiler can turn into vectors.
+template <class Function>
+Image changed(Image image, Function function) {
+  for (uint8_t& value : image.pixels) value = static_cast<uint8_t>(function(value));
+  return image;
+}
+
+template <size_t kChannels, class Make>
+Image looked_up_by_histogram(Image image, Make make) {
+  std::array<Histogram, kChannels> counts{};
+  for (size_t i = 0; i < image.pixels.size(); i += kChannels) {
+    for (size_t c = 0; c < kChannels; ++c) ++counts[c][image.pixels[i + c]];
+  }
+  std::array<Table, kChannels> tables;
+  std::ranges::transform(counts, tables.begin(), make);
+  for (size_t i = 0; i < image.pixels.size(); i += kChannels) {
+    for (size_t c = 0; c < kChannels; ++c) image.pixels[i + c] = tables[c][image.pixels[i + c]];
+  }
   return image;
 }
 
 /// Each channel by the table that `make` finds for its histogram.
 template <class Make>
 Image looked_up_by_histogram(Image image, Make make) {
-  const auto channels = static_cast<size_t>(image.channels);
-  std::array<Histogram, 3> counts{};
-  for (size_t i = 0; i < image.pixels.size(); i += channels) {
-    for (size_t c = 0; c < channels; ++c) ++counts[c][image.pixels[i + c]];
-  }
-  std::array<Table, 3> tables;
-  for (size_t c = 0; c < channels; ++c) tables[c] = make(counts[c]);
-  for (size_t i = 0; i < image.pixels.size(); i += channels) {
-    for (size_t c = 0; c < channels; ++c) image.pixels[i + c] = tables[c][image.pixels[i + c]];
-  }
-  return image;
+  return image.channels == 3 ? looked_up_by_histogram<3>(std::move(image), make)
+                             : looked_up_by_histogram<1>(std::move(image), make);
 }
 
 bool is_used(int64_t count) { return count > 0; }
@@ -69,39 +78,18 @@ Table equalize_table(const Histogram& counts) {
   });
 }
 
-/// From `degenerate` (factor 0) over `value` (factor 1) and on, in float, as Pillow's `blend`.
-uint8_t blended(int degenerate, int value, float factor) {
-  const float mixed = static_cast<float>(degenerate) + factor * static_cast<float>(value - degenerate);
-  if (mixed <= 0.0f) return 0;
-  return mixed >= 255.0f ? uint8_t{255} : static_cast<uint8_t>(mixed);
+/// From one grey level (factor 0) over the image (factor 1) and on, in float, as Pillow's `blend`.
+Image led_away(int64_t degenerate, Image image, double factor) {
+  kernels::blend(static_cast<uint8_t>(degenerate), static_cast<float>(factor), image.pixels.data(),
+                 static_cast<int64_t>(image.pixels.size()));
+  return image;
 }
 
-Image blended_with(Image image, int degenerate, double factor) {
-  const auto share = static_cast<float>(factor);
-  return looked_up(std::move(image), table_of([=](int i) { return blended(degenerate, i, share); }));
-}
-
-/// 3 x 3 with weights 1 and, in the middle, 5, over 13. The order of the sums is part of the result.
-Image smoothed(const Image& image) {
-  constexpr float kSide = 1.0f / 13.0f, kMiddle = 5.0f / 13.0f;
-  Image out = image;
-  const int64_t step = image.channels;
-  for (int64_t y = 1; y + 1 < image.height; ++y) {
-    const uint8_t *above = image.row(y - 1), *here = image.row(y), *below = image.row(y + 1);
-    uint8_t* to = out.row(y);
-    const auto sum = [step](const uint8_t* row, int64_t i, float middle) {
-      const float left = row[i - step], centre = row[i], right = row[i + step];
-      return left * kSide + centre * middle + right * kSide;
-    };
-    for (int64_t i = step; i < image.row_bytes() - step; ++i) {
-      float value = 0.5f;
-      value += sum(below, i, kSide);
-      value += sum(here, i, kMiddle);
-      value += sum(above, i, kSide);
-      to[i] = static_cast<uint8_t>(value);  // below 256: the weights add up to one
-    }
-  }
-  return out;
+/// The same, from another image.
+Image led_away(const Image& degenerate, Image image, double factor) {
+  kernels::blend(degenerate.pixels.data(), static_cast<float>(factor), image.pixels.data(),
+                 static_cast<int64_t>(image.pixels.size()));
+  return image;
 }
 
 }  // namespace
@@ -111,51 +99,50 @@ Image autocontrast(Image image) { return looked_up_by_histogram(std::move(image)
 Image equalize(Image image) { return looked_up_by_histogram(std::move(image), equalize_table); }
 
 Image invert(Image image) {
-  return looked_up(std::move(image), table_of([](int i) { return 255 - i; }));
+  return changed(std::move(image), [](uint8_t value) { return ~value; });
 }
 
 Image solarize(Image image, int64_t threshold) {
-  return looked_up(std::move(image), table_of([=](int i) { return i < threshold ? i : 255 - i; }));
+  if (threshold > 255) return image;
+  const auto first = static_cast<uint8_t>(std::max<int64_t>(threshold, 0));
+  return changed(std::move(image), [=](uint8_t value) { return value < first ? value : ~value; });
 }
 
 Image solarize_add(Image image, int64_t add) {
-  return looked_up(std::move(image), table_of([=](int i) { return i < 128 ? std::min<int64_t>(255, i + add) : i; }));
+  const auto more = static_cast<uint8_t>(std::clamp<int64_t>(add, 0, 255));
+  return changed(std::move(image), [=](uint8_t value) {
+    const auto sum = static_cast<uint8_t>(value + more);
+    return value >= 128 ? value : sum < more ? 255 : sum;
+  });
 }
 
 Image posterize(Image image, int64_t bits) {
   UNIREPLK_CHECK(bits >= 0 && bits <= 8, "posterize: {} bits, expected 0 to 8", bits);
-  const int mask = ~((1 << (8 - bits)) - 1);
-  return looked_up(std::move(image), table_of([=](int i) { return i & mask; }));
+  const auto mask = static_cast<uint8_t>(~((1 << (8 - bits)) - 1));
+  return changed(std::move(image), [=](uint8_t value) { return value & mask; });
 }
 
 Image adjust_color(Image image, double factor) {
   if (image.channels == 1) return image;
-  const auto share = static_cast<float>(factor);
-  for (size_t i = 0; i < image.pixels.size(); i += 3) {
-    uint8_t* rgb = &image.pixels[i];
-    const int grey = luma(rgb);
-    for (int c = 0; c < 3; ++c) rgb[c] = blended(grey, rgb[c], share);
-  }
-  return image;
+  Image grey = Image::zeros(image.width, image.height, 3);
+  kernels::spread_luma(image.pixels.data(), image.width * image.height, grey.pixels.data());
+  return led_away(grey, std::move(image), factor);
 }
 
 Image adjust_contrast(Image image, double factor) {
-  int64_t sum = 0;
-  const auto step = static_cast<size_t>(image.channels);
-  for (size_t i = 0; i < image.pixels.size(); i += step) {
-    sum += step == 1 ? image.pixels[i] : luma(&image.pixels[i]);
-  }
-  const double mean = static_cast<double>(sum) / static_cast<double>(image.width * image.height);
-  return blended_with(std::move(image), static_cast<int>(mean + 0.5), factor);
+  const int64_t pixels = image.width * image.height;
+  const int64_t sum = image.channels == 1 ? std::accumulate(image.pixels.begin(), image.pixels.end(), int64_t{0})
+                                          : kernels::sum_luma(image.pixels.data(), pixels);
+  const double mean = static_cast<double>(sum) / static_cast<double>(pixels);
+  return led_away(static_cast<int64_t>(mean + 0.5), std::move(image), factor);
 }
 
-Image adjust_brightness(Image image, double factor) { return blended_with(std::move(image), 0, factor); }
+Image adjust_brightness(Image image, double factor) { return led_away(0, std::move(image), factor); }
 
 Image adjust_sharpness(Image image, double factor) {
-  Image out = smoothed(image);
-  const auto share = static_cast<float>(factor);
-  for (size_t i = 0; i < out.pixels.size(); ++i) out.pixels[i] = blended(out.pixels[i], image.pixels[i], share);
-  return out;
+  Image smooth = Image::zeros(image.width, image.height, image.channels);
+  kernels::smooth(shape_of(image), image.pixels.data(), smooth.pixels.data());
+  return led_away(smooth, std::move(image), factor);
 }
 
 }  // namespace unireplk::data::image

@@ -10,49 +10,43 @@ namespace {
 
 constexpr int kAttempts = 10;
 
-struct Rectangle {
-  int64_t left, top, width, height;
-};
-
 int64_t round_half_even(double value) { return static_cast<int64_t>(std::nearbyint(value)); }
 
-class RandomResizedCrop : public Transform {
+class RandomResizedCrop : public Cut {
  public:
   explicit RandomResizedCrop(const RandomResizedCropConfig& config) : config_(config) {}
 
-  Result<Image> apply(Image image, RandomStream& random) const override {
-    const Rectangle part = choose(image, random);
-    const auto interpolation = interpolation_of(config_.interpolation, random);
-    return resize(crop(image, part.left, part.top, part.width, part.height), config_.size, config_.size, interpolation);
-  }
-
- private:
-  Rectangle choose(const Image& image, RandomStream& random) const {
-    const double pixels = static_cast<double>(image.width) * static_cast<double>(image.height);
+  Rectangle choose(int64_t image_width, int64_t image_height, RandomStream& random) const override {
+    const double pixels = static_cast<double>(image_width) * static_cast<double>(image_height);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       const double area = random.uniform(config_.scale[0], config_.scale[1]) * pixels;
       const double ratio = std::exp(random.uniform(std::log(config_.ratio[0]), std::log(config_.ratio[1])));
       const int64_t width = round_half_even(std::sqrt(area * ratio));
       const int64_t height = round_half_even(std::sqrt(area / ratio));
       // An image of few pixels may round to nothing: that attempt has failed, too.
-      if (width < 1 || height < 1 || width > image.width || height > image.height) continue;
-      const int64_t top = random.integer(0, image.height - height);
-      const int64_t left = random.integer(0, image.width - width);
+      if (width < 1 || height < 1 || width > image_width || height > image_height) continue;
+      const int64_t top = random.integer(0, image_height - height);
+      const int64_t left = random.integer(0, image_width - width);
       return {left, top, width, height};
     }
-    return middle(image);
+    return middle(image_width, image_height);
   }
 
+  Result<Image> finish(Image part, RandomStream& random) const override {
+    return resize(part, config_.size, config_.size, interpolation_of(config_.interpolation, random));
+  }
+
+ private:
   /// The largest centred rectangle whose shape is allowed.
-  Rectangle middle(const Image& image) const {
-    const double ratio = static_cast<double>(image.width) / static_cast<double>(image.height);
-    int64_t width = image.width;
-    int64_t height = image.height;
+  Rectangle middle(int64_t image_width, int64_t image_height) const {
+    const double ratio = static_cast<double>(image_width) / static_cast<double>(image_height);
+    int64_t width = image_width;
+    int64_t height = image_height;
     if (ratio < config_.ratio[0]) height = round_half_even(static_cast<double>(width) / config_.ratio[0]);
     if (ratio > config_.ratio[1]) width = round_half_even(static_cast<double>(height) * config_.ratio[1]);
-    width = std::clamp<int64_t>(width, 1, image.width);
-    height = std::clamp<int64_t>(height, 1, image.height);
-    return {(image.width - width) / 2, (image.height - height) / 2, width, height};
+    width = std::clamp<int64_t>(width, 1, image_width);
+    height = std::clamp<int64_t>(height, 1, image_height);
+    return {(image_width - width) / 2, (image_height - height) / 2, width, height};
   }
 
   RandomResizedCropConfig config_;

@@ -1,6 +1,7 @@
 #include "unireplk/data/image/image.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "unireplk/core/error.h"
@@ -14,10 +15,15 @@ Image Image::zeros(int64_t width, int64_t height, int64_t channels) {
   return {width, height, channels, std::vector<uint8_t>(static_cast<size_t>(width * height * channels))};
 }
 
+void check_inside(const Rectangle& part, int64_t width, int64_t height) {
+  UNIREPLK_CHECK(part.left >= 0 && part.top >= 0 && part.width > 0 && part.height > 0 &&
+                     part.left <= width - part.width && part.top <= height - part.height,
+                 "crop: {} x {} at ({}, {}) does not lie in {} x {}", part.width, part.height, part.left, part.top,
+                 width, height);
+}
+
 Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
-  UNIREPLK_CHECK(
-      left >= 0 && top >= 0 && width > 0 && height > 0 && left <= image.width - width && top <= image.height - height,
-      "crop: {} x {} at ({}, {}) does not lie in {} x {}", width, height, left, top, image.width, image.height);
+  check_inside({left, top, width, height}, image.width, image.height);
   Image out = Image::zeros(width, height, image.channels);
   for (int64_t y = 0; y < height; ++y) {
     std::copy_n(image.row(top + y) + left * image.channels, out.row_bytes(), out.row(y));
@@ -35,14 +41,19 @@ Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t 
   return out;
 }
 
-Image mirror(Image image) {
+Image mirror(const Image& image) {
+  Image out = Image::zeros(image.width, image.height, image.channels);
   const int64_t channels = image.channels;
   for (int64_t y = 0; y < image.height; ++y) {
-    uint8_t* left = image.row(y);
-    uint8_t* right = left + (image.width - 1) * channels;
-    for (; left < right; left += channels, right -= channels) std::swap_ranges(left, left + channels, right);
+    const uint8_t* last = image.row(y) + (image.width - 1) * channels;
+    // Four bytes at once, the fourth of which the next pixel covers; not where it would lie behind the image.
+    const bool in_fours = channels == 3 && y + 1 < image.height;
+    uint8_t* to = out.row(y);
+    for (int64_t x = 0; x < image.width; ++x, to += channels, last -= channels) {
+      in_fours ? std::memcpy(to, last, 4) : std::memcpy(to, last, static_cast<size_t>(channels));
+    }
   }
-  return image;
+  return out;
 }
 
 Image with_channels(Image image, int64_t channels) {

@@ -24,14 +24,30 @@ struct Image {
   uint8_t* row(int64_t y) { return pixels.data() + y * row_bytes(); }
 };
 
+/// A part of an image, in pixels.
+struct Rectangle {
+  int64_t left = 0;
+  int64_t top = 0;
+  int64_t width = 0;
+  int64_t height = 0;
+
+  bool operator==(const Rectangle&) const = default;
+};
+
+/// \throws ContractError unless the part has a pixel and lies inside an image of this size.
+void check_inside(const Rectangle& part, int64_t width, int64_t height);
+
 /// The rectangle with this corner and size; it must lie inside. \throws ContractError otherwise.
 Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height);
+inline Image crop(const Image& image, const Rectangle& part) {
+  return crop(image, part.left, part.top, part.width, part.height);
+}
 
 /// A frame of `value` around the image. Widths are not negative.
 Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom, uint8_t value = 0);
 
 /// Left and right exchanged.
-Image mirror(Image image);
+Image mirror(const Image& image);
 
 /// Brightness of an RGB pixel, 0..255. Source: spec/image.md section 3.4.
 inline uint8_t luma(const uint8_t* rgb) {

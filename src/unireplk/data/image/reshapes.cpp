@@ -60,7 +60,7 @@ class HorizontalFlip : public Transform {
   explicit HorizontalFlip(const HorizontalFlipConfig& config) : config_(config) {}
 
   Result<Image> apply(Image image, RandomStream& random) const override {
-    return random.bernoulli(config_.p) ? mirror(std::move(image)) : std::move(image);
+    return random.bernoulli(config_.p) ? mirror(image) : std::move(image);
   }
 
  private:
