@@ -1,12 +1,13 @@
 #include "unireplk/data/image/decode.h"
 
 #include <spng.h>
-#include <turbojpeg.h>
 
 #include <cstring>
 
 #include "data_image/files.h"
+#include "data_image/jpeg_file.h"
 #include "support/catch.h"
+#include "unireplk/core/rng.h"
 
 using namespace unireplk;
 using namespace unireplk::data::image;
@@ -22,16 +23,9 @@ std::vector<uint8_t> npy_pixels(const std::string& content) {
   return {content.begin() + 10 + header, content.end()};
 }
 
-/// A JPEG of raw samples: `format` and `subsampling` of TurboJPEG.
-std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height, int format, int subsampling) {
-  tjhandle encoder = tjInitCompress();
-  unsigned char* out = nullptr;
-  unsigned long size = 0;
-  REQUIRE(tjCompress2(encoder, pixels.data(), width, 0, height, format, &out, &size, subsampling, 100, 0) == 0);
-  std::string content(reinterpret_cast<char*>(out), size);
-  tjFree(out);
-  tjDestroy(encoder);
-  return content;
+std::string grey_jpeg(const std::vector<uint8_t>& pixels, int width, int height) {
+  return test::jpeg_file(
+      pixels, {.width = width, .height = height, .samples = JCS_GRAYSCALE, .colors = JCS_GRAYSCALE, .quality = 100});
 }
 
 /// A PNG of raw samples in the file's own layout.
@@ -87,7 +81,7 @@ TEST_CASE("decode: a JPEG is bit-equal to what Pillow gives", "[golden]") {
 }
 
 TEST_CASE("decode: a grey JPEG has equal channels") {
-  const std::string file = jpeg({10, 20, 30, 40}, 2, 2, TJPF_GRAY, TJSAMP_GRAY);
+  const std::string file = grey_jpeg({10, 20, 30, 40}, 2, 2);
   const auto grey = decoded(file, 1);
   const auto colour = decoded(file, 3);
   REQUIRE(grey.size() == 4);
@@ -104,7 +98,7 @@ TEST_CASE("decode: CMYK samples are taken as inverted") {
   const auto fill = [](std::array<uint8_t, 4> ink) {
     std::vector<uint8_t> pixels;
     for (int i = 0; i < 64; ++i) pixels.insert(pixels.end(), ink.begin(), ink.end());
-    return jpeg(pixels, 8, 8, TJPF_CMYK, TJSAMP_444);
+    return test::jpeg_file(pixels, {.width = 8, .height = 8, .samples = JCS_CMYK, .colors = JCS_YCCK, .quality = 100});
   };
   const auto first = [](const std::vector<uint8_t>& rgb) { return std::vector<uint8_t>(rgb.begin(), rgb.begin() + 3); };
   CHECK(first(decoded(fill({255, 255, 255, 255}), 3)) == std::vector<uint8_t>{255, 255, 255});
@@ -174,6 +168,11 @@ TEST_CASE("decode: damaged bytes never crash") {
     }
     const auto result = decode(bytes_of(damaged), 3, "x");
     if (result) CHECK(result->pixels.size() == static_cast<size_t>(result->width * result->height * 3));
+    const auto middle = [](int64_t width, int64_t height) {
+      return Rectangle{width / 3, height / 3, (width + 2) / 3, (height + 2) / 3};
+    };
+    const auto part = decode_part(bytes_of(damaged), 3, "x", middle);
+    if (part) CHECK(part->pixels.size() == static_cast<size_t>(part->width * part->height * 3));
   }
 }
 
@@ -185,11 +184,132 @@ TEST_CASE("decode: stray bytes before the end marker do no harm") {
   CHECK(decoded(photo, 3) == pixels);
 }
 
+namespace {
+
+/// Noise with broad strokes under it, so that neighbours differ in brightness and in colour.
+std::vector<uint8_t> busy_samples(int width, int height, int channels) {
+  std::vector<uint8_t> samples;
+  uint32_t state = 7;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < channels; ++c) {
+        state = state * 1664525u + 1013904223u;
+        samples.push_back(static_cast<uint8_t>((x * (3 + c) + y * (5 - c)) % 160 + (state >> 25) % 96));
+      }
+    }
+  }
+  return samples;
+}
+
+test::JpegKind sampled(int across, int down) { return {.across = across, .down = down}; }
+
+/// Every kind of file that is decoded in a way of its own.
+std::vector<test::JpegKind> jpeg_kinds() {
+  std::vector<test::JpegKind> kinds{sampled(1, 1), sampled(2, 1), sampled(2, 2), sampled(1, 2),
+                                    sampled(4, 1), sampled(4, 2), sampled(1, 4)};
+  kinds.push_back({.samples = JCS_GRAYSCALE, .colors = JCS_GRAYSCALE});
+  kinds.push_back({.colors = JCS_RGB});
+  kinds.push_back({.samples = JCS_CMYK, .colors = JCS_CMYK});
+  kinds.push_back({.samples = JCS_CMYK, .colors = JCS_YCCK, .across = 2, .down = 2});
+  kinds.push_back({.across = 2, .down = 2, .restart_interval = 3});
+  kinds.push_back({.across = 2, .down = 2, .is_progressive = true});
+  kinds.push_back({.across = 2, .down = 1, .is_in_scans = true});
+  return kinds;
+}
+
+void check_part(const std::string& file, const Image& whole, const Rectangle& part) {
+  INFO(part.width << " x " << part.height << " at " << part.left << ", " << part.top << " of " << whole.width << " x "
+                  << whole.height);
+  const auto choose = [&](int64_t width, int64_t height) {
+    CHECK(width == whole.width);
+    CHECK(height == whole.height);
+    return part;
+  };
+  const Image image = decode_part(bytes_of(file), whole.channels, "x", choose).value_or_throw();
+  CHECK(image.width == part.width);
+  REQUIRE(image.pixels == crop(whole, part).pixels);
+}
+
+}  // namespace
+
+TEST_CASE("decode: a part has the bits of the whole") {
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{{1, 1}, {7, 40}, {67, 5}, {97, 71}, {128, 64}}) {
+    for (auto kind : jpeg_kinds()) {
+      kind.width = width;
+      kind.height = height;
+      const int channels = kind.samples == JCS_CMYK ? 4 : kind.samples == JCS_GRAYSCALE ? 1 : 3;
+      const std::string file = test::jpeg_file(busy_samples(width, height, channels), kind);
+      INFO("sampled " << kind.across << " x " << kind.down << ", colours " << kind.colors << ", progressive "
+                      << kind.is_progressive << ", in scans " << kind.is_in_scans << ", restarts "
+                      << kind.restart_interval);
+      const Image whole = decode(bytes_of(file), 3, "x").value_or_throw();
+      check_part(file, whole, {0, 0, width, height});
+      check_part(file, whole, {width - 1, height - 1, 1, 1});
+      check_part(file, whole, {0, 0, 1, 1});
+      RandomStream random = Draw{.seed = 5}.stream(static_cast<uint32_t>(width));
+      for (int i = 0; i < 40; ++i) {
+        const int64_t part_width = random.integer(1, width), part_height = random.integer(1, height);
+        check_part(
+            file, whole,
+            {random.integer(0, width - part_width), random.integer(0, height - part_height), part_width, part_height});
+      }
+    }
+  }
+}
+
+TEST_CASE("decode: a part of a photo has the bits of the whole") {
+  const std::string photo = test::read_file(test::one_photo);
+  const Image whole = decode(bytes_of(photo), 3, "x").value_or_throw();
+  RandomStream random = Draw{.seed = 6}.stream(1);
+  for (int i = 0; i < 30; ++i) {
+    const int64_t width = random.integer(1, whole.width), height = random.integer(1, whole.height);
+    check_part(photo, whole,
+               {random.integer(0, whole.width - width), random.integer(0, whole.height - height), width, height});
+  }
+}
+
+TEST_CASE("decode: a part of a PNG") {
+  const std::string file = png(busy_samples(9, 7, 3), 9, 7, 8, SPNG_COLOR_TYPE_TRUECOLOR);
+  check_part(file, decode(bytes_of(file), 3, "x").value_or_throw(), {2, 1, 5, 6});
+}
+
+TEST_CASE("decode: a part that does not lie inside is refused") {
+  const std::string photo = test::read_file(test::one_photo);
+  const auto beyond = [](int64_t width, int64_t height) { return Rectangle{1, 0, width, height}; };
+  CHECK_THROWS_AS(decode_part(bytes_of(photo), 3, "x", beyond), ContractError);
+}
+
+TEST_CASE("decode: a truncated file is a problem for every part of it") {
+  const std::string photo = test::read_file(test::one_photo);
+  const auto top = [](int64_t width, int64_t) { return Rectangle{0, 0, width, 8}; };
+  REQUIRE(decode_part(bytes_of(photo), 3, "cat.jpg", top));
+  for (const size_t size : {photo.size() - 2, photo.size() / 2, size_t{1000}, size_t{20}}) {
+    const auto result = decode_part(bytes_of(photo.substr(0, size)), 3, "cat.jpg", top);
+    INFO(size);
+    REQUIRE_FALSE(result.has_value());
+    CHECK_THAT(result.problem().text(), Contains("cat.jpg: truncated or corrupt JPEG image ("));
+  }
+}
+
+TEST_CASE("decode: damage is seen by the parts that it reaches") {
+  const std::string photo = test::read_file(test::one_photo);
+  const std::string damaged = photo.substr(0, photo.size() / 2) + "\xFF\xD9";
+  const auto rows = [&](int64_t first, int64_t count) {
+    return decode_part(bytes_of(damaged), 3, "cat.jpg", [=](int64_t width, int64_t) {
+      return Rectangle{0, first, width, count};
+    });
+  };
+  const Image whole = decode(bytes_of(photo), 3, "x").value_or_throw();
+  CHECK(rows(0, 8).value_or_throw().pixels == crop(whole, 0, 0, whole.width, 8).pixels);
+  CHECK_FALSE(rows(0, whole.height).has_value());
+  CHECK_FALSE(rows(whole.height - 8, 8).has_value());
+}
+
 TEST_CASE("decode: dimensions are bounded before memory is taken") {
   std::string huge = grey_png({1}, 1, 1);
   huge.replace(16, 4, std::string("\x00\x02\x00\x00", 4));  // width 131072; the checksum is wrong then, too
   CHECK_FALSE(decode(bytes_of(huge), 3, "x").has_value());
-  std::string photo = jpeg(std::vector<uint8_t>(64, 5), 8, 8, TJPF_GRAY, TJSAMP_GRAY);
+  std::string photo = grey_jpeg(std::vector<uint8_t>(64, 5), 8, 8);
   const size_t frame = photo.find("\xFF\xC0");
   REQUIRE(frame != std::string::npos);
   photo.replace(frame + 5, 4, "\xFF\xDC\xFF\xDC");  // 65500 x 65500

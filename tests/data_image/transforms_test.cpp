@@ -10,6 +10,7 @@
 #include "unireplk/config/parse.h"
 #include "unireplk/core/error.h"
 #include "unireplk/data/image/crops.h"
+#include "unireplk/data/image/decode.h"
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
@@ -253,6 +254,45 @@ TEST_CASE("image pipeline: with RandAugment, the number of workers changes no bi
   CHECK(alone.size(0) == 24);
   CHECK(epoch(2, 1).equal(alone));
   CHECK_FALSE(epoch(2, 2).equal(alone));
+}
+
+TEST_CASE("image pipeline: what it does not decode changes no bit") {
+  const std::string photo = test::read_file(test::one_photo);
+  const auto bytes = std::as_bytes(std::span(photo));
+  const Image pixels = decode(bytes, 3, "x").value_or_throw();
+  Record file = record_of(pixels);
+  file.payload = EncodedBytes{{bytes.begin(), bytes.end()}};
+  Record path = file;
+  path.payload = test::one_photo;
+  ImagePipelineConfig config;
+  config.size = 64;
+  config.train_interpolation = InterpolationChoice::kRandom;
+  const auto pipeline = make_image_pipeline(config, {}, Mode::kTrain);
+  for (int64_t item = 0; item < 20; ++item) {
+    const Draw draw{.seed = 3, .epoch = 1, .item = item};
+    const auto seen = [&](const Record& record) {
+      return pipeline->apply(record, draw).value_or_throw().front().fields.at("image");
+    };
+    const at::Tensor expected = seen(record_of(pixels));
+    CHECK(seen(file).equal(expected));
+    CHECK(seen(path).equal(expected));
+  }
+}
+
+TEST_CASE("image pipeline: tells the stages of a sample in their order") {
+  ImagePipelineConfig config;
+  config.auto_augment = "rand-m9";
+  config.size = 40;
+  const auto pipeline = make_image_pipeline(config, {}, Mode::kTrain);
+  std::vector<std::string> stages;
+  pipeline->observe_stages([&](const std::string& stage) { stages.push_back(stage); });
+  const Record record = record_of(test::spec_image());
+  REQUIRE(pipeline->apply(record, {}));
+  CHECK(stages ==
+        std::vector<std::string>{"decode", "random_resized_crop", "horizontal_flip", "rand_augment", "tensor"});
+  pipeline->observe_stages({});
+  REQUIRE(pipeline->apply(record, {}));
+  CHECK(stages.size() == 5);
 }
 
 TEST_CASE("image pipeline: says which keys contradict each other") {

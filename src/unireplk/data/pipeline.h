@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "unireplk/core/result.h"
@@ -9,6 +11,9 @@
 namespace unireplk::data {
 
 enum class Mode { kTrain, kEvaluation };
+
+/// Hears the name of each stage of a sample when it ends, on the thread of apply().
+using StageObserver = std::function<void(const std::string& stage)>;
 
 /// From a record to samples: decode, augment, to tensors. Built from its config and a DataInfo alone, so that a
 /// deploy file can carry it.
@@ -21,6 +26,10 @@ class Pipeline {
 
   /// `source` with the fields and constants this pipeline adds.
   virtual DataInfo describe(DataInfo source) const = 0;
+
+  /// For measurements: tell the stages of every sample from now on; not while apply() runs. What has no stages tells
+  /// nothing.
+  virtual void observe_stages(StageObserver /*observer*/) {}
 };
 
 }  // namespace unireplk::data

@@ -18,9 +18,15 @@ bool begins_with(std::span<const std::byte> file, const std::array<uint8_t, N>& 
 constexpr std::array<uint8_t, 3> kJpeg{0xFF, 0xD8, 0xFF};
 constexpr std::array<uint8_t, 8> kPng{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 
-Result<Image> decode_any(std::span<const std::byte> file, const std::string& place) {
-  if (begins_with(file, kJpeg)) return decode_jpeg(file, place);
-  if (begins_with(file, kPng)) return decode_png(file, place);
+Result<Image> part_of(Result<Image> image, const ChoosePart& choose) {
+  if (!image || !choose) return image;
+  return crop(*image, choose(image->width, image->height));
+}
+
+/// \param choose  empty: all of the image.
+Result<Image> decode_any(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose) {
+  if (begins_with(file, kJpeg)) return decode_jpeg(file, place, choose);
+  if (begins_with(file, kPng)) return part_of(decode_png(file, place), choose);
   if (file.empty()) return Problem{place, "expected an image, got an empty file", ""};
   return Problem{place, "expected a JPEG or PNG image, got something else", "Convert the file to one of them."};
 }
@@ -36,7 +42,12 @@ std::optional<Problem> check_dimensions(int64_t width, int64_t height, const std
 }
 
 Result<Image> decode(std::span<const std::byte> file, int64_t channels, const std::string& place) {
-  auto image = decode_any(file, place);
+  return decode_part(file, channels, place, {});
+}
+
+Result<Image> decode_part(std::span<const std::byte> file, int64_t channels, const std::string& place,
+                          const ChoosePart& choose) {
+  auto image = decode_any(file, place, choose);
   if (!image) return image;
   return with_channels(std::move(image).value(), channels);
 }

@@ -1,17 +1,14 @@
 #pragma once
 
-#include <cstddef>
 #include <optional>
-#include <span>
-#include <string>
 
-#include "unireplk/core/result.h"
-#include "unireplk/data/image/image.h"
+#include "unireplk/data/image/decode.h"
 
 /// The decoders behind decode(). Each yields grey for a grey file and RGB for any other.
 namespace unireplk::data::image {
 
-Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place);
+/// \param choose  empty: all of the image.
+Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose);
 Result<Image> decode_png(std::span<const std::byte> file, const std::string& place);
 
 /// The problem with these dimensions, if there is one.

@@ -1,6 +1,6 @@
 #include "unireplk/data/image/image_pipeline.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -27,6 +27,7 @@ constexpr int64_t kWarpFrom = 384;  // from here evaluation keeps the whole imag
 constexpr std::string_view kNone = "none";
 
 struct Step {
+  std::string name;
   std::unique_ptr<Transform> transform;
   uint32_t stream = 0;
 };
@@ -41,7 +42,7 @@ uint32_t fnv1a(std::string_view text) {
 class Steps {
  public:
   void add(const std::string& name, std::unique_ptr<Transform> transform) {
-    steps_.push_back({std::move(transform), fnv1a(name) + seen_[name]++});
+    steps_.push_back({name, std::move(transform), fnv1a(name) + seen_[name]++});
   }
   std::vector<Step> take() && { return std::move(steps_); }
 
@@ -133,26 +134,26 @@ Result<Image> image_of(const at::Tensor& pixels, int64_t channels) {
   return with_channels(std::move(image), channels);
 }
 
-Result<Image> image_of(const EncodedBytes& file, int64_t channels, const std::string& place) {
-  return decode(file.bytes, channels, place);
-}
-
-Result<Image> image_of(const std::filesystem::path& path, int64_t channels, const std::string& place) {
-  const auto file = read_bytes(path);
+/// \param choose  empty: all of the image.
+Result<Image> image_of(const Record& record, int64_t channels, const std::string& place, const ChoosePart& choose) {
+  if (const auto* pixels = std::get_if<at::Tensor>(&record.payload)) {
+    auto image = image_of(*pixels, channels);
+    if (!image || !choose) return image;
+    return crop(*image, choose(image->width, image->height));
+  }
+  if (const auto* file = std::get_if<EncodedBytes>(&record.payload)) {
+    return decode_part(file->bytes, channels, place, choose);
+  }
+  const auto file = read_bytes(std::get<std::filesystem::path>(record.payload));
   if (!file) return file.problem();
-  return image_of(*file, channels, place);
+  return decode_part(file->bytes, channels, place, choose);
 }
 
-Result<Image> image_of(const Record& record, int64_t channels, const std::string& place) {
-  if (const auto* pixels = std::get_if<at::Tensor>(&record.payload)) return image_of(*pixels, channels);
-  if (const auto* file = std::get_if<EncodedBytes>(&record.payload)) return image_of(*file, channels, place);
-  return image_of(std::get<std::filesystem::path>(record.payload), channels, place);
-}
-
-at::Tensor tensor_of(const Image& image) {
-  at::Tensor tensor = at::empty({image.height, image.width, image.channels}, at::kByte);
-  std::memcpy(tensor.mutable_data_ptr<uint8_t>(), image.pixels.data(), image.pixels.size());
-  return tensor;
+/// The pixels themselves, not a copy.
+at::Tensor tensor_of(Image image) {
+  const auto pixels = std::make_shared<std::vector<uint8_t>>(std::move(image.pixels));
+  return at::from_blob(
+      pixels->data(), {image.height, image.width, image.channels}, [pixels](void*) {}, at::kByte);
 }
 
 class ImagePipeline : public Pipeline {
@@ -162,16 +163,16 @@ class ImagePipeline : public Pipeline {
         channels_(channels_of(config, source)),
         mean_(constant_of("mean", config.mean, channels_, {0.485, 0.456, 0.406})),
         std_(constant_of("std", config.std, channels_, {0.229, 0.224, 0.225})),
-        steps_(steps_of(config, mean_, mode)) {}
+        steps_(steps_of(config, mean_, mode)),
+        cut_(steps_.empty() ? nullptr : dynamic_cast<const Cut*>(steps_.front().transform.get())) {}
 
   Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const override {
     const std::string place = record.source.text();
-    auto image = image_of(record, channels_, place);
-    for (const auto& step : steps_) {
-      if (!image) return image.problem();
-      RandomStream random = draw.stream(step.stream);
-      image = step.transform->apply(std::move(image).value(), random);
-      if (!image) return Problem{place, image.problem().message, image.problem().cure};
+    auto image = first_image(record, draw, place);
+    for (size_t i = cut_ ? 1 : 0; image && i < steps_.size(); ++i) {
+      RandomStream random = draw.stream(steps_[i].stream);
+      image = placed(steps_[i].transform->apply(std::move(image).value(), random), place);
+      end_stage(steps_[i].name);
     }
     if (!image) return image.problem();
     if (image->width != size_ || image->height != size_) {
@@ -181,7 +182,8 @@ class ImagePipeline : public Pipeline {
                        "Change `size` of the pipeline, or let its transforms end with that size."});
     }
     Sample sample{.fields = record.target, .key = record.key, .source = record.source};
-    sample.fields["image"] = tensor_of(*image);
+    sample.fields["image"] = tensor_of(std::move(image).value());
+    end_stage("tensor");
     return std::vector{std::move(sample)};
   }
 
@@ -198,12 +200,43 @@ class ImagePipeline : public Pipeline {
     return source;
   }
 
+  void observe_stages(StageObserver observer) override { observer_ = std::move(observer); }
+
  private:
+  /// The decoded image, or what the first transform cuts from it: then only that is decoded.
+  Result<Image> first_image(const Record& record, const Draw& draw, const std::string& place) const {
+    if (!cut_) {
+      auto image = image_of(record, channels_, place, {});
+      end_stage("decode");
+      return image;
+    }
+    RandomStream random = draw.stream(steps_.front().stream);
+    auto part = image_of(record, channels_, place,
+                         [&](int64_t width, int64_t height) { return cut_->choose(width, height, random); });
+    end_stage("decode");
+    if (!part) return part;
+    auto image = placed(cut_->finish(std::move(part).value(), random), place);
+    end_stage(steps_.front().name);
+    return image;
+  }
+
+  /// A transform leaves the place of its problem to us.
+  static Result<Image> placed(Result<Image> image, const std::string& place) {
+    if (image) return image;
+    return Problem{place, image.problem().message, image.problem().cure};
+  }
+
+  void end_stage(const std::string& name) const {
+    if (observer_) observer_(name);
+  }
+
   int64_t size_;
   int64_t channels_;
   at::Tensor mean_;
   at::Tensor std_;
   std::vector<Step> steps_;
+  const Cut* cut_;  ///< the first step, when it is one
+  StageObserver observer_;
 };
 
 }  // namespace

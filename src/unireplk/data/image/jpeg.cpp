@@ -1,52 +1,99 @@
-#include <turbojpeg.h>
-
 #include <algorithm>
-#include <memory>
+#include <array>
+#include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "unireplk/data/image/decoders.h"
+#include "unireplk/data/image/jpeg_decompressor.h"
 
 namespace unireplk::data::image {
 namespace {
-
-struct DestroyJpeg {
-  void operator()(void* handle) const { tjDestroy(handle); }
-};
-using JpegDecoder = std::unique_ptr<void, DestroyJpeg>;
-
-struct Header {
-  int width = 0;
-  int height = 0;
-  int colorspace = -1;
-};
 
 Problem corrupt(const std::string& place, std::string_view reason) {
   return {place, format("truncated or corrupt JPEG image ({})", reason), "Replace the file."};
 }
 
-const unsigned char* data_of(std::span<const std::byte> file) {
-  return reinterpret_cast<const unsigned char*>(file.data());
+/// What the library shall make of the file's colours.
+void choose_colors(jpeg_decompress_struct& state) {
+  const auto in = state.jpeg_color_space;
+  const bool is_cmyk = in == JCS_CMYK || in == JCS_YCCK;
+  state.out_color_space = in == JCS_GRAYSCALE ? JCS_GRAYSCALE : is_cmyk ? JCS_CMYK : JCS_RGB;
+  state.dct_method = JDCT_ISLOW;
 }
 
-Result<Header> read_header(tjhandle decoder, std::span<const std::byte> file, const std::string& place) {
-  Header header;
-  int subsampling = -1;
-  const int status = tjDecompressHeader3(decoder, data_of(file), file.size(), &header.width, &header.height,
-                                         &subsampling, &header.colorspace);
-  // Unusual subsampling is refused only after everything else has been read, and decoding does not need its
-  // name.
-  const bool unusual = subsampling < 0 && header.width > 0 && header.colorspace >= 0;
-  if (status != 0 && !unusual) return corrupt(place, tjGetErrorStr2(decoder));
-  if (header.width < 1) return corrupt(place, "no image behind the file's beginning");  // not an error of the library
-  if (auto problem = check_dimensions(header.width, header.height, place)) return *std::move(problem);
-  return header;
+/// Samples of a pixel as the library gives them.
+int64_t samples_of(const jpeg_decompress_struct& state) {
+  const auto in = state.jpeg_color_space;
+  return in == JCS_GRAYSCALE ? 1 : in == JCS_CMYK || in == JCS_YCCK ? 4 : 3;
 }
 
-/// Stray bytes right before the end marker follow complete data, and photos in the wild have them. Only the
-/// first warning of a file is kept, so behind this one there is no other.
-bool is_harmless(tjhandle decoder) {
-  return tjGetErrorCode(decoder) == TJERR_WARNING &&
-         std::string_view(tjGetErrorStr2(decoder)).find("before marker 0xd9") != std::string_view::npos;
+/// Rows from the library's next one on, dense.
+void read_rows(jpeg_decompress_struct& state, int64_t rows, int64_t row_bytes, uint8_t* to) {
+  constexpr int64_t kMostRows = 16;
+  std::array<JSAMPROW, kMostRows> pointers;
+  while (rows > 0) {
+    const int64_t wanted = std::min(rows, kMostRows);
+    for (int64_t i = 0; i < wanted; ++i) pointers[static_cast<size_t>(i)] = to + i * row_bytes;
+    const int64_t read = jpeg_read_scanlines(&state, pointers.data(), static_cast<JDIMENSION>(wanted));
+    rows -= read;
+    to += read * row_bytes;
+  }
+}
+
+void read_whole(jpeg_decompress_struct& state, uint8_t* to) {
+  choose_colors(state);
+  jpeg_start_decompress(&state);
+  read_rows(state, state.output_height, state.output_width * samples_of(state), to);
+  jpeg_finish_decompress(&state);
+}
+
+/// Whether the library can skip what is around a part: with several scans it would have to keep all anyway.
+bool can_skip(const jpeg_decompress_struct& header) {
+  return header.progressive_mode == 0 && header.comps_in_scan == header.num_components;
+}
+
+/// Columns beside a part that are decoded with it: smooth chroma upsampling looks at one sample beside, which may stand
+/// for two columns, and takes the edge of what is decoded for that of the image.
+constexpr int64_t kBeside = 2;
+
+/// Columns that are decoded for a part.
+struct Columns {
+  Columns(const Rectangle& part, int64_t image_width)
+      : first(static_cast<JDIMENSION>(std::max<int64_t>(part.left - kBeside, 0))),
+        count(static_cast<JDIMENSION>(std::min(part.left + part.width + kBeside, image_width) - first)) {}
+  JDIMENSION first, count;
+};
+
+/// \param row  room for a row of the whole image.
+void read_part(jpeg_decompress_struct& state, const Rectangle& part, uint8_t* row, uint8_t* to) {
+  choose_colors(state);
+  const int64_t samples = samples_of(state);
+  jpeg_start_decompress(&state);
+  Columns columns(part, state.output_width);
+  if (columns.count < state.output_width) jpeg_crop_scanline(&state, &columns.first, &columns.count);
+  if (part.top > 0) jpeg_skip_scanlines(&state, static_cast<JDIMENSION>(part.top));
+  const uint8_t* wanted = row + (part.left - columns.first) * samples;
+  for (int64_t y = 0; y < part.height; ++y, to += part.width * samples) {
+    jpeg_read_scanlines(&state, &row, 1);
+    std::memcpy(to, wanted, static_cast<size_t>(part.width * samples));
+  }
+}
+
+/// The end of the image, which nothing else looks like: within its data every FF is followed by a zero.
+bool has_end_marker(const jpeg_decompress_struct& state) {
+  if (state.unread_marker == JPEG_EOI) return true;
+  constexpr std::array<uint8_t, 2> kEnd{0xFF, JPEG_EOI};
+  const JOCTET* begin = state.src->next_input_byte;
+  const JOCTET* end = begin + state.src->bytes_in_buffer;
+  return std::search(begin, end, kEnd.begin(), kEnd.end()) != end;
+}
+
+/// \return false when the file ends too soon.
+bool finish_part(jpeg_decompress_struct& state) {
+  if (state.output_scanline < state.output_height) return has_end_marker(state);
+  jpeg_finish_decompress(&state);
+  return true;
 }
 
 uint8_t multiply(unsigned a, unsigned b) {
@@ -67,28 +114,37 @@ Image rgb_of_inverted_cmyk(const std::vector<uint8_t>& cmyk, int64_t width, int6
   return image;
 }
 
-Result<Image> pixels_of(tjhandle decoder, std::span<const std::byte> file, const Header& header,
-                        const std::string& place) {
-  const bool is_grey = header.colorspace == TJCS_GRAY;
-  const bool is_cmyk = header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK;
-  const int format = is_grey ? TJPF_GRAY : is_cmyk ? TJPF_CMYK : TJPF_RGB;
-  const size_t samples = is_grey ? 1 : is_cmyk ? 4 : 3;
-  std::vector<uint8_t> pixels(static_cast<size_t>(header.width) * static_cast<size_t>(header.height) * samples);
-  const int status = tjDecompress2(decoder, data_of(file), file.size(), pixels.data(), header.width, 0, header.height,
-                                   format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
-  if (status != 0 && !is_harmless(decoder)) return corrupt(place, tjGetErrorStr2(decoder));
-  if (is_cmyk) return rgb_of_inverted_cmyk(pixels, header.width, header.height);
-  return Image{header.width, header.height, is_grey ? 1 : 3, std::move(pixels)};
-}
-
 }  // namespace
 
-Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place) {
-  const JpegDecoder decoder(tjInitDecompress());
-  UNIREPLK_CHECK(decoder, "cannot start the JPEG decoder: {}", tjGetErrorStr2(nullptr));
-  const auto header = read_header(decoder.get(), file, place);
-  if (!header) return header.problem();
-  return pixels_of(decoder.get(), file, *header, place);
+Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose) {
+  JpegDecompressor jpeg;
+  if (!jpeg.read_header(file)) return corrupt(place, jpeg.reason());
+  const auto& header = jpeg.state();
+  const int64_t width = header.image_width, height = header.image_height, samples = samples_of(header);
+  if (auto problem = check_dimensions(width, height, place)) return *std::move(problem);
+  if (header.jpeg_color_space == JCS_UNKNOWN) return corrupt(place, "colours of an unknown kind");
+
+  const Rectangle whole{.left = 0, .top = 0, .width = width, .height = height};
+  const Rectangle part = choose ? choose(width, height) : whole;
+  check_inside(part, width, height);
+  const bool skips = part != whole && can_skip(header);
+  const Rectangle& read = skips ? part : whole;
+  std::vector<uint8_t> pixels(static_cast<size_t>(read.width * read.height * samples));
+  std::vector<uint8_t> row(skips ? static_cast<size_t>(width * samples) : 0);
+  bool has_end = true;
+  const bool is_good = jpeg.run([&](jpeg_decompress_struct& state) {
+    if (skips) {
+      read_part(state, part, row.data(), pixels.data());
+      has_end = finish_part(state);
+    } else {
+      read_whole(state, pixels.data());
+    }
+  });
+  if (!is_good) return corrupt(place, jpeg.reason());
+  if (!has_end) return corrupt(place, "no end marker");
+  Image image = samples == 4 ? rgb_of_inverted_cmyk(pixels, read.width, read.height)
+                             : Image{read.width, read.height, samples, std::move(pixels)};
+  return skips || part == whole ? std::move(image) : crop(image, part);
 }
 
 }  // namespace unireplk::data::image
