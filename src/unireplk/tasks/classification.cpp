@@ -11,16 +11,17 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/nn/evaluation_mode.h"
+#include "unireplk/ops/normalise.h"
 #include "unireplk/tasks/classification_evaluation.h"
 
 namespace unireplk::tasks {
 namespace {
 
-/// A constant of the data set as float [C, 1, 1], to broadcast over a map.
+/// A constant of the data set as float [C].
 at::Tensor channel_constant(const DataInfo& info, const std::string& name) {
   const auto found = info.constants.find(name);
   UNIREPLK_CHECK(found != info.constants.end(), "classification needs the constant \"{}\" of the data", name);
-  return found->second.to(at::kFloat).reshape({-1, 1, 1});
+  return found->second.to(at::kFloat).reshape({-1});
 }
 
 std::optional<at::Generator> generator_of(const Step& step) {
@@ -64,13 +65,9 @@ std::vector<FieldSpec> Classification::needs() const {
 }
 
 at::Tensor Classification::normalised(const at::Tensor& image) {
-  UNIREPLK_CHECK(image.dim() == 4 && image.scalar_type() == at::kByte && image.size(3) == mean_.size(0),
-                 "expected a uint8 image [B, H, W, {}], got {} with {} dimensions", mean_.size(0),
-                 c10::toString(image.scalar_type()), image.dim());
   mean_ = mean_.to(image.device());
   std_ = std_.to(image.device());
-  // The permuted view of rows x columns x channels is a channels_last map already, and `to` keeps its strides.
-  return image.permute({0, 3, 1, 2}).to(at::kFloat).div_(255).sub_(mean_).div_(std_);
+  return ops::normalise(image, mean_, std_);
 }
 
 void Classification::prepare(Batch& batch, const Step& step, bool training) {

@@ -79,7 +79,7 @@ class Classification : public Task {
   ClassificationConfig config_;
   Network network_;
   DataInfo info_;
-  at::Tensor mean_;  ///< [C, 1, 1] on the device of the last batch
+  at::Tensor mean_;  ///< [C] on the device of the last batch
   at::Tensor std_;
 };
 

@@ -36,8 +36,8 @@ std::optional<Rectangle> draw_rectangle(const ErasingConfig& config, double pixe
 
 void fill(at::Tensor part, ErasingMode mode, const at::Generator& generator) {
   switch (mode) {
-    case ErasingMode::kPixel:
-      part.normal_(0, 1, generator);
+    case ErasingMode::kPixel:  // drawn densely: LibTorch has vector code for that alone
+      part.copy_(at::empty(part.sizes(), part.options()).normal_(0, 1, generator));
       return;
     case ErasingMode::kRand:
       part.copy_(at::empty({part.size(0), 1, 1}, part.options()).normal_(0, 1, generator));
