@@ -36,6 +36,8 @@ fs::path trained(const TemporaryFolder& folder) {
   const auto line = line_of({"train", kTiny, "--json", "train.max_steps=30", "output=" + folder.path().string()});
   CHECK(line["finished"] == true);
   CHECK(line["step"] == 30);
+  CHECK(line["percent_waited_for_data"] >= 0);
+  CHECK(line["percent_waited_for_data"] <= 100);
   CHECK(line["best"] > 30);  // percent; ten classes
   return folder / "tiny";
 }
@@ -279,6 +281,21 @@ TEST_CASE("bench: one line with the median") {
     CHECK(line["median_ms"] > 0);
     CHECK(line["samples_ms"].size() == 2);
   }
+}
+
+TEST_CASE("bench loader: stages of the training data, and libjpeg-turbo's pace") {
+  const auto line = line_of({"bench", "loader", "configs/image/clothing_a.yaml", "data.pipeline.auto_augment=rand-m9",
+                             "task.erasing={probability: 0.25}", "--batch", "3", "--iters", "2", "--warmup", "0"});
+  CHECK(line["median_ms"] > 0);
+  CHECK(line["samples_ms"].size() == 2);
+  for (const char* stage : {"read", "decode", "random_resized_crop", "rand_augment", "tensor", "batch", "prepare"}) {
+    INFO(stage);
+    CHECK(line["stages"][stage] > 0);
+  }
+  CHECK(line["whole_decode"]["images_per_second"] > 0);
+  CHECK(line["whole_decode"]["times_as_fast"] > 0);
+  CHECK_FALSE(line_of({"bench", "loader", "configs/image/fashion_a.yaml", "--batch", "3", "--iters", "1"})
+                  .contains("whole_decode"));
 }
 
 }  // namespace unireplk::test

@@ -8,9 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "unireplk/analysis/bench.h"
+#include "unireplk/analysis/bench_loader.h"
 #include "unireplk/analysis/bench_ops.h"
 #include "unireplk/core/clock.h"
+#include "unireplk/data/image/jpeg_yardstick.h"
+#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/child_program.h"
+#include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 
 namespace unireplk::runner {
@@ -104,6 +108,40 @@ void add_precision(CLI::App& command, BenchOptions& options) {
       ->capture_default_str();
 }
 
+struct LoaderOptions {
+  Target target;
+  int64_t batch = 64;
+  int64_t iterations = 10;
+  int64_t warmup = 2;
+};
+
+nlohmann::json bench_loader(const LoaderOptions& options) {
+  const auto config = load_experiment(options.target.path, options.target.overrides, builtins());
+  const Context context = make_context("cpu", 1, config.seed);
+  const auto dataset = training_data(config.data);
+  const auto network = new_network(config, dataset.info, context);
+  const auto task = make_task(config.task, network, dataset.info);
+  data::image::JpegYardstick yardstick;
+  const analysis::LoaderBench bench{
+      .source = dataset.source,
+      .pipeline = config.data.pipeline.make(dataset.source->info(), data::Mode::kTrain),
+      .task = task.get(),
+      .decode_whole = [&](std::span<const std::byte> file) { return yardstick.decode(file); }};
+  return analysis::bench_loader(
+      bench, {.batch = options.batch, .iterations = options.iterations, .warmup = options.warmup, .context = context});
+}
+
+void add_bench_loader(CLI::App& bench, Program& program) {
+  auto options = std::make_shared<LoaderOptions>();
+  auto* command = bench.add_subcommand(
+      "loader", "The training data of a config from files to what the network sees, on one thread.");
+  add_target(*command, options->target, "CONFIG", "YAML file.");
+  command->add_option("--batch", options->batch)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--iters", options->iterations)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->callback([options, &program] { program.run = [options] { return print(bench_loader(*options)); }; });
+}
+
 /// One measurement with the options all of them share.
 CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, BenchOptions& options) {
   auto* command = bench.add_subcommand(name, help);
@@ -145,6 +183,8 @@ void add_bench(CLI::App& app, Program& program) {
   auto* ops =
       add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts (CPU).", *options);
   ops->callback([=, &program] { program.run = [=] { return print(analysis::bench_ops(options->resolved())); }; });
+
+  add_bench_loader(*bench, program);
 
   const auto add_until = [&](CLI::App* command) {
     command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
