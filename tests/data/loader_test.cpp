@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <set>
 #include <stdexcept>
 #include <thread>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "unireplk/core/log.h"
 #include "unireplk/io/state_file.h"
@@ -305,6 +307,33 @@ TEST_CASE("loader: counts the time it waits") {
   CHECK(bench.loader.seconds_waited() == 0.0);
   bench.epoch(0);
   CHECK(bench.loader.seconds_waited() > 0.0);
+}
+
+TEST_CASE("loader: names what its workers are stuck on") {
+  /// Item 0 is read when the test lets it.
+  class Stuck : public Numbers {
+   public:
+    Stuck() : Numbers(8) {}
+    Result<Record> read(int64_t index) const override {
+      if (index == 0) gate.wait();
+      return Numbers::read(index);
+    }
+    SourceRef where(int64_t index) const override { return {.file = format("photo{}.jpg", index)}; }
+    mutable std::latch gate{1};
+  };
+  const auto source = std::make_shared<Stuck>();
+  const auto sampler = sequential_sampler(8, 4);
+  Loader loader(make_dataset(source, std::make_shared<Noise>()), *sampler, Mode::kEvaluation, {.workers = 2}, {},
+                std::chrono::milliseconds(20));
+  const test::CapturedLog log;
+  loader.start(0);
+  std::jthread opener([&] {
+    while (log.text().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    source->gate.count_down();
+  });
+  CHECK(loader.next());
+  CHECK_THAT(log.text(), Contains("waiting for data for 0.02 s; workers are reading ") && Contains("photo0.jpg") &&
+                             Contains(". Check the disk or network behind these files"));
 }
 
 TEST_CASE("loader: next before start is refused") {

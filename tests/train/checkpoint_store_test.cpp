@@ -5,9 +5,9 @@
 #include <fstream>
 #include <thread>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "train/child.h"
 #include "train/keeper.h"
 #include "unireplk/core/error.h"

@@ -1,8 +1,8 @@
 #include "unireplk/train/evaluate.h"
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
 

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"
 #include "unireplk/io/state_file.h"

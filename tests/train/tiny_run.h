@@ -9,7 +9,7 @@
 #include <numeric>
 #include <set>
 
-#include "train/captured_log.h"
+#include "support/captured_log.h"
 #include "unireplk/nn/layers.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/train/trainer.h"

@@ -2,9 +2,9 @@
 #include <chrono>
 #include <thread>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "train/tiny_run.h"
 
 namespace unireplk::train {

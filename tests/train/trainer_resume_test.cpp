@@ -2,9 +2,9 @@
 #include <map>
 #include <stdexcept>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"

@@ -20,8 +20,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{60};
-
 /// Share of an epoch that one chain of bad neighbours may reach before a slot gives up: next() fails then
 /// anyway.
 int64_t tries_of(int64_t size, double max_bad_fraction) {
@@ -32,11 +30,13 @@ int64_t tries_of(int64_t size, double max_bad_fraction) {
 
 class Loader::Impl {
  public:
-  Impl(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context)
+  Impl(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
+       std::chrono::milliseconds patience)
       : dataset_(dataset),
         sampler_(sampler),
         config_(config),
         context_(context),
+        patience_(patience),
         reader_{dataset_, mode, context.seed, tries_of(dataset_.size(), config.max_bad_fraction)},
         bad_(mode, config.max_bad_fraction),
         working_on_(static_cast<size_t>(config.workers), -1) {
@@ -152,7 +152,7 @@ class Loader::Impl {
     std::unique_lock lock(mutex_);
     if (queue_.empty() && next_step_ >= steps_) return {};
     const auto is_ready = [&] { return !queue_.empty() && queue_.front()->is_ready(); };
-    if (!ready_.wait_for(lock, kPatience, is_ready)) {
+    if (!ready_.wait_for(lock, patience_, is_ready)) {
       name_slow_files();
       ready_.wait(lock, is_ready);
     }
@@ -170,7 +170,8 @@ class Loader::Impl {
       if (item >= 0) files.push_back(dataset_.source->where(item).text());
     }
     log_warning("waiting for data for {} s; workers are reading {}. Check the disk or network behind these files",
-                kPatience.count(), files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
+                std::chrono::duration<double>(patience_).count(),
+                files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
   }
 
   std::vector<Sample> samples_of(BatchJob& job) {
@@ -194,6 +195,7 @@ class Loader::Impl {
   const Sampler& sampler_;
   const LoaderConfig config_;
   const Context context_;
+  const std::chrono::milliseconds patience_;
   const SlotReader reader_;
 
   // Of the thread that calls next().
@@ -213,8 +215,9 @@ class Loader::Impl {
   std::vector<std::jthread> workers_;
 };
 
-Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context)
-    : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context)) {}
+Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
+               std::chrono::milliseconds patience)
+    : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context, patience)) {}
 
 Loader::~Loader() = default;
 

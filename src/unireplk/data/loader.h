@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,7 +44,9 @@ struct BadSamples {
 class Loader : public Stateful {
  public:
   /// `sampler` must outlive the loader. Batches go to the device of the context.
-  Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context);
+  /// \param patience  how long next() waits until a warning names, once, the files that the workers are stuck on.
+  Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
+         std::chrono::milliseconds patience = std::chrono::minutes(1));
   ~Loader() override;
 
   /// Begin at batch `step` of `epoch`; what was in flight is dropped. Has to come before the first next(). The account

@@ -96,9 +96,13 @@ void announce(const ExperimentConfig& config, const Parts& parts) {
 }
 
 /// What the command says at the end of a run.
-void report(const train::Trainer& trainer, const std::filesystem::path& folder, bool finished, bool json) {
+void report(const train::Trainer& trainer, const std::filesystem::path& folder, bool finished, double percent_waited,
+            bool json) {
   if (json) {
-    nlohmann::ordered_json line{{"run", folder.string()}, {"finished", finished}, {"step", trainer.clock().step()}};
+    nlohmann::ordered_json line{{"run", folder.string()},
+                                {"finished", finished},
+                                {"step", trainer.clock().step()},
+                                {"percent_waited_for_data", percent_waited}};
     if (trainer.best().step() >= 0) {
       line["best"] = trainer.best().value();
       line["best_step"] = trainer.best().step();
@@ -109,6 +113,9 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
   if (trainer.best().step() >= 0) {
     log_info("best validation: {:.2f} at step {}", trainer.best().value(), trainer.best().step());
   }
+  constexpr double kMuch = 10;
+  log_info("waited for data {:.0f} % of the time{}", percent_waited,
+           percent_waited > kMuch ? "; a larger data.loader.workers may help" : "");
   log_info("run folder: {}", folder.string());
 }
 
@@ -134,7 +141,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
     const auto signal = stop.signal_name();
     log_info("stopped by {}: run again with --resume to go on", signal.empty() ? "train.time_budget" : signal);
   }
-  report(trainer, folder.path(), finished, json);
+  report(trainer, folder.path(), finished, progress.percent_waited(), json);
   return finished ? ExitCode::kGood : ExitCode::kStopped;
 }
 

@@ -23,9 +23,13 @@ void ProgressObserver::on_steps(std::span<const StepRecord> records) {
 std::string ProgressObserver::text(const StepRecord& last) const {
   const double seconds = std::max(since_start_.seconds(), 1e-9);
   const double speed = static_cast<double>(clock_.samples() - first_samples_) / seconds;
-  const double waiting = 100 * (loader_.seconds_waited() - waited_before_) / seconds;
   return format("loss {:.4f}  {:.0f} samples/s  epoch {}/{}  data {:.0f}%", last.loss, speed, last.epoch + 1,
-                clock_.length().epochs(), waiting);
+                clock_.length().epochs(), percent_waited());
+}
+
+double ProgressObserver::percent_waited() const {
+  if (!bar_) return 0;
+  return 100 * (loader_.seconds_waited() - waited_before_) / std::max(since_start_.seconds(), 1e-9);
 }
 
 void ProgressObserver::on_validation(const ValidationRecord& record) {

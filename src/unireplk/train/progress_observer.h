@@ -20,6 +20,9 @@ class ProgressObserver : public Observer {
   void on_steps(std::span<const StepRecord> records) override;
   void on_validation(const ValidationRecord& record) override;
 
+  /// Percent of the time since the first reading that training has waited for data.
+  double percent_waited() const;
+
  private:
   void start(int64_t first_step);
   std::string text(const StepRecord& last) const;
