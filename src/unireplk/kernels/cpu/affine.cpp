@@ -42,18 +42,22 @@ HWY_INLINE Vec cubic(D tag, Vec v1, Vec v2, Vec v3, Vec v4, Vec d) {
   return hn::Add(v2, hn::Mul(d, hn::Add(first, hn::Mul(d, hn::Add(second, hn::Mul(d, third))))));
 }
 
-/// The same of bytes in float: up to the products every value is a small whole number, so the order is free.
-/// \param step  floats between the four.
-template <class D>
-HWY_INLINE auto cubic_of_bytes(D tag, const float* from, int64_t step, hn::Vec<D> d) {
-  const hn::Rebind<float, D> floats;
-  const auto v1 = hn::LoadU(floats, from), v2 = hn::LoadU(floats, from + step);
-  const auto v3 = hn::LoadU(floats, from + 2 * step), v4 = hn::LoadU(floats, from + 3 * step);
+/// The same of whole numbers in float: up to the products every value is a small whole number, so the order is free.
+template <class D, class Vec>
+HWY_INLINE auto cubic_of_bytes(D tag, Vec v1, Vec v2, Vec v3, Vec v4, hn::Vec<D> d) {
   const auto before = hn::Sub(v1, v2), sum = hn::Add(before, hn::Sub(v3, v4));
   const auto first = hn::PromoteTo(tag, hn::Sub(v3, v1));
   const auto second = hn::PromoteTo(tag, hn::Add(before, sum));
   const auto third = hn::PromoteTo(tag, sum);  // negative
   return hn::Add(hn::PromoteTo(tag, v2), hn::Mul(d, hn::Add(first, hn::Mul(d, hn::Sub(second, hn::Mul(d, third))))));
+}
+
+/// Of four numbers that lie `step` floats apart, in every lane.
+template <class D>
+HWY_INLINE auto cubic_from(D tag, const float* from, int64_t step, hn::Vec<D> d) {
+  const hn::Rebind<float, D> floats;
+  return cubic_of_bytes(tag, hn::LoadU(floats, from), hn::LoadU(floats, from + step),
+                        hn::LoadU(floats, from + 2 * step), hn::LoadU(floats, from + 3 * step), d);
 }
 
 template <class Vec>
@@ -179,28 +183,53 @@ struct Row {
   int64_t width;
 };
 
-/// `step` floats lie between the four neighbours of a place.
-HWY_INLINE void sum_run(const float* from, int64_t step, const double* fractions, int64_t count, uint8_t* to) {
+/// One channel of one row whose places move along it. Runs of neighbours take one after the other; each writes up to
+/// the end of a vector, so they come in order.
+void sum_along_row(const Frame& frame, const float* plane, int64_t y, const Row& row, uint8_t fill, uint8_t* to) {
   const Doubles tag;
-  for (int64_t x = 0; x < count; x += kLanes, from += kLanes) {
-    store_bytes(tag, cubic_of_bytes(tag, from, step, hn::LoadU(tag, fractions + x)), to + x);
-  }
-}
-
-/// One channel of one row. Runs write up to the end of a vector, so they come in order.
-/// \param is_along_row  whether places move along the row, else from row to row.
-void sum_row(const Frame& frame, const float* plane, int64_t y, const Row& row, bool is_along_row, uint8_t fill,
-             uint8_t* to) {
-  const int64_t advance = is_along_row ? 1 : 0;
   for (int64_t begin = 0, end = 0; begin < row.width; begin = end) {
     const int32_t first = row.pixels[begin];
     if (first == kOutside) {
       while (end < row.width && row.pixels[end] == kOutside) ++end;
       std::memset(to + begin, fill, static_cast<size_t>(end - begin));
-    } else {
-      while (end < row.width && row.pixels[end] == first + advance * (end - begin)) ++end;
-      const float* from = is_along_row ? frame.at(plane, first - 1, y) : frame.at(plane, begin, first - 1);
-      sum_run(from, is_along_row ? 1 : frame.row, row.fractions + begin, end - begin, to + begin);
+      continue;
+    }
+    while (end < row.width && row.pixels[end] == first + (end - begin)) ++end;
+    const float* from = frame.at(plane, first - 1, y) - begin;
+    for (int64_t x = begin; x < end; x += kLanes) {
+      store_bytes(tag, cubic_from(tag, from + x, 1, hn::LoadU(tag, row.fractions + x)), to + x);
+    }
+  }
+}
+
+/// One channel of one row whose places move up and down: those of a vector may lie in several rows of the image.
+void sum_across_rows(const Frame& frame, const float* plane, const Row& row, uint8_t fill, uint8_t* to) {
+  const Doubles tag;
+  const Ints ints;
+  const hn::Rebind<float, Doubles> floats;
+  for (int64_t x = 0; x < row.width; x += kLanes) {
+    const auto pixels = hn::LoadU(ints, row.pixels + x);
+    int32_t first = kOutside, last = kOutside;  // in some order
+    for (int64_t lane = 0; lane < kLanes && x + lane < row.width; ++lane) {
+      const int32_t pixel = row.pixels[x + lane];
+      if (first == kOutside) first = pixel;
+      if (pixel != kOutside) last = pixel;
+    }
+    if (first == kOutside) {
+      std::memset(to + x, fill, kLanes);
+      continue;
+    }
+    hn::Vec<decltype(floats)> v[4];
+    for (auto& value : v) value = hn::Zero(floats);
+    for (int32_t y = first < last ? first : last; y <= (first < last ? last : first); ++y) {
+      const auto lies_here = hn::RebindMask(floats, hn::Eq(pixels, hn::Set(ints, y)));
+      const float* from = frame.at(plane, x, y - 1);
+      for (int64_t i = 0; i < 4; ++i) v[i] = hn::IfThenElse(lies_here, hn::LoadU(floats, from + i * frame.row), v[i]);
+    }
+    const auto value = cubic_of_bytes(tag, v[0], v[1], v[2], v[3], hn::LoadU(tag, row.fractions + x));
+    store_bytes(tag, value, to + x);
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      if (row.pixels[x + lane] == kOutside) to[x + lane] = fill;
     }
   }
 }
@@ -257,8 +286,10 @@ void move_along_axis(const PixelShape& shape, const uint8_t* from, const double*
     find_positions(axis[0], axis[1] * (static_cast<double>(y) + 0.5), axis[2],
                    is_along_row ? shape.width : shape.height, shape.width, scratch.pixels_x, scratch.fractions_x);
     for (int64_t c = 0; c < shape.channels; ++c) {
-      sum_row(frame, scratch.frame + c * frame.plane, y, row, is_along_row, fill[c],
-              scratch.result + c * scratch.length);
+      const float* plane = scratch.frame + c * frame.plane;
+      uint8_t* result = scratch.result + c * scratch.length;
+      is_along_row ? sum_along_row(frame, plane, y, row, fill[c], result)
+                   : sum_across_rows(frame, plane, row, fill[c], result);
     }
     interleave(scratch.result, scratch.length, shape.width, shape.channels, to);
   }
@@ -272,7 +303,7 @@ HWY_INLINE hn::Vec<Channels> load_channels(const float* from) {
 
 struct CubicPixel {
   HWY_INLINE auto along_row(int row) const {
-    return cubic_of_bytes(Channels(), from + (row - 1) * stride - kSpacing, kSpacing, hn::Set(Channels(), x));
+    return cubic_from(Channels(), from + (row - 1) * stride - kSpacing, kSpacing, hn::Set(Channels(), x));
   }
   HWY_INLINE auto value() const {
     return cubic(Channels(), along_row(0), along_row(1), along_row(2), along_row(3), hn::Set(Channels(), y));

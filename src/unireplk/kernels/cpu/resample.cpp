@@ -44,106 +44,131 @@ void narrow_row(const uint8_t* from, const Resampling& columns, uint8_t* to) {
 
 // Weights have more than 16 bits: they are cut in two, so that one instruction multiplies and adds pairs of 16 bits.
 constexpr int kLowBits = 12;
-constexpr int kStepTaps = 4;  ///< of three channels they fill the 16 bytes of a load
-constexpr int kRows = 4;      ///< that share a load of weights
 
-using Bytes = hn::FixedTag<uint8_t, 32>;
-using Shorts = hn::FixedTag<int16_t, 16>;
-using Sums = hn::FixedTag<int32_t, 8>;
+/// Rows lie beside each other, each in 16 bytes of a vector.
+using Bytes = hn::CappedTag<uint8_t, 64>;
+using Shorts = hn::Repartition<int16_t, Bytes>;
+using Sums = hn::Repartition<int32_t, Bytes>;
+using Sum = hn::Vec<Sums>;
+constexpr int64_t kRows = static_cast<int64_t>(hn::MaxLanes(Bytes()) / 16);
 
-/// A place's weights, four taps at a time: lanes are those of kPairs.
-struct StepWeights {
-  int16_t low[16], high[16];
+/// Two taps of a place: 16 bits each.
+struct PairWeights {
+  int32_t low, high;
 };
 
-/// The bytes of taps 0 and 1, then 2 and 3, as pairs of 16 bits for red, green, blue and nothing.
-HWY_ALIGN constexpr uint8_t kPairs[32] = {0, 128, 3, 128, 1, 128, 4,  128, 2, 128, 5,  128, 128, 128, 128, 128,
-                                          6, 128, 9, 128, 7, 128, 10, 128, 8, 128, 11, 128, 128, 128, 128, 128};
+int64_t pair_count(const Resampling& columns) { return (columns.taps + 1) / 2; }
 
-HWY_INLINE void spread_weights(const Resampling& columns, int64_t steps, StepWeights* to) {
-  for (int64_t x = 0; x < columns.places(); ++x) {
-    const int32_t* weights = columns.weights.data() + x * columns.taps;
-    for (int64_t step = 0; step < steps; ++step, ++to) {
-      for (int64_t lane = 0; lane < 16; ++lane) {
-        const int64_t tap = step * kStepTaps + lane / 8 * 2 + lane % 2;
-        const int32_t weight = tap < columns.taps ? weights[tap] : 0;
-        to->low[lane] = static_cast<int16_t>(weight & ((1 << kLowBits) - 1));
-        to->high[lane] = static_cast<int16_t>(weight >> kLowBits);
-      }
+int32_t two_shorts(int32_t first, int32_t second) {
+  return static_cast<int32_t>((static_cast<uint32_t>(first) & 0xFFFFU) | (static_cast<uint32_t>(second) << 16));
+}
+
+void spread_weights(const Resampling& columns, PairWeights* to) {
+  constexpr int32_t kLowMask = (1 << kLowBits) - 1;
+  const int32_t* weights = columns.weights.data();
+  for (int64_t x = 0; x < columns.places(); ++x, weights += columns.taps) {
+    for (int64_t tap = 0; tap < columns.taps; tap += 2, ++to) {
+      const int32_t first = weights[tap], second = tap + 1 < columns.taps ? weights[tap + 1] : 0;
+      to->low = two_shorts(first & kLowMask, second & kLowMask);
+      to->high = two_shorts(first >> kLowBits, second >> kLowBits);
     }
   }
 }
 
-using Sum = hn::Vec<Sums>;
-
-HWY_INLINE Sum add_pairs(Sum sum, hn::Vec<Shorts> pixels, hn::Vec<Shorts> weights) {
-  Sum unused = hn::Zero(Sums());  // with this width all goes to the first
-  return hn::ReorderWidenMulAccumulate(Sums(), pixels, weights, sum, unused);
+HWY_INLINE hn::Vec<Bytes> load_rows(const uint8_t* pixel, int64_t stride) {
+  const hn::FixedTag<uint8_t, 16> one;
+  const hn::FixedTag<uint8_t, 32> two;
+  const auto first = hn::Combine(two, hn::LoadU(one, pixel + stride), hn::LoadU(one, pixel));
+#if HWY_MAX_BYTES >= 64
+  const auto second = hn::Combine(two, hn::LoadU(one, pixel + 3 * stride), hn::LoadU(one, pixel + 2 * stride));
+  return hn::Combine(Bytes(), second, first);
+#else
+  return first;
+#endif
 }
 
-/// Red, green, blue and nothing of two rows, not yet clipped, of the halves of their sums.
-HWY_INLINE Sum finish_two(Sum low0, Sum high0, Sum low1, Sum high1) {
-  const Sum sum0 = hn::Add(low0, hn::ShiftLeft<kLowBits>(high0)), sum1 = hn::Add(low1, hn::ShiftLeft<kLowBits>(high1));
-  const Sum sums = hn::Add(hn::ConcatLowerLower(Sums(), sum1, sum0), hn::ConcatUpperUpper(Sums(), sum1, sum0));
-  return hn::ShiftRight<kResamplingBits>(hn::Add(sums, hn::Set(Sums(), kHalf)));
-}
+/// Bytes of two taps as pairs of 16 bits for red, green, blue and nothing, from a row of pixels.
+HWY_ALIGN constexpr uint8_t kFirstPair[16] = {0, 128, 3, 128, 1, 128, 4, 128, 2, 128, 5, 128, 128, 128, 128, 128};
+HWY_ALIGN constexpr uint8_t kSecondPair[16] = {6, 128, 9, 128, 7, 128, 10, 128, 8, 128, 11, 128, 128, 128, 128, 128};
 
-/// Four rows of RGB. Reads up to 16 bytes behind the last tap's pixel.
-void narrow_rows(const uint8_t* from, int64_t stride, const Resampling& columns, int64_t steps,
-                 const StepWeights* weights, uint8_t* to) {
-  const auto order = hn::Load(Bytes(), kPairs);
-  const int64_t places = columns.places(), out_row = places * 3;
-  for (int64_t x = 0; x < places; ++x, to += 3) {
-    const uint8_t* pixel = from + columns.first[static_cast<size_t>(x)] * 3;
-    Sum low[kRows], high[kRows];
-    for (int row = 0; row < kRows; ++row) low[row] = high[row] = hn::Zero(Sums());
-    for (int64_t step = 0; step < steps; ++step, ++weights, pixel += kStepTaps * 3) {
-      const auto low_weights = hn::LoadU(Shorts(), weights->low), high_weights = hn::LoadU(Shorts(), weights->high);
-      for (int row = 0; row < kRows; ++row) {
-        const auto pairs = hn::TableLookupBytesOr0(hn::LoadDup128(Bytes(), pixel + row * stride), order);
-        const auto pixels = hn::BitCast(Shorts(), pairs);
-        low[row] = add_pairs(low[row], pixels, low_weights);
-        high[row] = add_pairs(high[row], pixels, high_weights);
-      }
-    }
-    // Packing works on halves: rows 0 and 2, then rows 1 and 3.
-    const auto words = hn::ReorderDemote2To(Shorts(), finish_two(low[0], high[0], low[1], high[1]),
-                                            finish_two(low[2], high[2], low[3], high[3]));
-    uint8_t pixels[16];
-    hn::StoreU(hn::DemoteTo(hn::FixedTag<uint8_t, 16>(), words), hn::FixedTag<uint8_t, 16>(), pixels);
-    std::memcpy(to, pixels, 3);
-    std::memcpy(to + out_row, pixels + 8, 3);
-    std::memcpy(to + 2 * out_row, pixels + 4, 3);
-    std::memcpy(to + 3 * out_row, pixels + 12, 3);
+struct RowSums {
+  HWY_INLINE RowSums() : low(hn::Set(Sums(), kHalf)), high(hn::Zero(Sums())) {}
+
+  HWY_INLINE void add(hn::Vec<Bytes> rows, hn::Vec<Bytes> order, const PairWeights& weights) {
+    const auto pixels = hn::BitCast(Shorts(), hn::TableLookupBytesOr0(rows, order));
+    Sum unused = hn::Zero(Sums());  // with these widths all goes to the first
+    low =
+        hn::ReorderWidenMulAccumulate(Sums(), pixels, hn::BitCast(Shorts(), hn::Set(Sums(), weights.low)), low, unused);
+    high = hn::ReorderWidenMulAccumulate(Sums(), pixels, hn::BitCast(Shorts(), hn::Set(Sums(), weights.high)), high,
+                                         unused);
   }
+
+  /// Red, green, blue and nothing of each row, clipped.
+  HWY_INLINE void store(uint8_t* to) const {
+    const hn::Rebind<uint8_t, Sums> bytes;
+    const Sum sum = hn::Add(low, hn::ShiftLeft<kLowBits>(high));
+    hn::StoreU(hn::DemoteTo(bytes, hn::ShiftRight<kResamplingBits>(sum)), bytes, to);
+  }
+
+  Sum low, high;
+};
+
+/// One place of kRows rows. Reads up to 16 bytes from the last pair's first pixel on.
+template <int kBytes>
+HWY_INLINE void narrow_place(const uint8_t* pixel, int64_t stride, int64_t pairs, const PairWeights* weights,
+                             uint8_t* to, int64_t out_row) {
+  const auto first = hn::LoadDup128(Bytes(), kFirstPair), second = hn::LoadDup128(Bytes(), kSecondPair);
+  RowSums sums;
+  int64_t i = 0;
+  for (; i + 2 <= pairs; i += 2, pixel += 12) {
+    const auto rows = load_rows(pixel, stride);
+    sums.add(rows, first, weights[i]);
+    sums.add(rows, second, weights[i + 1]);
+  }
+  if (i < pairs) sums.add(load_rows(pixel, stride), first, weights[i]);
+  uint8_t channels[4 * kRows];
+  sums.store(channels);
+  for (int64_t row = 0; row < kRows; ++row) std::memcpy(to + row * out_row, channels + 4 * row, kBytes);
+}
+
+/// kRows rows of RGB.
+void narrow_rows(const uint8_t* from, int64_t stride, const Resampling& columns, const PairWeights* weights,
+                 uint8_t* to) {
+  const int64_t last = columns.places() - 1, out_row = columns.places() * 3, pairs = pair_count(columns);
+  const int32_t* first = columns.first.data();
+  for (int64_t x = 0; x < last; ++x, weights += pairs) {  // a fourth byte, which the next place covers
+    narrow_place<4>(from + first[x] * 3, stride, pairs, weights, to + 3 * x, out_row);
+  }
+  narrow_place<3>(from + first[last] * 3, stride, pairs, weights, to + 3 * last, out_row);
 }
 
 constexpr int64_t kBehind = 64;  ///< bytes behind a row that narrow_rows may read
 
-int64_t step_count(const Resampling& columns) { return (columns.taps + kStepTaps - 1) / kStepTaps; }
+int64_t weight_bytes(const Resampling& columns) {
+  return columns.places() * pair_count(columns) * static_cast<int64_t>(sizeof(PairWeights));
+}
 
 /// Bytes that narrow_image works in.
 int64_t scratch_bytes(const PixelShape& in, const Resampling& columns) {
   if (in.channels != 3) return 0;
-  return columns.places() * step_count(columns) * static_cast<int64_t>(sizeof(StepWeights)) +
-         kRows * (in.row_bytes() + kBehind) + kRows * columns.places() * 3;
+  return weight_bytes(columns) + kRows * (in.row_bytes() + kBehind) + kRows * columns.places() * 3;
 }
 
 void narrow_rgb(const PixelShape& in, const uint8_t* from, const Resampling& columns, uint8_t* to, uint8_t* scratch) {
-  const int64_t steps = step_count(columns), row = in.row_bytes(), out_row = columns.places() * 3;
-  auto* weights = reinterpret_cast<StepWeights*>(scratch);
-  spread_weights(columns, steps, weights);
+  const int64_t row = in.row_bytes(), out_row = columns.places() * 3;
+  auto* weights = reinterpret_cast<PairWeights*>(scratch);
+  spread_weights(columns, weights);
   int64_t y = 0;
   for (; y + kRows <= in.height && (in.height - y - kRows) * row >= kBehind; y += kRows) {
-    narrow_rows(from + y * row, row, columns, steps, weights, to + y * out_row);
+    narrow_rows(from + y * row, row, columns, weights, to + y * out_row);
   }
   // The last rows from a copy, behind which there is memory to read.
-  auto* rows = scratch + columns.places() * steps * static_cast<int64_t>(sizeof(StepWeights));
+  auto* rows = scratch + weight_bytes(columns);
   auto* results = rows + kRows * (row + kBehind);
   for (; y < in.height; y += kRows) {
     const int64_t count = in.height - y < kRows ? in.height - y : kRows;
     for (int64_t i = 0; i < count; ++i) std::memcpy(rows + i * (row + kBehind), from + (y + i) * row, row);
-    narrow_rows(rows, row + kBehind, columns, steps, weights, results);
+    narrow_rows(rows, row + kBehind, columns, weights, results);
     std::memcpy(to + y * out_row, results, count * out_row);
   }
 }
