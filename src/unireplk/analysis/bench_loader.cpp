@@ -72,6 +72,7 @@ class LoaderRun {
   nlohmann::json report() const {
     auto report = bench_report(options_, batch_ms_);
     const double batch = static_cast<double>(options_.batch);
+    report["options"] = {{"batch", options_.batch}, {"threads", 1}, {"device", "cpu"}};
     report["images_per_second"] = batch / median(batch_ms_) * 1e3;
     report["stages"] = clock_.milliseconds(batch * static_cast<double>(batch_ms_.size()));
     if (whole_ms_.size() != batch_ms_.size()) return report;

@@ -80,7 +80,7 @@ void read_part(jpeg_decompress_struct& state, const Rectangle& part, uint8_t* ro
   }
 }
 
-/// The end of the image, which nothing else looks like: within its data every FF is followed by a zero.
+/// The end of the image. Its data cannot look like it: in them a zero or a restart follows every FF.
 bool has_end_marker(const jpeg_decompress_struct& state) {
   if (state.unread_marker == JPEG_EOI) return true;
   constexpr std::array<uint8_t, 2> kEnd{0xFF, JPEG_EOI};
