@@ -102,3 +102,12 @@ TEST_CASE("csv: reads the lists of the test data", "[golden]") {
   CHECK(table->rows.size() == 17420);
   CHECK(table->column("OT") == 7);
 }
+
+TEST_CASE("csv: a field that is written is read as it was") {
+  for (const std::string text : {"plain", "", "a,b", "say \"no\"", "two\nlines", "\r", " blank "}) {
+    const auto rows = read_all(csv_field(text) + "," + csv_field("x") + "\n").value_or_throw();
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0] == std::vector<std::string>{text, "x"});
+  }
+  CHECK(csv_field("plain") == "plain");
+}

@@ -98,6 +98,13 @@ Result<bool> CsvReader::next(CsvRow& row) {
   return true;
 }
 
+std::string csv_field(std::string_view text) {
+  if (!text.empty() && text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + '"';
+}
+
 size_t CsvTable::column(std::string_view name) const {
   const auto found = std::ranges::find(columns, name);
   if (found != columns.end()) return static_cast<size_t>(found - columns.begin());

@@ -44,6 +44,9 @@ class CsvReader {
   int line_ = 1;
 };
 
+/// Text as a field of a CSV file: quoted when it has to be.
+std::string csv_field(std::string_view text);
+
 /// A table whose first row names the columns and whose rows all have as many fields.
 struct CsvTable {
   std::string place;
