@@ -148,3 +148,16 @@ TEST_CASE("publish_folder: moves a folder, and never onto another") {
                     Catch::Contains("cannot put the folder in place: File exists"));
   CHECK_THROWS_AS(publish_folder(folder / "nothing", folder / "b"), UserError);
 }
+
+TEST_CASE("read_lines: line ends of both kinds, no empty lines at the end, UTF-8 only") {
+  const TemporaryFolder folder;
+  const auto path = folder / "lines.txt";
+  const auto lines = [&](const std::string& text) {
+    write_file_atomically(path, text);
+    return read_lines(path);
+  };
+  CHECK(lines("a\r\n\nb c\nd").size() == 4);
+  CHECK(lines("a\r\n\nb c\n\n\n") == std::vector<std::string>{"a", "", "b c"});
+  CHECK(lines("").empty());
+  CHECK_THROWS_WITH(lines("a\n\xff\n"), Catch::Matchers::Contains("lines.txt: expected text in UTF-8"));
+}

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/core/utf8.h"
 
 namespace unireplk::io {
 namespace {
@@ -98,6 +99,7 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   descriptor_ = dup(opened.get());
   if (descriptor_ < 0) throw_system_error(path, "open the file", errno);
   size_ = status.st_size;
+  modified_ns_ = status.st_mtim.tv_sec * int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
 }
 
 InputFile::~InputFile() { close(descriptor_); }
@@ -167,6 +169,21 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes) {
   std::string content(static_cast<size_t>(file.size()), '\0');
   file.read(0, std::as_writable_bytes(std::span(content)));
   return content;
+}
+
+std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  const std::string text = read_file(path, int64_t{1} << 30);
+  if (!is_utf8(text)) throw UserError({path.string(), "expected text in UTF-8", "Save the file as UTF-8."});
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(std::move(line));
+    begin = end + 1;
+  }
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  return lines;
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {

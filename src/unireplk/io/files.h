@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace unireplk::io {
 
@@ -34,6 +35,7 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   int64_t size() const { return size_; }
+  int64_t modified_ns() const { return modified_ns_; }  ///< when its content last changed, since 1970
 
   /// Fill `out` from byte `offset` on; a file that ends sooner is an error.
   void read(int64_t offset, std::span<std::byte> out) const;
@@ -45,6 +47,7 @@ class InputFile {
   std::filesystem::path path_;
   int descriptor_ = -1;
   int64_t size_ = 0;
+  int64_t modified_ns_ = 0;
 };
 
 /// A file under a temporary name in the folder of `path`, until commit() puts it in place: a reader, or the
@@ -71,6 +74,10 @@ class AtomicFile {
 
 /// The whole content of a file. \throws UserError when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 34);
+
+/// The lines of a text file, without their ends (LF or CRLF) and without empty lines at the end.
+/// \throws UserError when it cannot be read, is larger than 1 GiB, or is not UTF-8.
+std::vector<std::string> read_lines(const std::filesystem::path& path);
 
 /// Write a file through AtomicFile.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);

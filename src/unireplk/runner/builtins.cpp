@@ -8,6 +8,7 @@
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
+#include "unireplk/data/image/tar.h"
 #include "unireplk/data/registries.h"
 #include "unireplk/data/repeat.h"
 #include "unireplk/data/subset.h"
@@ -24,10 +25,11 @@ namespace image = data::image;
 config::Registry<data::SourceSignature> sources() {
   config::Registry<data::SourceSignature> registry{"data source"};
   registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
-  registry.add<image::ImageFolderConfig>("image_folder", "A folder of JPEG and PNG images for each class.",
+  registry.add<image::ImageFolderConfig>("image_folder", "A folder of images for each class.",
                                          image::make_image_folder);
   registry.add<image::ImageListConfig>("image_list", "Images that a CSV file lists with their classes.",
                                        image::make_image_list);
+  registry.add<image::TarConfig>("tar", "Images in tar files, as ImageNet comes, without unpacking.", image::make_tar);
   registry.add<data::SubsetConfig>("subset", "Some classes, a split, or a few items of another source.",
                                    data::make_subset);
   registry.add<data::RepeatConfig>("repeat", "Another source several times an epoch.", data::make_repeat);

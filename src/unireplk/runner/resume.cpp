@@ -23,7 +23,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
 
 /// Whether a key says where data lie, rather than what they are.
 bool is_place_of_data(std::string_view key) {
-  constexpr std::array kPlaces = std::to_array<std::string_view>({"root", "file", "images", "labels"});
+  constexpr std::array kPlaces = std::to_array<std::string_view>({"root", "file", "images", "labels", "index"});
   if (!key.starts_with("data.train.") && !key.starts_with("data.validation.")) return false;
   return std::ranges::find(kPlaces, key.substr(key.rfind('.') + 1)) != kPlaces.end();
 }

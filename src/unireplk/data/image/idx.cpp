@@ -58,16 +58,7 @@ at::Tensor read_labels(const fs::path& path, int64_t count) {
 }
 
 std::vector<std::string> read_class_names(const fs::path& path) {
-  const std::string text = io::read_file(path, int64_t{1} << 24);
-  std::vector<std::string> names;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string name = text.substr(begin, end - begin);
-    if (name.ends_with('\r')) name.pop_back();
-    names.push_back(std::move(name));
-    begin = end + 1;
-  }
-  while (!names.empty() && names.back().empty()) names.pop_back();
+  auto names = io::read_lines(path);
   if (names.empty()) throw UserError({path.string(), "expected one class name a line, got none", ""});
   return names;
 }

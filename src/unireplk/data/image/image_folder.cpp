@@ -1,28 +1,19 @@
 #include "unireplk/data/image/image_folder.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "unireplk/core/utf8.h"
+#include "unireplk/data/image/class_map.h"
+#include "unireplk/data/image/image_suffixes.h"
 #include "unireplk/data/image/labelled_files.h"
 
 namespace unireplk::data::image {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::string_view, 9> kExtensions{".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
-                                                      ".pgm", ".tif",  ".tiff", ".webp"};
-
-bool is_image_name(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
 
 [[noreturn]] void throw_unreadable(const fs::path& folder, const std::error_code& error) {
   throw UserError({folder.string(), format("cannot list this folder: {}", error.message()), "Check its permissions."});
@@ -58,7 +49,7 @@ class Walk {
     for (const auto& entry : entries_of(folder)) {
       if (entry.is_directory(error)) {
         visit(entry.path());
-      } else if (is_image_name(entry.path())) {
+      } else if (has_image_suffix(entry.path().string())) {
         found_.emplace_back(folder.string(), entry.path().filename().string());
       }
     }
@@ -102,8 +93,7 @@ std::unique_ptr<Source> make_image_folder(const ImageFolderConfig& config) {
     const fs::path folder = config.root / classes[label];
     const auto found = Walk(folder).take();
     if (found.empty()) {
-      problems.push_back({folder.string(),
-                          format("expected at least one image ({}), got none", fmt::join(kExtensions, " ")),
+      problems.push_back({folder.string(), format("expected at least one image ({}), got none", image_suffixes()),
                           "Add images or remove the folder."});
     }
     for (const auto& [parent, name] : found) {
@@ -112,6 +102,7 @@ std::unique_ptr<Source> make_image_folder(const ImageFolderConfig& config) {
     }
   }
   if (!problems.empty()) throw UserError(std::move(problems));
+  map_classes(config.class_map, config.root.string(), classes, files);
   return labelled_files(config.root, std::move(classes), std::move(files));
 }
 

@@ -1,13 +1,13 @@
 #include "unireplk/data/image/image_list.h"
 
-#include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "unireplk/core/some_of.h"
 #include "unireplk/core/utf8.h"
+#include "unireplk/data/image/class_map.h"
+#include "unireplk/data/image/class_names.h"
 #include "unireplk/data/image/labelled_files.h"
 #include "unireplk/formats/csv.h"
 #include "unireplk/io/files.h"
@@ -15,35 +15,12 @@
 namespace unireplk::data::image {
 namespace {
 
-constexpr size_t kMaxProblems = 20;  // of one list; the rest would say the same
-
-std::optional<int64_t> whole_number(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-/// The names that a column holds: sorted, numbers by value.
+/// The names that a column holds.
 std::vector<std::string> names_in(const formats::CsvTable& table, size_t column) {
   std::set<std::string> names;
   for (const auto& row : table.rows) names.insert(row.fields[column]);
   names.erase("");
-  std::vector<std::string> sorted(names.begin(), names.end());
-  if (std::ranges::all_of(sorted, [](const auto& name) { return whole_number(name).has_value(); })) {
-    std::ranges::stable_sort(sorted, {}, [](const auto& name) { return *whole_number(name); });
-  }
-  return sorted;
-}
-
-std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes, const std::string& place) {
-  std::map<std::string, int64_t> labels;
-  for (const auto& name : classes) {
-    if (!labels.emplace(name, static_cast<int64_t>(labels.size())).second) {
-      throw UserError({place, format("the class \"{}\" comes twice in `classes`", name), "Name it once."});
-    }
-  }
-  return labels;
+  return sorted_classes(names);
 }
 
 /// Collects the rows of a list, and what is wrong with them.
@@ -93,6 +70,7 @@ std::unique_ptr<Source> make_image_list(const ImageListConfig& config) {
   const size_t label = table.column(config.label);
   auto classes = config.classes.empty() ? names_in(table, label) : config.classes;
   auto files = ListReader(table, classes).read(table.column(config.path), label);
+  map_classes(config.class_map, table.place, classes, files);
   return labelled_files(config.root.value_or(config.file.parent_path()), std::move(classes), std::move(files));
 }
 

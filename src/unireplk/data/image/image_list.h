@@ -19,6 +19,12 @@ struct ImageListConfig {
   std::string path = "path";
   std::string label = "label";
   std::vector<std::string> classes = {};
+  std::optional<std::filesystem::path> class_map = {};
+
+  void validate(config::Problems& problems) const {
+    if (classes.empty() || !class_map) return;
+    problems.add("class_map", "`classes` says the classes already", "Leave out one of them.");
+  }
 
   static void fields(auto& self, auto&& visit) {
     visit("file", self.file, config::required, "CSV file whose first row names the columns.");
@@ -26,13 +32,17 @@ struct ImageListConfig {
     visit("path", self.path, config::non_empty, "Column with the path of each image.");
     visit("label", self.label, config::non_empty, "Column with the name of its class.");
     visit("classes", self.classes, "Names of the classes, in the order of their labels; left out, sorted as found.");
+    visit("class_map", self.class_map,
+          "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which "
+          "`class` each `name` becomes.");
   }
 };
 
 /// Images in the order of the list. Without `classes` the names are sorted by their bytes, or by value when all are
 /// whole numbers. Whether the files are there shows when they are read.
 ///
-/// \throws UserError when the file cannot be read or lists nothing, and for every row that names no image or no class.
+/// \throws UserError when the file cannot be read or lists nothing, for every row that names no image or no class, and
+///         when read_class_map (class_map.h) does.
 std::unique_ptr<Source> make_image_list(const ImageListConfig& config);
 
 }  // namespace unireplk::data::image

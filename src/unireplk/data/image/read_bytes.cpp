@@ -6,11 +6,9 @@
 
 namespace unireplk::data::image {
 
-constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
-
 Result<EncodedBytes> read_bytes(const std::filesystem::path& file) {
   return as_result([&] {
-    const std::string content = io::read_file(file, kMaxFileBytes);
+    const std::string content = io::read_file(file, kMaxImageFileBytes);
     EncodedBytes out{std::vector<std::byte>(content.size())};
     std::memcpy(out.bytes.data(), content.data(), content.size());
     return out;

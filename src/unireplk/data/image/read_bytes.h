@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 #include "unireplk/core/result.h"
@@ -7,7 +8,10 @@
 
 namespace unireplk::data::image {
 
-/// The content of an image file, at most 1 GiB; a problem that names it when it cannot be read.
+/// Of one image as it lies on disk; more is a mistake or an attack.
+inline constexpr int64_t kMaxImageFileBytes = int64_t{1} << 30;
+
+/// The content of an image file; a problem that names it when it cannot be read.
 Result<EncodedBytes> read_bytes(const std::filesystem::path& file);
 
 }  // namespace unireplk::data::image

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "unireplk/core/error.h"
+
+namespace unireplk::data::image {
+
+/// Problems that are told of one list; more would say the same.
+inline constexpr size_t kMaxProblems = 20;
+
+/// Names in the order of their labels where nobody says another: by their bytes, or by value when all are whole
+/// numbers.
+std::vector<std::string> sorted_classes(const std::set<std::string>& names);
+
+/// The label of each class. \throws UserError when a class comes twice; \param place  named then.
+std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes, const std::string& place);
+
+}  // namespace unireplk::data::image
