@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "unireplk/core/cpu_features.h"
+#include "unireplk/data/image/rare_formats.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/version.h"
 #include "unireplk/tensor/context.h"
@@ -30,6 +31,7 @@ nlohmann::ordered_json examine() {
   found["devices"] = devices;
   found["device_auto"] = resolve_device("auto").str();
   const auto space = std::filesystem::space(std::filesystem::current_path());
+  found["image_formats"] = data::image::readable_formats();
   found["free_gib_here"] = static_cast<double>(space.available) / (1024.0 * 1024.0 * 1024.0);
   return found;
 }
