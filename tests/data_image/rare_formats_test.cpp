@@ -61,6 +61,7 @@ struct TiffImage {
   std::string data;
   bool big = false;      ///< byte order
   int photometric = -1;  ///< -1: RGB or black is zero
+  int alpha = -1;        ///< 1: colours are multiplied by it, 2: they are not
 };
 
 std::string tiff(const TiffImage& image) {
@@ -75,16 +76,22 @@ std::string tiff(const TiffImage& image) {
                                                   {277, static_cast<uint64_t>(image.samples)},
                                                   {278, image.height},
                                                   {279, image.data.size()}};
-  const size_t padded = (image.data.size() + 1) / 2 * 2;
+  if (image.alpha >= 0) tags.emplace_back(338, image.alpha);
+  std::string data = image.data;
+  data.resize((data.size() + 1) / 2 * 2, '\0');
+  const size_t bits_at = 8 + data.size();
+  for (int i = 0; i < image.samples; ++i) data += n(static_cast<uint64_t>(image.bits), 2);
   std::string directory = n(tags.size(), 2);
   for (const auto& [tag, value] : tags) {
-    // One value serves all samples: libtiff takes BitsPerSample of count 1.
     const bool is_long = tag == 256 || tag == 257 || tag == 273 || tag == 278 || tag == 279;
-    directory += n(tag, 2) + n(is_long ? 4 : 3, 2) + n(1, 4) + (is_long ? n(value, 4) : n(value, 2) + n(0, 2));
+    if (tag == 258 && image.samples > 2) {  // a value for each sample, which does not fit in here
+      directory += n(tag, 2) + n(3, 2) + n(static_cast<uint64_t>(image.samples), 4) + n(bits_at, 4);
+    } else {
+      directory += n(tag, 2) + n(is_long ? 4 : 3, 2) + n(1, 4) + (is_long ? n(value, 4) : n(value, 2) + n(0, 2));
+    }
   }
-  std::string data = image.data;
-  data.resize(padded, '\0');
-  return (image.big ? std::string("MM") : std::string("II")) + n(42, 2) + n(8 + padded, 4) + data + directory + n(0, 4);
+  return (image.big ? std::string("MM") : std::string("II")) + n(42, 2) + n(8 + data.size(), 4) + data + directory +
+         n(0, 4);
 }
 
 const Pixels kSix{255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 40, 50, 60, 70, 80, 90};
@@ -136,6 +143,18 @@ TEST_CASE("rare formats: grey, palettes, 16 bits and transparency") {
   CHECK(decoded(tiff({2, 1, 16, 1, text_of({0xff, 0x12, 0x00, 0xab})}), 1) == Pixels{0x12, 0xab});
   CHECK(decoded(tiff({1, 1, 16, 3, text_of({9, 1, 9, 2, 9, 3})})) == Pixels{1, 2, 3});
   CHECK(decoded(kWebpAlpha) == kSix);
+}
+
+TEST_CASE("rare formats: of a TIFF image's transparency nothing is left in its colours") {
+  if (skipped(true)) return;
+  TiffImage image{1, 1, 8, 4, text_of({100, 200, 50, 128})};
+  image.alpha = 1;
+  CHECK(decoded(tiff(image)) == Pixels{100, 200, 50});
+  image.alpha = 2;
+  CHECK_THAT(message_of(tiff(image)), Contains("would darken its colours. Convert the file to PNG."));
+  image.bits = 16;
+  image.data = text_of({9, 100, 9, 200, 9, 50, 9, 128});
+  CHECK(decoded(tiff(image)) == Pixels{100, 200, 50});
 }
 
 TEST_CASE("rare formats: a file cut short is a problem that names it") {

@@ -89,7 +89,7 @@ struct TiffNumbers {
   }
 };
 
-/// The value of a tag in the first directory.
+/// The first value of a tag in the first directory.
 std::optional<uint32_t> tiff_tag(FileBytes file, uint32_t tag) {
   const TiffNumbers numbers{file, file.front() == std::byte{'M'}};
   const auto directory = numbers.at(4, 4);
@@ -99,8 +99,11 @@ std::optional<uint32_t> tiff_tag(FileBytes file, uint32_t tag) {
     const size_t entry = size_t{*directory} + 2 + 12 * i;
     if (numbers.at(entry, 2) != tag) continue;
     const auto type = numbers.at(entry + 2, 2);
-    if (type == 3) return numbers.at(entry + 8, 2);  // 16 bits
-    if (type == 4) return numbers.at(entry + 8, 4);  // 32 bits
+    if (type != 3 && type != 4) continue;
+    const size_t width = type == 3 ? 2 : 4;
+    const bool is_here = width * numbers.at(entry + 4, 4).value_or(0) <= 4;  // else the entry says where
+    const auto place = is_here ? std::optional<size_t>(entry + 8) : std::optional<size_t>(numbers.at(entry + 8, 4));
+    return place ? numbers.at(*place, width) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -110,6 +113,13 @@ Size tiff_size(FileBytes file) {
   const auto width = tiff_tag(file, kWidth), height = tiff_tag(file, kLength);
   if (!width || !height) return std::nullopt;
   return std::pair<int64_t, int64_t>{*width, *height};
+}
+
+/// Whether colours are stored as they are beside an alpha of 8 bits: libtiff multiplies them by it.
+bool darkens(RareFormat kind, FileBytes file) {
+  constexpr uint32_t kBits = 258, kExtraSamples = 338, kStraightAlpha = 2;
+  return kind == RareFormat::kTiff && tiff_tag(file, kExtraSamples) == kStraightAlpha &&
+         tiff_tag(file, kBits).value_or(8) <= 8;
 }
 
 Size webp_size(FileBytes file) {
@@ -176,6 +186,10 @@ Result<Image> decode_rare(RareFormat kind, FileBytes file, const std::string& pl
   const auto size = size_of(kind, file);
   if (!size) return corrupt();
   if (auto problem = check_dimensions(size->first, size->second, place)) return *std::move(problem);
+  if (darkens(kind, file)) {
+    return Problem{place, "transparency of this kind in a TIFF image would darken its colours",
+                   "Convert the file to PNG."};
+  }
   const cv::Mat pixels = pixels_in(file);
   if (pixels.cols != size->first || pixels.rows != size->second) return corrupt();
   const bool has_colours = pixels.channels() == 1 || pixels.channels() == 3 || pixels.channels() == 4;
