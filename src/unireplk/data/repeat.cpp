@@ -13,6 +13,7 @@ class Repeat : public Source {
   SourceRef where(int64_t index) const override { return once_->where(index % once_->size()); }
   std::optional<int64_t> label(int64_t index) const override { return once_->label(index % once_->size()); }
   DataInfo info() const override { return once_->info(); }
+  std::vector<std::filesystem::path> files() const override { return once_->files(); }
 
   Result<Record> read(int64_t index) const override {
     auto record = once_->read(index % once_->size());

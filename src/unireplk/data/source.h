@@ -46,6 +46,9 @@ class Source {
   /// Class of item `index`, known without reading it; nothing where items have none.
   virtual std::optional<int64_t> label(int64_t) const { return std::nullopt; }
 
+  /// The files that the items are read from; none when they come from elsewhere.
+  virtual std::vector<std::filesystem::path> files() const { return {}; }
+
   /// Classes and constants, and a FieldSpec for every target; the pipeline adds the inputs.
   virtual DataInfo info() const = 0;
 };

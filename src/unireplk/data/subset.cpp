@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "unireplk/core/fingerprint.h"
 #include "unireplk/core/rng.h"
 #include "unireplk/core/some_of.h"
 
@@ -27,6 +28,7 @@ class Subset : public Source {
   int64_t size() const override { return static_cast<int64_t>(items_.size()); }
   SourceRef where(int64_t index) const override { return whole_->where(item(index).index); }
   std::optional<int64_t> label(int64_t index) const override { return item(index).label; }
+  std::vector<std::filesystem::path> files() const override { return whole_->files(); }
 
   Result<Record> read(int64_t index) const override {
     auto record = whole_->read(item(index).index);
@@ -91,15 +93,8 @@ std::vector<size_t> chosen_classes(const std::vector<std::string>& all, const st
   return result;
 }
 
-/// FNV-1a, the same everywhere.
-uint64_t hash_of(const std::string& name) {
-  uint64_t hash = 14695981039346656037u;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
 Items shuffled(Items items, uint64_t seed, const std::string& name) {
-  auto stream = Draw{.seed = mix_seed({seed, hash_of(name)})}.stream(0);
+  auto stream = Draw{.seed = mix_seed({seed, fnv1a(name)})}.stream(0);
   for (size_t i = items.size(); i > 1; --i) {
     std::swap(items[i - 1], items[static_cast<size_t>(stream.integer(0, static_cast<int64_t>(i) - 1))]);
   }

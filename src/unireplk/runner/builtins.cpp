@@ -6,6 +6,7 @@
 #include "unireplk/data/image/image_folder.h"
 #include "unireplk/data/image/image_list.h"
 #include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/data/image/pack.h"
 #include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/image/tar.h"
@@ -30,6 +31,8 @@ config::Registry<data::SourceSignature> sources() {
   registry.add<image::ImageListConfig>("image_list", "Images that a CSV file lists with their classes.",
                                        image::make_image_list);
   registry.add<image::TarConfig>("tar", "Images in tar files, as ImageNet comes, without unpacking.", image::make_tar);
+  registry.add<image::PackConfig>("pack", "Photos that `unireplk pack` made smaller and wrote into one file.",
+                                  image::make_pack);
   registry.add<data::SubsetConfig>("subset", "Some classes, a split, or a few items of another source.",
                                    data::make_subset);
   registry.add<data::RepeatConfig>("repeat", "Another source several times an epoch.", data::make_repeat);

@@ -74,6 +74,7 @@ ExitCode run_program(int argc, const char* const* argv) {
   add_predict(app, program);
   add_export(app, program);
   add_convert(app, program);
+  add_pack(app, program);
   add_inspect(app, program);
   add_config(app, program);
   add_list(app, program);

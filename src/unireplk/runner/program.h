@@ -41,6 +41,7 @@ void add_eval(CLI::App& app, Program& program);
 void add_predict(CLI::App& app, Program& program);
 void add_export(CLI::App& app, Program& program);
 void add_convert(CLI::App& app, Program& program);
+void add_pack(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
 void add_config(CLI::App& app, Program& program);
 void add_list(CLI::App& app, Program& program);

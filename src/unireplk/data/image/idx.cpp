@@ -75,6 +75,7 @@ class Idx : public Source {
  public:
   explicit Idx(const IdxConfig& config)
       : file_(config.images.string()),
+        labels_file_(config.labels),
         images_(read_images(config.images)),
         labels_(read_labels(config.labels, images_.size(0))) {
     const std::span labels(labels_.const_data_ptr<int64_t>(), static_cast<size_t>(labels_.numel()));
@@ -103,6 +104,8 @@ class Idx : public Source {
 
   std::optional<int64_t> label(int64_t index) const override { return labels_.const_data_ptr<int64_t>()[index]; }
 
+  std::vector<std::filesystem::path> files() const override { return {file_, labels_file_}; }
+
   DataInfo info() const override {
     const int64_t channels = images_.dim() == 4 ? images_.size(3) : 1;
     return {.fields = {label_field()},
@@ -112,6 +115,7 @@ class Idx : public Source {
 
  private:
   std::string file_;
+  std::filesystem::path labels_file_;
   at::Tensor images_;  // [N, H, W] or [N, H, W, C] uint8
   at::Tensor labels_;  // [N] int64
   std::vector<std::string> classes_;

@@ -30,6 +30,12 @@ class LabelledFiles : public Source {
                   .source = std::move(source)};
   }
 
+  std::vector<std::filesystem::path> files() const override {
+    std::vector<std::filesystem::path> files;
+    for (const auto& [file, label] : files_) files.push_back(root_ / file);
+    return files;
+  }
+
   DataInfo info() const override { return {.fields = {label_field()}, .classes = classes_, .constants = {}}; }
 
  private:

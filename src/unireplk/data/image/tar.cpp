@@ -37,6 +37,12 @@ class OpenTars {
     for (const auto& file : files_) kept_.push_back(open(file));
   }
 
+  std::vector<fs::path> paths() const {
+    std::vector<fs::path> paths;
+    for (const auto& file : files_) paths.push_back(file.path);
+    return paths;
+  }
+
   const TarFile& file(const TarImage& image) const { return files_[image.file]; }
 
   void read(const TarImage& image, std::span<std::byte> out) const {
@@ -85,6 +91,8 @@ class Tar : public Source {
                   .key = {.item = index},
                   .source = std::move(source)};
   }
+
+  std::vector<fs::path> files() const override { return tars_.paths(); }
 
   DataInfo info() const override { return {.fields = {label_field()}, .classes = classes_, .constants = {}}; }
 
