@@ -243,6 +243,7 @@ TEST_CASE("commands: what looks at things says so in one line of JSON") {
   const auto doctor = line_of({"doctor", "--json"});
   CHECK(doctor["built_for_cuda"].is_boolean());
   CHECK(doctor["devices"].size() >= 1);
+  CHECK((doctor["image_formats"] == json{"JPEG", "PNG"} || doctor["image_formats"].size() == 7));
   CHECK(unireplk({"doctor"}).exit_code == 0);
   const auto network = line_of({"inspect", "configs/image/fashion_a.yaml", "--json"});
   CHECK(network["network"] == "unireplknet_a");
