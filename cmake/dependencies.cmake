@@ -11,7 +11,6 @@ find_package(CLI11 REQUIRED)
 find_package(hwy 1.0.3 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(Jpeg REQUIRED IMPORTED_TARGET libjpeg)
-pkg_check_modules(TurboJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
 pkg_check_modules(Spng REQUIRED IMPORTED_TARGET spng)
 # Images that are neither JPEG nor PNG, when OpenCV is there. Its Debian packages have no CMake files. Set-up leaves it out:
 # it draws in GDAL, of some 150 libraries.

@@ -129,6 +129,15 @@ TEST_CASE("rare formats: each gives the pixels it holds") {
   CHECK(decode_text(kWebp, 3).value_or_throw().width == 3);
 }
 
+TEST_CASE("rare formats: a part has the pixels of the whole") {
+  if (skipped(/*needs_imgcodecs=*/true)) return;
+  const std::string file = "P5 3 2 255\nabcdef";
+  const auto part = decode_part(std::as_bytes(std::span(file)), 1, "a", [](int64_t width, int64_t height) {
+    return Rectangle{.left = 1, .top = 1, .width = width - 1, .height = height - 1};
+  });
+  CHECK(text_of(part.value_or_throw().pixels) == "ef");
+}
+
 TEST_CASE("rare formats: grey, palettes, 16 bits and transparency") {
   if (skipped(true)) return;
   CHECK(decoded("P5 2 1 255\n" + text_of({7, 9}), 1) == Pixels{7, 9});

@@ -1,19 +1,17 @@
-#include <turbojpeg.h>
-
 #include "fuzz/decoding.h"
+#include "unireplk/data/image/encode_jpeg.h"
+#include "unireplk/data/image/jpeg_decompressor.h"
 
 namespace unireplk::test {
 namespace {
 
 /// Past the header: libjpeg-turbo can tell size and colours, and begins with the pixels.
 bool try_jpeg(std::span<const std::byte> bytes) {
-  const tjhandle decoder = tjInitDecompress();
-  int width = 0, height = 0, subsampling = -1, colors = -1;
-  tjDecompressHeader3(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), &width, &height,
-                      &subsampling, &colors);
-  tjDestroy(decoder);
-  try_decoding(bytes, width, height);
-  return width > 0 && height > 0 && colors >= 0;
+  data::image::JpegDecompressor decompressor;
+  const bool is_sound = decompressor.read_header(bytes);
+  const auto& header = decompressor.state();
+  if (is_sound) try_decoding(bytes, header.image_width, header.image_height);
+  return is_sound;
 }
 
 /// Where the pixels begin: behind the marker of the first scan.
@@ -24,15 +22,7 @@ size_t scan_of(const Bytes& bytes) {
 
 /// A file of 16 x 16 grey pixels up to the first scan.
 Bytes small_beginning() {
-  const std::vector<unsigned char> grey(256, 100);
-  const tjhandle encoder = tjInitCompress();
-  unsigned char* file = nullptr;
-  unsigned long size = 0;
-  tjCompress2(encoder, grey.data(), 16, 0, 16, TJPF_GRAY, &file, &size, TJSAMP_GRAY, 50, 0);
-  const auto all = std::as_bytes(std::span(file, size));
-  Bytes bytes(all.begin(), all.end());
-  tjFree(file);
-  tjDestroy(encoder);
+  Bytes bytes = data::image::encode_jpeg(data::image::Image::zeros(16, 16, 1), 50);
   bytes.resize(scan_of(bytes));
   return bytes;
 }

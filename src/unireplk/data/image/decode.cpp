@@ -29,7 +29,7 @@ Result<Image> decode_any(std::span<const std::byte> file, const std::string& pla
   if (begins_with(file, kJpeg)) return decode_jpeg(file, place, choose);
   if (begins_with(file, kPng)) return part_of(decode_png(file, place), choose);
   if (file.empty()) return Problem{place, "expected an image, got an empty file", ""};
-  if (const auto rare = rare_format_of(file)) return decode_rare(*rare, file, place);
+  if (const auto rare = rare_format_of(file)) return part_of(decode_rare(*rare, file, place), choose);
   return Problem{place, "expected a JPEG or PNG image, got something else", "Convert the file to one of them."};
 }
 
