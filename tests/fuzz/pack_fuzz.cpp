@@ -3,20 +3,50 @@
 #include "fuzz/target.h"
 #include "unireplk/formats/checksum.h"
 
+namespace unireplk::test {
 namespace {
 
-using unireplk::test::require;
+constexpr std::string_view kMark = "UNIREPLK PACK 1\n";
+constexpr size_t kEnd = 48;  // bytes that tell how long the tables before them are, and their checksum
 
-/// Read it as it is, and again with the checksum that its table should have, so that changes get past it.
-void try_pack(std::span<const std::byte> bytes) {
+uint64_t number_at(std::span<const std::byte> bytes, size_t width) {
+  uint64_t value = 0;
+  for (size_t i = width; i > 0; --i) value = value << 8 | std::to_integer<uint64_t>(bytes[i - 1]);
+  return value;
+}
+
+/// The tables in front of the end; nothing when there are none.
+template <class Byte>
+std::span<Byte> tables_of(std::span<Byte> bytes) {
+  if (bytes.size() < kMark.size() + kEnd) return {};
+  const size_t room = bytes.size() - kMark.size() - kEnd;
+  size_t size = 0;
+  for (const auto& [at, unit] : {std::pair(size_t{0}, size_t{24}), {8, 1}, {16, 1}}) {
+    const uint64_t count = number_at(bytes.last(kEnd).subspan(at), 8);
+    if (count > room) return {};
+    size += count * unit;
+  }
+  if (size > room) return {};
+  return bytes.subspan(bytes.size() - kEnd - size, size);
+}
+
+/// Past the header: marks and checksum are right, so that the tables are read.
+bool has_sound_frame(std::span<const std::byte> bytes) {
+  const auto tables = tables_of(bytes);
+  return !tables.empty() && text_of(bytes).starts_with(kMark) && text_of(bytes).ends_with(kMark) &&
+         formats::crc32_of(tables) == number_at(bytes.last(kEnd).subspan(24), 4);
+}
+
+bool try_pack(std::span<const std::byte> bytes) {
   const auto read = [bytes](int64_t offset, std::span<std::byte> out) {
     require(offset >= 0 && offset <= std::ssize(bytes) && std::ssize(out) <= std::ssize(bytes) - offset,
             "a read beyond the file");
     std::ranges::copy(bytes.subspan(static_cast<size_t>(offset), out.size()), out.begin());
   };
-  const auto index = unireplk::formats::PackIndex::read(read, std::ssize(bytes), "fuzz.pack");
-  if (!index) return;
-  int64_t end = 16;
+  const auto index = formats::PackIndex::read(read, std::ssize(bytes), "fuzz.pack");
+  const bool is_past = has_sound_frame(bytes);
+  if (!index) return is_past;
+  auto end = static_cast<int64_t>(kMark.size());
   size_t names = 0;
   for (const auto& entry : index->entries()) {
     require(entry.offset >= end && entry.bytes <= std::ssize(bytes) - entry.offset, "a piece at an impossible place");
@@ -24,24 +54,27 @@ void try_pack(std::span<const std::byte> bytes) {
     names += entry.name.size();
   }
   require(names + index->description().size() <= bytes.size(), "more text than the file has");
+  return is_past;
+}
+
+/// Half the time what lies between the marks, else anything; and the checksum.
+void change_pack(Bytes& bytes, const Change& change, std::mt19937& random) {
+  if (random() % 2 == 0 || bytes.size() < kMark.size() + kEnd) {
+    change(bytes);
+  } else {
+    const Bytes end(bytes.end() - kMark.size(), bytes.end());
+    bytes.resize(bytes.size() - kMark.size());
+    change_behind(kMark.size(), bytes, change);
+    bytes.insert(bytes.end(), end.begin(), end.end());
+  }
+  const auto tables = tables_of(std::span(bytes));
+  if (tables.empty()) return;
+  const uint32_t checksum = formats::crc32_of(tables);
+  for (size_t i = 0; i < 4; ++i) bytes[bytes.size() - kEnd + 24 + i] = static_cast<std::byte>(checksum >> 8 * i);
 }
 
 }  // namespace
 
-void unireplk::test::try_bytes(std::span<const std::byte> bytes) {
-  try_pack(bytes);
-  if (bytes.size() < 64) return;
-  std::vector<std::byte> mended(bytes.begin(), bytes.end());
-  uint64_t tail = 0;
-  for (const auto& [at, unit] :
-       {std::pair(size_t{48}, uint64_t{24}), {size_t{40}, uint64_t{1}}, {size_t{32}, uint64_t{1}}}) {
-    uint64_t count = 0;
-    for (size_t i = 8; i > 0; --i) count = count << 8 | std::to_integer<uint64_t>(mended[mended.size() - at + i - 1]);
-    if (count > mended.size()) return;
-    tail += count * unit;
-  }
-  if (tail > mended.size() - 64) return;
-  const uint32_t crc = formats::crc32_of(std::span(mended).subspan(mended.size() - 48 - tail, tail));
-  for (size_t i = 0; i < 4; ++i) mended[mended.size() - 24 + i] = static_cast<std::byte>(crc >> 8 * i);
-  try_pack(mended);
-}
+const Target kTarget{.try_bytes = try_pack, .change_within = change_pack};
+
+}  // namespace unireplk::test
