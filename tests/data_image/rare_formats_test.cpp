@@ -132,10 +132,10 @@ TEST_CASE("rare formats: each gives the pixels it holds") {
 TEST_CASE("rare formats: a part has the pixels of the whole") {
   if (skipped(/*needs_imgcodecs=*/true)) return;
   const std::string file = "P5 3 2 255\nabcdef";
-  const auto part = decode_part(std::as_bytes(std::span(file)), 1, "a", [](int64_t width, int64_t height) {
+  auto part = decode_part(std::as_bytes(std::span(file)), 1, "a", [](int64_t width, int64_t height) {
     return Rectangle{.left = 1, .top = 1, .width = width - 1, .height = height - 1};
   });
-  CHECK(text_of(part.value_or_throw().pixels) == "ef");
+  CHECK(text_of(std::move(part).value_or_throw().pixels) == "ef");
 }
 
 TEST_CASE("rare formats: grey, palettes, 16 bits and transparency") {

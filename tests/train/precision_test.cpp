@@ -5,9 +5,9 @@
 #include <cmath>
 #include <map>
 
+#include "support/captured_log.h"
 #include "support/catch.h"
 #include "support/temporary_folder.h"
-#include "train/captured_log.h"
 #include "train/tiny_run.h"
 #include "unireplk/io/state_file.h"
 #include "unireplk/models/state_dict.h"
