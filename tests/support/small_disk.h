@@ -14,6 +14,8 @@
 #include <string>
 #include <system_error>
 
+#include "support/temporary_folder.h"
+
 namespace unireplk::test {
 
 /// A disk of a few bytes, in memory, mounted on an empty folder. This process and those it starts see it, others do
@@ -58,13 +60,10 @@ class SmallDisk {
     }
     // A root that is no mount, as in chroot, cannot be made private; then it has to be already.
     if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 && any_is_shared()) return reason_of("mount");
-    char probe[] = "/tmp/unireplk_mount_XXXXXX";
-    if (mkdtemp(probe) == nullptr) return reason_of("mkdtemp");
-    const bool may = mount("tmpfs", probe, "tmpfs", 0, "size=4096") == 0;
-    const auto refused = may ? std::nullopt : std::optional(reason_of("mount"));
-    if (may) umount2(probe, MNT_DETACH);
-    rmdir(probe);
-    return refused;
+    const TemporaryFolder probe;
+    if (mount("tmpfs", probe.path().c_str(), "tmpfs", 0, "size=4096") != 0) return reason_of("mount");
+    umount2(probe.path().c_str(), MNT_DETACH);
+    return std::nullopt;
   }
 
   static std::string reason_of(const char* call) {
