@@ -1,42 +1,21 @@
 #include "unireplk/data/image/encode_jpeg.h"
 
-#include <csetjmp>
-#include <cstdio>  // before jpeglib.h, which does not include what it needs
 #include <cstdlib>
-#include <memory>
-#include <string>
-
-#include <jpeglib.h>
 
 #include "unireplk/core/error.h"
+#include "unireplk/data/image/jpeg_errors.h"
 
 namespace unireplk::data::image {
 namespace {
 
-/// The library's own reaction to an error is to end the program.
-struct JpegFailure {
-  jpeg_error_mgr base{};  // first: the library knows this part
-  std::jmp_buf back{};
-  char message[JMSG_LENGTH_MAX]{};
-};
-
-void leave(j_common_ptr encoder) {
-  auto* failure = reinterpret_cast<JpegFailure*>(encoder->err);
-  encoder->err->format_message(encoder, failure->message);
-  std::longjmp(failure->back, 1);
-}
-
 /// What the library allocates, freed however the work ends.
 struct JpegEncoder {
   jpeg_compress_struct encoder{};
-  JpegFailure failure;
+  JpegErrors errors;
   unsigned char* bytes = nullptr;
   unsigned long size = 0;
 
-  JpegEncoder() {
-    encoder.err = jpeg_std_error(&failure.base);
-    failure.base.error_exit = leave;
-  }
+  JpegEncoder() { encoder.err = errors.start(); }
   ~JpegEncoder() {
     jpeg_destroy_compress(&encoder);
     std::free(bytes);
@@ -47,7 +26,7 @@ struct JpegEncoder {
 
 /// False when the library fails. Holds no object of its own that a jump could skip.
 bool run(JpegEncoder& work, const Image& image, int quality) {
-  if (setjmp(work.failure.back) != 0) return false;
+  if (setjmp(work.errors.jump) != 0) return false;
   auto& encoder = work.encoder;
   jpeg_create_compress(&encoder);
   jpeg_mem_dest(&encoder, &work.bytes, &work.size);
@@ -72,8 +51,7 @@ bool run(JpegEncoder& work, const Image& image, int quality) {
 std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
   JpegEncoder work;
   const bool is_written = run(work, image, quality);
-  UNIREPLK_CHECK(is_written, "cannot write a JPEG image of {} x {}: {}", image.width, image.height,
-                 work.failure.message);
+  UNIREPLK_CHECK(is_written, "cannot write a JPEG image of {} x {}: {}", image.width, image.height, work.errors.reason);
   const auto* begin = reinterpret_cast<const std::byte*>(work.bytes);
   return {begin, begin + work.size};
 }

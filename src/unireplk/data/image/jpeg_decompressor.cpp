@@ -7,8 +7,7 @@
 namespace unireplk::data::image {
 
 JpegDecompressor::JpegDecompressor() {
-  state_.err = jpeg_std_error(&errors_.manager);
-  errors_.manager.error_exit = leave;
+  state_.err = errors_.start();
   errors_.manager.emit_message = take_message;
   UNIREPLK_CHECK(run([](jpeg_decompress_struct& state) { jpeg_create_decompress(&state); }),
                  "cannot start the JPEG decoder: {}", reason());
@@ -23,28 +22,20 @@ bool JpegDecompressor::read_header(std::span<const std::byte> file) {
   });
 }
 
-JpegDecompressor::Errors& JpegDecompressor::errors_of(j_common_ptr state) {
-  return *reinterpret_cast<Errors*>(state->err);
-}
-
-void JpegDecompressor::leave(j_common_ptr state) {
-  (*state->err->format_message)(state, errors_of(state).reason);
-  std::longjmp(errors_of(state).jump, 1);
-}
-
 void JpegDecompressor::take_message(j_common_ptr state, int level) {
   if (level >= 0) return;  // nothing is wrong
   const auto& error = *state->err;
   const bool is_harmless = error.msg_code == JWRN_EXTRANEOUS_DATA && error.msg_parm.i[1] == JPEG_EOI;
-  if (!is_harmless) leave(state);
+  if (!is_harmless) JpegErrors::leave(state);
 }
 
 /// A small file may have any number of scans, each of which goes through all pixels.
 void JpegDecompressor::limit_scans(j_common_ptr state) {
   constexpr int kMostScans = 500;
   if (reinterpret_cast<j_decompress_ptr>(state)->input_scan_number <= kMostScans) return;
-  std::snprintf(errors_of(state).reason, JMSG_LENGTH_MAX, "more than %d scans", kMostScans);
-  std::longjmp(errors_of(state).jump, 1);
+  auto& errors = JpegErrors::of(state);
+  std::snprintf(errors.reason, JMSG_LENGTH_MAX, "more than %d scans", kMostScans);
+  std::longjmp(errors.jump, 1);
 }
 
 }  // namespace unireplk::data::image

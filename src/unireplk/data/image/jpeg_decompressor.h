@@ -1,13 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdio>
-// libjpeg's header takes FILE and size_t for granted
-#include <jpeglib.h>
-
-#include <csetjmp>
 #include <span>
 #include <string>
+
+#include "unireplk/data/image/jpeg_errors.h"
 
 namespace unireplk::data::image {
 
@@ -44,20 +41,12 @@ class JpegDecompressor {
   const jpeg_decompress_struct& state() const { return state_; }
 
  private:
-  struct Errors {
-    jpeg_error_mgr manager;  ///< first, so that the library's pointer is one to this
-    std::jmp_buf jump;
-    char reason[JMSG_LENGTH_MAX];
-  };
-
-  static Errors& errors_of(j_common_ptr state);
-  [[noreturn]] static void leave(j_common_ptr state);
   static void take_message(j_common_ptr state, int level);
   static void limit_scans(j_common_ptr state);
 
   jpeg_decompress_struct state_{};
   jpeg_progress_mgr progress_{};
-  Errors errors_{};
+  JpegErrors errors_;
 };
 
 }  // namespace unireplk::data::image
