@@ -6,11 +6,12 @@
 #include <cuda_runtime_api.h>
 #endif
 
-#include <charconv>
+#include <algorithm>
 #include <limits>
 
 #include "unireplk/core/cpu_features.h"
 #include "unireplk/core/error.h"
+#include "unireplk/core/whole_number.h"
 
 namespace unireplk {
 namespace {
@@ -26,10 +27,7 @@ int64_t cuda_index(std::string_view text) {
   constexpr std::string_view kPrefix = "cuda:";
   if (!text.starts_with(kPrefix)) return -1;
   text.remove_prefix(kPrefix.size());
-  int64_t index = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
-  const bool good = error == std::errc() && end == text.data() + text.size() && index >= 0;
-  return good ? index : -1;
+  return std::max<int64_t>(whole_number(text).value_or(-1), -1);
 }
 
 at::Device cuda_device(int64_t index) {

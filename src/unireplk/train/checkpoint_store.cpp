@@ -1,10 +1,10 @@
 #include "unireplk/train/checkpoint_store.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
+#include "unireplk/core/whole_number.h"
 #include "unireplk/io/files.h"
 
 namespace unireplk::train {
@@ -19,11 +19,7 @@ constexpr std::string_view kReplaced = ".old_";   ///< about to be replaced by o
 /// The step of a checkpoint folder's name.
 std::optional<int64_t> step_of(const std::string& name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
-  int64_t step = 0;
-  const char* last = name.data() + name.size();
-  const auto [end, error] = std::from_chars(name.data() + kPrefix.size(), last, step);
-  if (error != std::errc() || end != last) return std::nullopt;
-  return step;
+  return whole_number(std::string_view(name).substr(kPrefix.size()));
 }
 
 /// A new, empty folder that is gone at the end of its scope unless it has been renamed: a disk that is full must not be

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 
 #include "unireplk/core/format.h"
+#include "unireplk/core/whole_number.h"
 
 namespace unireplk::train {
 namespace {
@@ -24,12 +24,7 @@ std::string_view take_part(std::string_view& rest) {
 }
 
 /// The next part as a number, -1 when it is none.
-int64_t take_index(std::string_view& rest) {
-  const std::string_view part = take_part(rest);
-  int64_t index = -1;
-  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-  return error == std::errc() && end == part.data() + part.size() ? index : -1;
-}
+int64_t take_index(std::string_view& rest) { return whole_number(take_part(rest)).value_or(-1); }
 
 ParameterGroup& group_named(std::vector<ParameterGroup>& groups, const std::string& name) {
   const auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.name == name; });

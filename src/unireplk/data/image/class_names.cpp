@@ -1,20 +1,11 @@
 #include "unireplk/data/image/class_names.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 
+#include "unireplk/core/whole_number.h"
+
 namespace unireplk::data::image {
-namespace {
-
-std::optional<int64_t> whole_number(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-}  // namespace
 
 std::vector<std::string> sorted_classes(const std::set<std::string>& names) {
   std::vector<std::string> sorted(names.begin(), names.end());
