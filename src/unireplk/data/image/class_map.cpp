@@ -6,9 +6,8 @@
 
 #include "unireplk/core/log.h"
 #include "unireplk/core/some_of.h"
-#include "unireplk/core/utf8.h"
 #include "unireplk/data/image/class_names.h"
-#include "unireplk/formats/csv.h"
+#include "unireplk/io/csv_file.h"
 #include "unireplk/io/files.h"
 
 namespace unireplk::data::image {
@@ -24,9 +23,7 @@ struct MapLine {
 };
 
 std::vector<MapLine> lines_of_table(const fs::path& file) {
-  const std::string text = io::read_file(file);
-  const auto table = formats::parse_csv_table(text, file.string()).value_or_throw();
-  if (!is_utf8(text)) throw UserError({table.place, "expected text in UTF-8", "Save the file as UTF-8."});
+  const auto table = io::read_csv_table(file);
   const size_t name = table.column("name"), becomes = table.column("class");
   std::vector<MapLine> lines;
   for (const auto& row : table.rows) lines.push_back({row.line, row.fields[name], row.fields[becomes]});

@@ -5,12 +5,10 @@
 #include <utility>
 
 #include "unireplk/core/some_of.h"
-#include "unireplk/core/utf8.h"
 #include "unireplk/data/image/class_map.h"
 #include "unireplk/data/image/class_names.h"
 #include "unireplk/data/image/labelled_files.h"
-#include "unireplk/formats/csv.h"
-#include "unireplk/io/files.h"
+#include "unireplk/io/csv_file.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -61,12 +59,10 @@ class ListReader {
 }  // namespace
 
 std::unique_ptr<Source> make_image_list(const ImageListConfig& config) {
-  const std::string text = io::read_file(config.file);
-  const auto table = formats::parse_csv_table(text, config.file.string()).value_or_throw();
+  const auto table = io::read_csv_table(config.file);
   if (table.rows.empty()) {
     throw UserError({table.place, "expected a row for each image, got none", "Add rows below the names of columns."});
   }
-  if (!is_utf8(text)) throw UserError({table.place, "expected text in UTF-8", "Save the list as UTF-8."});
   const size_t label = table.column(config.label);
   auto classes = config.classes.empty() ? names_in(table, label) : config.classes;
   auto files = ListReader(table, classes).read(table.column(config.path), label);
