@@ -1,6 +1,7 @@
 #include "unireplk/formats/pack.h"
 
 #include "fuzz/target.h"
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 
 namespace unireplk::test {
@@ -9,12 +10,6 @@ namespace {
 constexpr std::string_view kMark = "UNIREPLK PACK 1\n";
 constexpr size_t kEnd = 48;  // bytes that tell how long the tables before them are, and their checksum
 
-uint64_t number_at(std::span<const std::byte> bytes, size_t width) {
-  uint64_t value = 0;
-  for (size_t i = width; i > 0; --i) value = value << 8 | std::to_integer<uint64_t>(bytes[i - 1]);
-  return value;
-}
-
 /// The tables in front of the end; nothing when there are none.
 template <class Byte>
 std::span<Byte> tables_of(std::span<Byte> bytes) {
@@ -22,7 +17,7 @@ std::span<Byte> tables_of(std::span<Byte> bytes) {
   const size_t room = bytes.size() - kMark.size() - kEnd;
   size_t size = 0;
   for (const auto& [at, unit] : {std::pair(size_t{0}, size_t{24}), {8, 1}, {16, 1}}) {
-    const uint64_t count = number_at(bytes.last(kEnd).subspan(at), 8);
+    const uint64_t count = formats::little_endian(bytes.last(kEnd).subspan(at, 8));
     if (count > room) return {};
     size += count * unit;
   }
@@ -34,7 +29,7 @@ std::span<Byte> tables_of(std::span<Byte> bytes) {
 bool has_sound_frame(std::span<const std::byte> bytes) {
   const auto tables = tables_of(bytes);
   return !tables.empty() && text_of(bytes).starts_with(kMark) && text_of(bytes).ends_with(kMark) &&
-         formats::crc32_of(tables) == number_at(bytes.last(kEnd).subspan(24), 4);
+         formats::crc32_of(tables) == formats::little_endian(bytes.last(kEnd).subspan(24, 4));
 }
 
 bool try_pack(std::span<const std::byte> bytes) {

@@ -1,18 +1,13 @@
 #include <spng.h>
 
 #include "fuzz/decoding.h"
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 
 namespace unireplk::test {
 namespace {
 
 constexpr size_t kSignature = 8, kAround = 12;  // length and type before the data of a chunk, the checksum behind
-
-uint32_t number_at(std::span<const std::byte> bytes) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | std::to_integer<uint32_t>(bytes[i]);
-  return value;
-}
 
 /// Past the header: libspng accepts the first chunk, which tells size and colours.
 bool try_png(std::span<const std::byte> bytes) {
@@ -30,7 +25,7 @@ constexpr std::string_view kBeginning{"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x08
 
 void repair_checksums(std::span<std::byte> file) {
   for (auto rest = file.subspan(std::min(kSignature, file.size())); rest.size() >= kAround;) {
-    const size_t size = number_at(rest);
+    const size_t size = formats::big_endian(rest.first(4));
     if (size > rest.size() - kAround) return;
     const uint32_t checksum = formats::crc32_of(rest.subspan(4, 4 + size));
     for (size_t i = 0; i < 4; ++i) rest[8 + size + i] = static_cast<std::byte>(checksum >> (24 - 8 * i));

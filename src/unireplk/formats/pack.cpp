@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 
 namespace unireplk::formats {
@@ -11,14 +12,8 @@ namespace {
 constexpr std::string_view kPackMark = "UNIREPLK PACK 1\n";
 constexpr int64_t kPackMarkBytes = 16, kPackRowBytes = 24, kPackEndBytes = 48;
 
-void put_number(std::string& out, uint64_t value, size_t width) {
-  for (size_t i = 0; i < width; ++i) out += static_cast<char>(value >> 8 * i & 0xff);
-}
-
 uint64_t number_at(std::span<const char> bytes, size_t at, size_t width) {
-  uint64_t value = 0;
-  for (size_t i = width; i > 0; --i) value = value << 8 | static_cast<unsigned char>(bytes[at + i - 1]);
-  return value;
+  return little_endian(std::as_bytes(bytes.subspan(at, width)));
 }
 
 std::span<const std::byte> bytes_in(std::string_view text) { return std::as_bytes(std::span(text)); }
@@ -91,11 +86,11 @@ PackWriter::PackWriter(Sink sink) : sink_(std::move(sink)), at_(kPackMarkBytes) 
 
 void PackWriter::add(std::span<const std::byte> piece, uint32_t label, std::string_view name) {
   UNIREPLK_CHECK(piece.size() >> 32 == 0 && name.size() >> 32 == 0, "pack: a piece of {} bytes", piece.size());
-  put_number(table_, static_cast<uint64_t>(at_), 8);
-  put_number(table_, piece.size(), 4);
-  put_number(table_, crc32_of(piece), 4);
-  put_number(table_, label, 4);
-  put_number(table_, name.size(), 4);
+  append_little_endian(table_, static_cast<uint64_t>(at_), 8);
+  append_little_endian(table_, piece.size(), 4);
+  append_little_endian(table_, crc32_of(piece), 4);
+  append_little_endian(table_, label, 4);
+  append_little_endian(table_, name.size(), 4);
   names_ += name;
   ++count_;
   sink_(piece);
@@ -104,11 +99,11 @@ void PackWriter::add(std::span<const std::byte> piece, uint32_t label, std::stri
 
 void PackWriter::finish(std::string_view description) {
   std::string end;
-  put_number(end, count_, 8);
-  put_number(end, names_.size(), 8);
-  put_number(end, description.size(), 8);
-  put_number(end, crc32_of(bytes_in(description), crc32_of(bytes_in(names_), crc32_of(bytes_in(table_)))), 4);
-  put_number(end, 0, 4);
+  append_little_endian(end, count_, 8);
+  append_little_endian(end, names_.size(), 8);
+  append_little_endian(end, description.size(), 8);
+  append_little_endian(end, crc32_of(bytes_in(description), crc32_of(bytes_in(names_), crc32_of(bytes_in(table_)))), 4);
+  append_little_endian(end, 0, 4);
   end += kPackMark;
   for (const std::string_view part :
        {std::string_view(table_), std::string_view(names_), description, std::string_view(end)}) {

@@ -18,9 +18,8 @@
 ///   table                   24 bytes each: offset (8), bytes, CRC-32, label, bytes of its name (4 each)
 ///   names                   one behind the other
 ///   description             JSON
-///   end                     count (8), bytes of names (8), of the description (8), CRC-32 from table to description
-///   (4),
-///                           0 (4), and the first 16 bytes again
+///   end                     count (8), bytes of names (8) and of the description (8), CRC-32 of table, names and
+///                           description (4), 0 (4), and the first 16 bytes again
 ///
 /// Numbers are unsigned and little-endian.
 namespace unireplk::formats {

@@ -1,10 +1,11 @@
 #include "unireplk/formats/tar.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "unireplk/core/whole_number.h"
 
 namespace unireplk::formats {
 namespace {
@@ -34,10 +35,7 @@ bool is_zero(std::span<const std::byte> bytes) {
 
 /// Digits of a base and nothing else.
 std::optional<int64_t> digits(std::string_view text, int base) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size() || text.starts_with('-')) return std::nullopt;
-  return value;
+  return text.starts_with('-') ? std::nullopt : whole_number(text, base);
 }
 
 /// A number of a header: octal digits between blanks, or, when the first bit is set, binary as GNU tar writes large

@@ -1,10 +1,10 @@
 #include "unireplk/formats/zip.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <tuple>
 
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 #include "unireplk/formats/inflate.h"
 
@@ -37,11 +37,7 @@ ZipBytes piece(ZipBytes file, uint64_t offset, uint64_t size, const std::string&
 }
 
 /// Little-endian number at a place that is known to exist.
-uint64_t zip_number(ZipBytes record, size_t at, size_t width) {
-  uint64_t value = 0;
-  std::memcpy(&value, record.subspan(at, width).data(), width);
-  return value;
-}
+uint64_t zip_number(ZipBytes record, size_t at, size_t width) { return little_endian(record.subspan(at, width)); }
 
 struct ZipDirectory {
   uint64_t count = 0, bytes = 0, offset = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "unireplk/core/error.h"
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 
 namespace unireplk::formats {
@@ -20,7 +21,7 @@ constexpr char kPadding = 'Z';
 class ZipRecord {
  public:
   ZipRecord& put(uint64_t value, size_t width) {
-    for (size_t i = 0; i < width; ++i) text_ += static_cast<char>(value >> 8 * i & 0xff);
+    append_little_endian(text_, value, width);
     return *this;
   }
   ZipRecord& text(const std::string& text) {
