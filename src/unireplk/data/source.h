@@ -1,9 +1,12 @@
 #pragma once
 
+#include <ATen/ops/scalar_tensor.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -28,6 +31,14 @@ struct Record {
 /// The target of classification.
 inline FieldSpec label_field() {
   return {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"};
+}
+
+/// The file of item `index`, of this class.
+inline Record labelled_record(EncodedBytes file, int64_t label, int64_t index, SourceRef source) {
+  return {.payload = std::move(file),
+          .target = {{"label", at::scalar_tensor(label, at::kLong)}},
+          .key = {.item = index},
+          .source = std::move(source)};
 }
 
 /// What lies on disk: a folder, a list, an archive. Subset and repeat wrap another source.

@@ -1,7 +1,5 @@
 #include "unireplk/data/image/labelled_files.h"
 
-#include <ATen/ops/scalar_tensor.h>
-
 #include <utility>
 
 #include "unireplk/data/image/read_bytes.h"
@@ -24,10 +22,7 @@ class LabelledFiles : public Source {
     SourceRef source = where(index);
     auto bytes = read_bytes(source.file);
     if (!bytes) return bytes.problem();
-    return Record{.payload = std::move(bytes).value(),
-                  .target = {{"label", at::scalar_tensor(item(index).label, at::kLong)}},
-                  .key = {.item = index},
-                  .source = std::move(source)};
+    return labelled_record(std::move(bytes).value(), item(index).label, index, std::move(source));
   }
 
   std::vector<std::filesystem::path> files() const override {

@@ -1,7 +1,6 @@
 #include "unireplk/data/image/pack.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <atomic>
@@ -68,12 +67,11 @@ constexpr std::string_view kPixels = "RGB8";
 constexpr size_t kPixelsHeader = 12;
 
 std::vector<std::byte> pixels_piece(const Image& image) {
+  std::string header(kPixels);
+  formats::append_little_endian(header, static_cast<uint64_t>(image.width), 4);
+  formats::append_little_endian(header, static_cast<uint64_t>(image.height), 4);
   std::vector<std::byte> piece(kPixelsHeader + image.pixels.size());
-  std::memcpy(piece.data(), kPixels.data(), kPixels.size());
-  for (size_t i = 0; i < 4; ++i) {
-    piece[4 + i] = static_cast<std::byte>(image.width >> 8 * i);
-    piece[8 + i] = static_cast<std::byte>(image.height >> 8 * i);
-  }
+  std::memcpy(piece.data(), header.data(), kPixelsHeader);
   std::memcpy(piece.data() + kPixelsHeader, image.pixels.data(), image.pixels.size());
   return piece;
 }
@@ -83,8 +81,8 @@ bool holds_pixels(std::span<const std::byte> piece) {
 }
 
 Result<at::Tensor> pixels_in(std::span<const std::byte> piece, const std::string& place) {
-  const int64_t width = formats::little_endian(piece.subspan(4, 4)),
-                height = formats::little_endian(piece.subspan(8, 4));
+  const auto width = static_cast<int64_t>(formats::little_endian(piece.subspan(4, 4)));
+  const auto height = static_cast<int64_t>(formats::little_endian(piece.subspan(8, 4)));
   const auto data = piece.subspan(kPixelsHeader);
   const bool fits = width > 0 && height > 0 && width <= kMaxSide && height <= kMaxSide;
   if (!fits || std::ssize(data) != width * height * 3) {
@@ -141,15 +139,10 @@ class Pack : public Source {
     SourceRef source = where(index);
     auto piece = piece_at(entry(index), source.text());
     if (!piece) return piece.problem();
-    Record record{.payload = EncodedBytes{},
-                  .target = {{"label", at::scalar_tensor(static_cast<int64_t>(entry(index).label), at::kLong)}},
-                  .key = {.item = index},
-                  .source = std::move(source)};
-    if (!holds_pixels(*piece)) {
-      record.payload = EncodedBytes{std::move(*piece)};
-      return record;
-    }
-    auto pixels = pixels_in(*piece, record.source.text());
+    Record record = labelled_record({std::move(*piece)}, entry(index).label, index, std::move(source));
+    const auto& bytes = std::get<EncodedBytes>(record.payload).bytes;
+    if (!holds_pixels(bytes)) return record;
+    auto pixels = pixels_in(bytes, record.source.text());
     if (!pixels) return pixels.problem();
     record.payload = std::move(*pixels);
     return record;

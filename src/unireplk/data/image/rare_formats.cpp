@@ -48,7 +48,9 @@ namespace {
 /// Width and height as a header has them; nothing when it has none.
 using Size = std::optional<std::pair<int64_t, int64_t>>;
 
-uint32_t little(FileBytes file, size_t at, size_t width) { return formats::little_endian(file.subspan(at, width)); }
+uint32_t little(FileBytes file, size_t at, size_t width) {
+  return static_cast<uint32_t>(formats::little_endian(file.subspan(at, width)));
+}
 
 Size bmp_size(FileBytes file) {
   if (file.size() < 26) return std::nullopt;
@@ -85,7 +87,7 @@ struct TiffNumbers {
   std::optional<uint32_t> at(size_t place, size_t width) const {
     if (place > file.size() || file.size() - place < width) return std::nullopt;
     const auto bytes = file.subspan(place, width);
-    return big ? formats::big_endian(bytes) : formats::little_endian(bytes);
+    return big ? formats::big_endian(bytes) : static_cast<uint32_t>(formats::little_endian(bytes));
   }
 };
 

@@ -1,7 +1,5 @@
 #include "unireplk/data/image/tar.h"
 
-#include <ATen/ops/scalar_tensor.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -16,7 +14,7 @@
 #include "unireplk/data/image/class_names.h"
 #include "unireplk/data/image/read_bytes.h"
 #include "unireplk/data/image/tar_index.h"
-#include "unireplk/formats/csv.h"
+#include "unireplk/io/csv_file.h"
 #include "unireplk/io/files.h"
 
 namespace unireplk::data::image {
@@ -86,10 +84,7 @@ class Tar : public Source {
     EncodedBytes file{std::vector<std::byte>(static_cast<size_t>(image.bytes))};
     const auto read = as_result([&] { return tars_.read(image, file.bytes), true; });
     if (!read) return read.problem();
-    return Record{.payload = std::move(file),
-                  .target = {{"label", at::scalar_tensor(label, at::kLong)}},
-                  .key = {.item = index},
-                  .source = std::move(source)};
+    return labelled_record(std::move(file), label, index, std::move(source));
   }
 
   std::vector<fs::path> files() const override { return tars_.paths(); }
@@ -157,9 +152,7 @@ Labelled by_folder(std::vector<TarImage> images, const std::string& place) {
 
 /// The class of each image, in their order, from rows that name them.
 std::vector<std::string> classes_in_table(const std::vector<TarImage>& images, const TarConfig& config) {
-  const std::string text = io::read_file(*config.labels);
-  const auto table = formats::parse_csv_table(text, config.labels->string()).value_or_throw();
-  if (!is_utf8(text)) throw UserError({table.place, "expected text in UTF-8", "Save the file as UTF-8."});
+  const auto table = io::read_csv_table(*config.labels);
   const size_t path = table.column(config.path), label = table.column(config.label);
   std::map<std::string_view, size_t> by_name;
   for (size_t i = 0; i < images.size(); ++i) by_name.emplace(images[i].name, i);

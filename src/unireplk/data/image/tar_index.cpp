@@ -1,13 +1,13 @@
 #include "unireplk/data/image/tar_index.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 #include "unireplk/core/progress.h"
+#include "unireplk/core/whole_number.h"
 #include "unireplk/data/image/image_suffixes.h"
 #include "unireplk/formats/csv.h"
 #include "unireplk/formats/tar.h"
@@ -141,9 +141,7 @@ constexpr std::string_view kArchiveRow = "archive", kImageRow = "image";
 }
 
 int64_t cache_number(const std::string& text, const fs::path& cache, int line) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size()) return value;
+  if (const auto value = whole_number(text)) return *value;
   refuse_cache(cache, line, format("expected a number, got \"{}\"", text));
 }
 
