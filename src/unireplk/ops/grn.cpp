@@ -25,8 +25,10 @@ using torch::autograd::variable_list;
 
 constexpr double kEps = 1e-6;
 
-/// Norms of the channels relative to their mean; `norms` has the channels last.
-at::Tensor relative_norms(const at::Tensor& norms) { return norms / (norms.mean(-1, /*keepdim=*/true) + kEps); }
+/// What norms of channels, which are last, are divided by.
+at::Tensor divisor_of(const at::Tensor& norms) { return norms.mean(-1, /*keepdim=*/true) + kEps; }
+
+at::Tensor relative_norms(const at::Tensor& norms) { return norms / divisor_of(norms); }
 
 /// The definition, as LibTorch's operators.
 at::Tensor grn_of_parts(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta) {
@@ -71,12 +73,11 @@ struct FusedGrn : torch::autograd::Function<FusedGrn> {
     const auto products = per_channel(x), sums = per_channel(x);
     kernels::channel_products(rows_of(x), dy.const_data_ptr<float>(), x.const_data_ptr<float>(),
                               products.data_ptr<float>(), sums.data_ptr<float>(), threads);
-    const auto relative = relative_norms(norms), weight = gamma.view({1, -1});
+    const auto divisor = divisor_of(norms), relative = norms / divisor, weight = gamma.view({1, -1});
     at::Tensor dbeta;
     if (context->saved_data["has_beta"].toBool()) dbeta = sums.sum(0).view_as(gamma);
     at::Tensor dx;
     if (context->needs_input_grad(0)) {
-      const auto divisor = norms.mean(-1, /*keepdim=*/true) + kEps;
       const auto of_relative = products * weight;  // gradient of the relative norms
       const auto of_mean = (of_relative * relative).mean(-1, /*keepdim=*/true);
       const auto slope = at::where(norms.gt(0), (of_relative - of_mean) / (divisor * norms), 0.0);
