@@ -68,6 +68,9 @@ TEST_CASE("config check: a batch that cannot be mixed two by two is a mistake of
   }
   CHECK(check({}).exit_code == 0);
   CHECK(check({"task.mixup=0.8", "data.loader.batch_size=8"}).exit_code == 0);
+  const auto bench = unireplk({"bench", "loader", "configs/image/fashion_a.yaml", "task.mixup=0.8", "--batch", "7"});
+  CHECK(bench.exit_code == 2);
+  CHECK_THAT(bench.err, Catch::Contains("data.loader.batch_size: expected an even number"));
 }
 
 TEST_CASE("train: data that is not there is named with its key") {

@@ -104,7 +104,7 @@ ExitCode print(const nlohmann::json& report) {
 
 void add_precision(CLI::App& command, BenchOptions& options) {
   command.add_option("--precision", options.precision, "fp32, or mixed: bf16 or fp16.")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
+      ->check(CLI::IsMember(train::precision_names()))
       ->capture_default_str();
 }
 
@@ -116,7 +116,9 @@ struct LoaderOptions {
 };
 
 nlohmann::json bench_loader(const LoaderOptions& options) {
-  const auto config = load_experiment(options.target.path, options.target.overrides, builtins());
+  auto overrides = options.target.overrides;
+  overrides.push_back("data.loader.batch_size=" + std::to_string(options.batch));
+  const auto config = load_experiment(options.target.path, overrides, builtins());
   const Context context = make_context("cpu", 1, config.seed);
   const auto dataset = training_data(config.data);
   const auto network = new_network(config, dataset.info, context);

@@ -15,6 +15,12 @@ std::string_view name_of(Precision precision) {
   return found->first;
 }
 
+std::vector<std::string> precision_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : Names::values) names.emplace_back(name);
+  return names;
+}
+
 Precision precision_named(std::string_view name) {
   const auto found = std::ranges::find(Names::values, name, &std::pair<std::string_view, Precision>::first);
   UNIREPLK_CHECK(found != std::end(Names::values), "no precision is called {}", name);

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "unireplk/config/fields.h"
 #include "unireplk/tensor/autocast.h"
@@ -12,6 +14,7 @@ namespace unireplk::train {
 enum class Precision { kFp32, kBf16, kFp16 };
 
 std::string_view name_of(Precision precision);
+std::vector<std::string> precision_names();
 
 /// \throws ContractError when there is none of this name.
 Precision precision_named(std::string_view name);
