@@ -51,6 +51,18 @@ TEST_CASE("Draw: seed, epoch, item and stream number each change the values, not
   CHECK(stream_of(7, 8, 9, 10).bits() == stream_of(7, 8, 9, 10).bits());
 }
 
+TEST_CASE("Draw: views of an item draw different values, the first those of the item") {
+  std::set<uint32_t> first_words;
+  for (int32_t view : {0, 1, 2, 1 << 20}) {
+    for (int64_t epoch : {0, 1}) {
+      first_words.insert(Draw{.seed = 7, .epoch = epoch, .item = 9, .view = view}.stream(10).bits());
+    }
+  }
+  CHECK(first_words.size() == 4 * 2);
+  CHECK(first_words.contains(stream_of(7, 0, 9, 10).bits()));
+  CHECK(stream_of(7, 8, 9, 10).bits() == 0xdba2c71a);  // or runs would not go on to the same bits
+}
+
 TEST_CASE("uniform: stays in [0, 1) and has the right mean and variance") {
   RandomStream stream = stream_of(1);
   constexpr int kCount = 100000;

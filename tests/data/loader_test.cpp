@@ -3,9 +3,11 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <latch>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -85,6 +87,7 @@ struct Setting {
   double max_bad_fraction = 0.5;
   int32_t views = 1;
   Rank rank = {};
+  int64_t aug_repeats = 1;
 };
 
 /// A loader with everything it needs.
@@ -92,7 +95,7 @@ class Bench {
  public:
   explicit Bench(Setting s)
       : source(std::make_shared<Numbers>(s.size, s.bad, s.throwing)),
-        sampler(s.mode == Mode::kTrain ? shuffled_sampler(s.size, s.batch_size, 3, s.rank.count)
+        sampler(s.mode == Mode::kTrain ? shuffled_sampler(s.size, s.batch_size, 3, s.rank.count, {s.aug_repeats})
                                        : sequential_sampler(s.size, s.batch_size, s.rank.count)),
         loader(
             make_dataset(source, std::make_shared<Noise>(s.views)), *sampler, s.mode,
@@ -195,6 +198,43 @@ TEST_CASE("loader: in training the next good item stands in for a bad one") {
   CHECK(bench.loader.bad().count == 3);
   CHECK(bench.loader.bad().total == 40);
   CHECK_THAT(bench.loader.bad().first, Contains("jpg: truncated."));
+}
+
+TEST_CASE("loader: copies of an item are drawn each by itself, for any number of workers and after any start") {
+  Bench bench({.workers = 0, .aug_repeats = 3});
+  const auto batches = bench.epoch(2);
+  REQUIRE(batches.size() == 10);  // as without copies
+  std::map<int64_t, std::set<std::vector<double>>> noise_of;
+  for (const auto& batch : batches) {
+    const auto* noise = batch.tensor("noise").const_data_ptr<double>();
+    for (const auto& key : batch.keys) {
+      noise_of[key.item].insert({noise, noise + 4});
+      noise += 4;
+    }
+  }
+  CHECK(noise_of.size() == 14);  // 13 of them three times
+  CHECK(std::ranges::count_if(noise_of, [](const auto& copies) { return copies.second.size() == 3; }) == 13);
+
+  // The first copy is what the item is without copies.
+  Bench once({});
+  const auto plain = once.epoch(2);
+  CHECK(batches[0].tensor("noise")[0].equal(plain[0].tensor("noise")[0]));
+  CHECK(batches[0].tensor("noise")[3].equal(plain[0].tensor("noise")[1]));
+
+  for (const int64_t workers : {1, 4}) {
+    Bench some({.workers = workers, .aug_repeats = 3});
+    CHECK(equal(some.epoch(2), batches));
+    CHECK(equal(some.epoch(2, 7), {batches.begin() + 7, batches.end()}));
+  }
+}
+
+TEST_CASE("loader: every copy of a bad item counts") {
+  const QuietLog quiet;
+  const auto order = items_of(Bench({}).epoch(0));
+  Bench bench({.bad = {order[0], order[1]}, .aug_repeats = 3});
+  CHECK(bench.epoch(0).size() == 10);
+  CHECK(bench.loader.bad().count == 6);
+  CHECK(bench.loader.bad().total == 40);
 }
 
 TEST_CASE("loader: in evaluation a bad item is left out") {

@@ -73,6 +73,31 @@ TEST_CASE("config check: a batch that cannot be mixed two by two is a mistake of
   CHECK_THAT(bench.err, Catch::Contains("data.loader.batch_size: expected an even number"));
 }
 
+TEST_CASE("config check: copies of an item that make no sense are a mistake of the file, with its place") {
+  const auto check = [](std::vector<std::string> overrides) {
+    overrides.insert(overrides.begin(), {"config", "check", "tests/fixtures/tiny.yaml"});
+    return unireplk(overrides);
+  };
+  CHECK(check({"data.sampler.aug_repeats=3"}).exit_code == 0);
+  CHECK_THAT(check({"data.sampler.aug_repeats=0"}).err,
+             Catch::Contains("command line: data.sampler.aug_repeats: expected an integer in [1, 1024], got 0."));
+  const auto many = check({"data.sampler.aug_repeats=65"});
+  CHECK(many.exit_code == 2);
+  CHECK(
+      many.err ==
+      "command line: data.sampler.aug_repeats: expected at most the 64 samples of a batch, got 65. Lower it, or raise "
+      "data.loader.batch_size.\n");
+  for (const char* transforms : {"[]", "[{name: pad, padding: 2}, {name: center_crop, size: 28}]"}) {
+    CAPTURE(transforms);
+    const auto equal = check({"data.sampler.aug_repeats=3", std::string("data.pipeline.train=") + transforms});
+    CHECK(equal.exit_code == 2);
+    CHECK(equal.err ==
+          "command line: data.sampler.aug_repeats: expected 1, as data.pipeline.train draws nothing and all copies "
+          "would be equal, got 3. Leave it out, or add a transform that draws.\n");
+    CHECK(check({std::string("data.pipeline.train=") + transforms}).exit_code == 0);
+  }
+}
+
 TEST_CASE("train: data that is not there is named with its key") {
   const TemporaryFolder folder;
   const auto finished = unireplk(

@@ -58,6 +58,23 @@ TEST_CASE("resume: a stop signal saves, exits 75, and the run goes on to the sam
   check_equal_runs(folder / "whole" / "tiny", folder / "stopped" / "tiny");
 }
 
+TEST_CASE("resume: with copies of photos, a stopped run goes on to the same bits under other workers", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto with_workers = [&](const char* name, const char* workers) {
+    return training(folder / name, {"data.sampler.aug_repeats=3", std::string("data.loader.workers=") + workers});
+  };
+  REQUIRE(run(with_workers("whole", "0")).exit_code == 0);
+  {
+    Process process(with_workers("stopped", "1"));
+    const auto metrics = folder / "stopped" / "tiny" / "metrics.jsonl";
+    REQUIRE(process.wait_until([&] { return count_lines(metrics) >= 17; }));
+    process.send(SIGTERM);
+    CHECK(process.wait().exit_code == 75);
+  }
+  CHECK(run(with_workers("stopped", "4")).exit_code == 0);
+  check_equal_runs(folder / "whole" / "tiny", folder / "stopped" / "tiny");
+}
+
 TEST_CASE("resume: the number of loader workers changes no bit", "[numeric]") {
   const TemporaryFolder folder;
   for (const char* workers : {"0", "1", "4"}) {

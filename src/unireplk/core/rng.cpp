@@ -82,7 +82,9 @@ double RandomStream::normal(double mean, double std) {
 bool RandomStream::bernoulli(double probability) { return uniform() < probability; }
 
 RandomStream Draw::stream(uint32_t number) const {
-  const uint64_t key = mix_seed({seed, static_cast<uint64_t>(epoch)});
+  const auto epoch_bits = static_cast<uint64_t>(epoch), view_bits = static_cast<uint64_t>(view);
+  // The first view draws what an item without views does.
+  const uint64_t key = view == 0 ? mix_seed({seed, epoch_bits}) : mix_seed({seed, epoch_bits, view_bits});
   const auto item_bits = static_cast<uint64_t>(item);
   return RandomStream({low_word(key), high_word(key)}, {number, low_word(item_bits), high_word(item_bits)});
 }

@@ -30,12 +30,13 @@ class RandomStream {
   int used_ = 4;
 };
 
-/// All randomness of one sample: a function of (seed, epoch, item). Each consumer takes a stream of its own
+/// All randomness of one sample: a function of (seed, epoch, item, view). Each consumer takes a stream of its own
 /// number, so that adding one changes no other.
 struct Draw {
   uint64_t seed = 0;
   int64_t epoch = 0;
   int64_t item = 0;
+  int32_t view = 0;  ///< which copy of the item in this epoch
 
   RandomStream stream(uint32_t number) const;
 };

@@ -24,11 +24,11 @@ void BadItemLog::start_epoch(int64_t epoch, int64_t step, int64_t samples) {
 
 void BadItemLog::add(const std::vector<BadItem>& bad) {
   ++epoch_seen_;
-  for (const auto& [item, problem] : bad) {
-    if (!of_epoch_.insert(item).second) continue;
+  for (const auto& [key, problem] : bad) {
+    if (!of_epoch_.insert(key.item + key.view * items_).second) continue;
     const std::string text = problem.text();
     if (examples_.size() < kExamples) examples_.push_back(text);
-    if (named_.size() < kMostNamed && named_.insert(item).second) {
+    if (named_.size() < kMostNamed && named_.insert(key.item).second) {
       log_warning("{} ({})", text, mode_ == Mode::kTrain ? "the next sample stands in" : "left out");
       if (named_.size() == kMostNamed) log_warning("more samples that cannot be read are counted, not named");
     }

@@ -11,18 +11,19 @@
 
 namespace unireplk::data {
 
-/// Keeps account of unreadable items: names the first of them in the log, each once, counts, and says when there are
-/// too many. Its state is what the epoch has met so far.
+/// Keeps account of unreadable samples: names the first items of them in the log, each once, counts, and says when
+/// there are too many. Its state is what the epoch has met so far.
 class BadItemLog : public Stateful {
  public:
-  BadItemLog(Mode mode, double max_fraction) : mode_(mode), max_fraction_(max_fraction) {}
+  /// \param items  of the data set.
+  BadItemLog(Mode mode, int64_t items, double max_fraction) : mode_(mode), items_(items), max_fraction_(max_fraction) {}
 
   /// Forget the epoch before; in the middle of an epoch what load() has given back of that epoch stays.
   /// \param step     batch of the epoch that comes next.
   /// \param samples  that this epoch asks this process for.
   void start_epoch(int64_t epoch, int64_t step, int64_t samples);
 
-  /// One place of a batch has been read. \throws UserError when training meets more bad items than allowed.
+  /// One place of a batch has been read. \throws UserError when training meets more bad samples than allowed.
   void add(const std::vector<BadItem>& bad);
 
   /// \throws UserError when nothing of the epoch could be read.
@@ -37,10 +38,11 @@ class BadItemLog : public Stateful {
   void throw_too_many() const;
 
   Mode mode_;
+  int64_t items_;
   double max_fraction_;
   std::set<int64_t> named_;  // by this process
   int64_t epoch_ = -1;
-  std::set<int64_t> of_epoch_;
+  std::set<int64_t> of_epoch_;         // numbers of samples: item + view * items_
   std::vector<std::string> examples_;  // of the epoch, as far as this process has met them
   int64_t epoch_samples_ = 0;
   int64_t epoch_seen_ = 0;

@@ -6,29 +6,29 @@
 namespace unireplk::data {
 namespace {
 
-Slot read_slot(const SlotReader& reader, int64_t item, int64_t epoch) {
-  const bool is_padding = item < 0;
+Slot read_slot(const SlotReader& reader, SampleKey key, int64_t epoch) {
   const int64_t size = reader.dataset.size();
-  const int64_t tries = is_padding || reader.mode == Mode::kTrain ? std::min(reader.max_tries, size) : 1;
+  const int64_t tries = key.padding || reader.mode == Mode::kTrain ? std::min(reader.max_tries, size) : 1;
   Slot slot;
   for (int64_t i = 0; i < tries; ++i) {
-    const int64_t index = (std::max<int64_t>(item, 0) + i) % size;
-    auto samples = reader.dataset.samples(index, {.seed = reader.seed, .epoch = epoch, .item = index});
+    const int64_t index = (key.item + i) % size;
+    const Draw draw{.seed = reader.seed, .epoch = epoch, .item = index, .view = key.view};
+    auto samples = reader.dataset.samples(index, draw);
     if (samples) {
       slot.samples = std::move(samples).value();
-      for (auto& sample : slot.samples) sample.key.padding = is_padding;
+      for (auto& sample : slot.samples) sample.key.padding = key.padding;
       break;
     }
-    if (!is_padding) slot.bad.push_back({index, samples.problem()});
+    if (!key.padding) slot.bad.push_back({{.item = index, .view = key.view}, samples.problem()});
   }
   return slot;
 }
 
 }  // namespace
 
-Slot SlotReader::read(int64_t item, int64_t epoch) const {
+Slot SlotReader::read(SampleKey key, int64_t epoch) const {
   try {
-    return read_slot(*this, item, epoch);
+    return read_slot(*this, key, epoch);
   } catch (...) {
     Slot slot;
     slot.error = std::current_exception();

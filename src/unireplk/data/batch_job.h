@@ -8,40 +8,40 @@
 
 namespace unireplk::data {
 
-/// An item that could not be read.
+/// A sample that could not be read.
 struct BadItem {
-  int64_t item = 0;
+  SampleKey key;
   Problem problem;
 };
 
 /// What one place of a batch became.
 struct Slot {
   std::vector<Sample> samples;  ///< several: copies or views; none: left out
-  std::vector<BadItem> bad;     ///< items tried before, in order
+  std::vector<BadItem> bad;     ///< tried before, in order
   std::exception_ptr error;
 };
 
-/// How the places of a batch are filled: a pure function of item and epoch.
+/// How the places of a batch are filled: a pure function of key and epoch.
 struct SlotReader {
   const Dataset& dataset;
   Mode mode = Mode::kTrain;
   uint64_t seed = 0;
   int64_t max_tries = 1;  ///< items tried for one place before it is given up
 
-  /// \param item  -1: padding. Exceptions end in Slot::error.
-  Slot read(int64_t item, int64_t epoch) const;
+  /// Exceptions end in Slot::error.
+  Slot read(SampleKey key, int64_t epoch) const;
 };
 
 /// A batch in the making. Each slot is written by the one worker that took it.
 struct BatchJob {
   int64_t epoch = 0;
-  std::vector<int64_t> items;
+  std::vector<SampleKey> keys;
   std::vector<Slot> slots;
   size_t taken = 0;
   size_t finished = 0;
 
-  bool has_work() const { return taken < items.size(); }
-  bool is_ready() const { return finished == items.size(); }
+  bool has_work() const { return taken < keys.size(); }
+  bool is_ready() const { return finished == keys.size(); }
 };
 
 }  // namespace unireplk::data

@@ -9,7 +9,7 @@ namespace unireplk::data {
 Result<std::vector<Sample>> Dataset::samples(int64_t index, const Draw& draw) const {
   auto record = source->read(index);
   if (!record) return record.problem();
-  record->key.item = index;
+  record->key = {.item = index, .view = draw.view};
   return pipeline->apply(*record, draw);
 }
 

@@ -15,7 +15,7 @@ struct Dataset {
 
   int64_t size() const { return source->size(); }
 
-  /// Samples of item `index`, under its key.
+  /// Samples of item `index`, under its key and the view of the draw.
   Result<std::vector<Sample>> samples(int64_t index, const Draw& draw) const;
 };
 

@@ -38,7 +38,7 @@ class Loader::Impl {
         context_(context),
         patience_(patience),
         reader_{dataset_, mode, context.seed, tries_of(dataset_.size(), config.max_bad_fraction)},
-        bad_(mode, config.max_bad_fraction),
+        bad_(mode, dataset_.size(), config.max_bad_fraction),
         working_on_(static_cast<size_t>(config.workers), -1) {
     for (size_t w = 0; w < working_on_.size(); ++w) {
       workers_.emplace_back([this, w](std::stop_token stop) { work(stop, w); });
@@ -95,10 +95,10 @@ class Loader::Impl {
     auto job = std::make_shared<BatchJob>();
     job->epoch = epoch_;
     try {
-      job->items = sampler_.batch(epoch_, next_step_++, context_.rank);
-      job->slots.resize(job->items.size());
+      job->keys = sampler_.batch(epoch_, next_step_++, context_.rank);
+      job->slots.resize(job->keys.size());
     } catch (...) {  // reaches next() in its turn, as a batch of one failed slot
-      job->items = {-1};
+      job->keys = {{.padding = true}};
       job->slots = {Slot{.samples = {}, .bad = {}, .error = std::current_exception()}};
       job->taken = job->finished = 1;
     }
@@ -123,14 +123,14 @@ class Loader::Impl {
     JobPtr job;
     while (work_.wait(lock, stop, [&] { return (job = job_with_work()) != nullptr; })) {
       const size_t slot = job->taken++;
-      const int64_t item = job->items[slot];
-      working_on_[worker] = item;
+      const SampleKey key = job->keys[slot];
+      working_on_[worker] = key.item;
       lock.unlock();
-      Slot result = reader_.read(item, job->epoch);
+      Slot result = reader_.read(key, job->epoch);
       lock.lock();
       working_on_[worker] = -1;
       job->slots[slot] = std::move(result);
-      if (++job->finished == job->items.size()) ready_.notify_one();
+      if (++job->finished == job->keys.size()) ready_.notify_one();
     }
   }
 
@@ -143,7 +143,7 @@ class Loader::Impl {
     if (!job) return {};
     queue_.pop_front();
     for (; job->has_work(); ++job->taken) {
-      job->slots[job->taken] = reader_.read(job->items[job->taken], job->epoch);
+      job->slots[job->taken] = reader_.read(job->keys[job->taken], job->epoch);
     }
     return job;
   }
@@ -179,7 +179,7 @@ class Loader::Impl {
     for (size_t i = 0; i < job.slots.size(); ++i) {
       Slot& slot = job.slots[i];
       if (slot.error) std::rethrow_exception(slot.error);
-      if (job.items[i] >= 0) bad_.add(slot.bad);
+      if (!job.keys[i].padding) bad_.add(slot.bad);
       std::move(slot.samples.begin(), slot.samples.end(), std::back_inserter(samples));
     }
     return samples;

@@ -39,7 +39,7 @@ struct BadSamples {
 /// Batches of a data set in the sampler's order, decoded by worker threads. The number of workers changes no bit.
 ///
 /// A bad sample is named once in the log and counted. In training the next good item stands in for it, in evaluation it
-/// is left out. Padding (-1 of the sampler) becomes the first good item, marked as padding. Its state is the account of
+/// is left out. Padding becomes the first good item, marked as padding. Its state is the account of
 /// the epoch's bad samples.
 class Loader : public Stateful {
  public:

@@ -21,19 +21,25 @@ void check_request(int64_t step, int64_t steps, Rank rank, int64_t ranks) {
 
 class ShuffledSampler : public Sampler {
  public:
-  ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks)
-      : size_(size), batch_size_(batch_size), seed_(seed), ranks_(ranks), steps_(ceil_div(size, ranks) / batch_size) {}
+  ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks, SamplerConfig config)
+      : size_(size),
+        batch_size_(batch_size),
+        seed_(seed),
+        ranks_(ranks),
+        views_(config.aug_repeats),
+        steps_(ceil_div(size, ranks) / batch_size) {}
 
   int64_t steps(int64_t) const override { return steps_; }
 
-  std::vector<int64_t> batch(int64_t epoch, int64_t step, Rank rank) const override {
+  std::vector<SampleKey> batch(int64_t epoch, int64_t step, Rank rank) const override {
     check_request(step, steps_, rank, ranks_);
     const at::Tensor order = order_of(epoch);
     const int64_t* items = order.const_data_ptr<int64_t>();
-    std::vector<int64_t> batch(static_cast<size_t>(batch_size_));
+    std::vector<SampleKey> batch(static_cast<size_t>(batch_size_));
     for (int64_t i = 0; i < batch_size_; ++i) {
       const int64_t position = rank.index + (step * batch_size_ + i) * ranks_;
-      batch[static_cast<size_t>(i)] = items[position % size_];  // the epoch is padded with its own beginning
+      batch[static_cast<size_t>(i)] = {.item = items[position / views_ % size_],  // padded with its own beginning
+                                       .view = static_cast<int32_t>(position % views_)};
     }
     return batch;
   }
@@ -55,6 +61,7 @@ class ShuffledSampler : public Sampler {
   const int64_t batch_size_;
   const uint64_t seed_;
   const int64_t ranks_;
+  const int64_t views_;  ///< of each item
   const int64_t steps_;
   mutable std::mutex mutex_;
   mutable at::Tensor order_;
@@ -68,13 +75,13 @@ class SequentialSampler : public Sampler {
 
   int64_t steps(int64_t) const override { return ceil_div(share_, batch_size_); }
 
-  std::vector<int64_t> batch(int64_t epoch, int64_t step, Rank rank) const override {
+  std::vector<SampleKey> batch(int64_t epoch, int64_t step, Rank rank) const override {
     check_request(step, steps(epoch), rank, ranks_);
-    std::vector<int64_t> batch;
+    std::vector<SampleKey> batch;
     const int64_t end = std::min((step + 1) * batch_size_, share_);
     for (int64_t i = step * batch_size_; i < end; ++i) {
       const int64_t item = rank.index + i * ranks_;
-      batch.push_back(item < size_ ? item : -1);
+      batch.push_back(item < size_ ? SampleKey{.item = item} : SampleKey{.padding = true});
     }
     return batch;
   }
@@ -93,15 +100,17 @@ void check_sizes(int64_t size, int64_t batch_size, int64_t ranks) {
 
 }  // namespace
 
-std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks) {
+std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks,
+                                          SamplerConfig config) {
   check_sizes(size, batch_size, ranks);
+  UNIREPLK_CHECK(config.aug_repeats >= 1, "sampler: {} copies of each item", config.aug_repeats);
   const int64_t share = ceil_div(size, ranks);
   if (share < batch_size) {
     throw UserError({"data.loader.batch_size",
                      format("expected at most the {} training samples of each process, got {}", share, batch_size),
                      "Use a smaller batch or more data."});
   }
-  return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks);
+  return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks, config);
 }
 
 std::unique_ptr<Sampler> sequential_sampler(int64_t size, int64_t batch_size, int64_t ranks) {

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include "unireplk/config/parse.h"
+#include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/runner/builtins.h"
 #include "unireplk/tasks/classification.h"
 
@@ -31,6 +32,23 @@ void check_batch_is_mixable(const ExperimentConfig& config, config::Problems& pr
 }
 
 }  // namespace
+
+void DataConfig::validate(config::Problems& problems) const {
+  const int64_t copies = sampler.aug_repeats;
+  if (copies == 1) return;
+  if (copies > loader.batch_size) {
+    problems.add("sampler.aug_repeats",
+                 format("expected at most the {} samples of a batch, got {}", loader.batch_size, copies),
+                 "Lower it, or raise data.loader.batch_size.");
+  }
+  const auto* image = pipeline.config_if<data::image::ImagePipelineConfig>();
+  if (image && !image->draws_in_training()) {
+    problems.add(
+        "sampler.aug_repeats",
+        format("expected 1, as data.pipeline.train draws nothing and all copies would be equal, got {}", copies),
+        "Leave it out, or add a transform that draws.");
+  }
+}
 
 void ExperimentConfig::validate(config::Problems& problems) const {
   if (name == "." || name == ".." || name.find('/') != std::string::npos) {

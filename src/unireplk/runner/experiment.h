@@ -12,6 +12,7 @@
 #include "unireplk/data/dataset.h"
 #include "unireplk/data/loader.h"
 #include "unireplk/data/registries.h"
+#include "unireplk/data/sampler.h"
 #include "unireplk/models/network.h"
 #include "unireplk/runner/initial_weights.h"
 #include "unireplk/tasks/network.h"
@@ -25,14 +26,18 @@ struct DataConfig {
   config::Choice<data::SourceSignature> train;
   config::Choice<data::SourceSignature> validation;
   config::Choice<data::PipelineSignature> pipeline;
+  data::SamplerConfig sampler;
   data::LoaderConfig loader;
 
   static void fields(auto& self, auto&& visit) {
     visit("train", self.train, "What to learn from.");
     visit("validation", self.validation, "What to measure on; without it nothing is measured.");
     visit("pipeline", self.pipeline, config::required, "How a file becomes what the network sees.");
+    visit("sampler", self.sampler, "In which order training takes the data.");
     visit("loader", self.loader, "Batches and the threads that make them.");
   }
+
+  void validate(config::Problems& problems) const;
 };
 
 /// A whole config file.

@@ -257,6 +257,14 @@ void ImagePipelineConfig::validate(config::Problems& problems) const {
   }
 }
 
+bool ImagePipelineConfig::draws_in_training() const {
+  if (!train) return true;
+  return !std::ranges::all_of(*train, [](const config::Choice<TransformSignature>& step) {
+    return step.config_if<ResizeConfig>() || step.config_if<WarpConfig>() || step.config_if<CenterCropConfig>() ||
+           step.config_if<PadConfig>();
+  });
+}
+
 std::unique_ptr<Pipeline> make_image_pipeline(const ImagePipelineConfig& config, const DataInfo& source, Mode mode) {
   return std::make_unique<ImagePipeline>(config, source, mode);
 }

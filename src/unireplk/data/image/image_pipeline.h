@@ -46,6 +46,9 @@ struct ImagePipelineConfig {
           "Standard deviation of each channel; left out, ImageNet's, or 0.5 for grey.");
   }
   void validate(config::Problems& problems) const;
+
+  /// False when training makes the same of an image every time.
+  bool draws_in_training() const;
 };
 
 /// Takes EncodedBytes, the path of an image file, or uint8 [H, W] or [H, W, C] pixels. Gives one sample with `image`,
