@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "runner/runs.h"
@@ -91,7 +92,20 @@ TEST_CASE("verify-resume: kills at random instants leave the bytes of the unbrok
   const auto finished = unireplk(arguments);
   INFO(finished.err);
   CHECK(finished.exit_code == 0);
-  CHECK_THAT(finished.out, Catch::Contains("\"kills\":2") && Catch::Contains("\"equal\":true"));
+  const auto report = nlohmann::json::parse(finished.out);
+  CHECK(report.at("kills") == 2);
+  CHECK(report.at("equal") == true);
+  CHECK(report.at("resumed_from").size() == 2);
+  const std::vector<std::string> phases = report.at("phases");
+  REQUIRE(phases.size() == 2);
+  int64_t kills = 0;
+  for (const auto& [phase, count] : report.at("kills_in").items()) {
+    CHECK(std::ranges::count(phases, phase) == count);
+    kills += count.get<int64_t>();
+  }
+  CHECK(kills == 2);
+  CHECK_THAT(finished.err, Catch::Contains("kill 1 of 2: " + phases[0] + ", saved up to step ") &&
+                               Catch::Contains("kill 2 of 2: " + phases[1]));
   CHECK(fs::is_empty(folder.path()));
   auto impossible = arguments;
   impossible.push_back("data.train.images=no/such/file");

@@ -184,11 +184,13 @@ TEST_CASE("checkpoint store: a kill while writing leaves no folder that counts")
   });
   REQUIRE(child.wait() == 128 + SIGKILL);
   CHECK(has_leftovers(folder.path()));
+  CHECK(CheckpointStore::has_leftovers(folder.path()));
   CHECK(store.steps() == Steps{1});
   CHECK(newest_step(store) == 1);
   CHECK(pointed(store, "latest") == "step_000000001");
   CheckpointStore again(folder.path(), 3);
   CHECK_FALSE(has_leftovers(folder.path()));
+  CHECK_FALSE(CheckpointStore::has_leftovers(folder.path()));
   save(again, 2);
   CHECK(newest_step(again) == 2);
 }

@@ -135,7 +135,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
   train::ProgressObserver progress(trainer.clock(), parts.training->loader);
   trainer.observe(progress);
   if (!folder.config()) folder.write_config(config::dump(config));
-  if (resume && !trainer.resume()) log_info("no checkpoint in {}: starting anew", folder.path().string());
+  if (resume) trainer.resume();
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   if (!finished) {
     const auto signal = stop.signal_name();

@@ -13,11 +13,12 @@
 #include <random>
 
 #include "unireplk/core/clock.h"
-#include "unireplk/core/progress.h"
+#include "unireplk/core/log.h"
 #include "unireplk/io/files.h"
 #include "unireplk/runner/builtins.h"
 #include "unireplk/runner/child_program.h"
 #include "unireplk/runner/experiment.h"
+#include "unireplk/runner/kill_phase.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/train/checkpoint_store.h"
 #include "unireplk/train/run_folder.h"
@@ -47,6 +48,7 @@ class LogFile {
 
   const fs::path& path() const { return path_; }
   int descriptor() const { return file_; }
+  size_t size() const { return fs::file_size(path_); }
 
  private:
   fs::path path_;
@@ -68,6 +70,7 @@ class Training {
 
   /// Run for `seconds` at most, then kill. True when the training has come to its end by itself.
   bool run_for(double seconds) {
+    log_begin_ = log_.size();
     ChildProgram child(arguments_, log_.descriptor(), log_.descriptor());
     const auto exit_code = child.wait_for(seconds);
     if (!exit_code) {
@@ -84,9 +87,12 @@ class Training {
     check(child.wait());
   }
 
-  /// The step of the newest checkpoint; 0 before the first. Not while the training runs.
+  /// What the process of run_for() has logged.
+  std::string said() const { return io::read_file(log_.path()).substr(log_begin_); }
+
+  /// The step of the newest checkpoint; 0 before the first.
   int64_t saved_step() const {
-    const auto steps = train::CheckpointStore(train::checkpoints_of(run_), 1).steps();
+    const auto steps = train::CheckpointStore::steps_in(train::checkpoints_of(run_));
     return steps.empty() ? 0 : steps.back();
   }
 
@@ -99,6 +105,7 @@ class Training {
 
   fs::path run_;
   LogFile log_;
+  size_t log_begin_ = 0;
   std::vector<std::string> arguments_;
 };
 
@@ -123,10 +130,15 @@ std::vector<fs::path> differing_files(const fs::path& expected, const fs::path& 
   return result;
 }
 
+struct Kill {
+  KillPhase phase = KillPhase::kStart;
+  int64_t saved_step = 0;  ///< of the newest checkpoint
+};
+
 struct Verdict {
   int64_t steps = 0;
-  int64_t trainings = 0;              ///< that were killed and brought to their end
-  std::vector<int64_t> resumed_from;  ///< the newest saved step at each kill
+  int64_t trainings = 0;  ///< that were killed and brought to their end
+  std::vector<Kill> kills;
   std::vector<std::string> differences;
 };
 
@@ -141,12 +153,12 @@ class Verification {
     const Stopwatch clock;
     unbroken.run_to_end();
     seconds_ = clock.seconds();
-    verdict_.steps = unbroken.saved_step();
-    Progress progress("kills", options_.kills);
+    course_ = course_of(unbroken.run());
+    verdict_.steps = course_.last_step;
     while (kills() < options_.kills) {
       ++verdict_.trainings;
       Training killed(options_.target, name_, folder_ / format("killed_{}", verdict_.trainings), {saving_often()});
-      bring_to_end(killed, progress);
+      bring_to_end(killed);
       for (const auto& file : differing_files(unbroken.run(), killed.run())) {
         verdict_.differences.push_back((killed.run() / file).string());
       }
@@ -155,18 +167,19 @@ class Verification {
   }
 
  private:
-  int64_t kills() const { return static_cast<int64_t>(verdict_.resumed_from.size()); }
+  int64_t kills() const { return static_cast<int64_t>(verdict_.kills.size()); }
 
   /// A checkpoint about twice between two kills, or nothing would ever be resumed.
   std::string saving_often() const {
     return format("train.checkpoint.every_steps={}", std::max<int64_t>(1, verdict_.steps / (2 * options_.kills + 1)));
   }
 
-  void bring_to_end(Training& training, Progress& progress) {
+  void bring_to_end(Training& training) {
     while (kills() < options_.kills) {
       if (training.run_for(next_delay(training))) return;
-      verdict_.resumed_from.push_back(training.saved_step());
-      progress.update(kills(), format("saved up to step {}", verdict_.resumed_from.back()));
+      const Kill kill{phase_of_kill(training.run(), training.said(), course_), training.saved_step()};
+      verdict_.kills.push_back(kill);
+      log_info("kill {} of {}: {}, saved up to step {}", kills(), options_.kills, name_of(kill.phase), kill.saved_step);
     }
     training.run_to_end();
   }
@@ -186,27 +199,44 @@ class Verification {
   fs::path folder_;
   std::mt19937_64 random_;
   double seconds_ = 0;  ///< of the unbroken training
+  Course course_;
   Verdict verdict_;
 };
 
-void report(const VerifyOptions& options, const Verdict& verdict, bool json) {
-  const bool equal = verdict.differences.empty();
-  if (json) {
-    print_json({{"kills", verdict.resumed_from.size()},
-                {"trainings", verdict.trainings},
-                {"steps", verdict.steps},
-                {"resumed_from", verdict.resumed_from},
-                {"seed", options.seed},
-                {"equal", equal},
-                {"differences", verdict.differences}});
-    return;
+int64_t count_of(KillPhase phase, const std::vector<Kill>& kills) {
+  return std::ranges::count(kills, phase, &Kill::phase);
+}
+
+nlohmann::ordered_json json_of(const VerifyOptions& options, const Verdict& verdict) {
+  nlohmann::ordered_json phases, kills_in, resumed_from;
+  for (const auto& kill : verdict.kills) {
+    phases.push_back(name_of(kill.phase));
+    resumed_from.push_back(kill.saved_step);
   }
-  std::cout << format("{} kills of {} trainings of {} steps, gone on from step {}\n", verdict.resumed_from.size(),
-                      verdict.trainings, verdict.steps, fmt::join(verdict.resumed_from, ", "))
-            << (equal ? "every one ends with the bytes of the unbroken training: weights, averages, optimizer, state, "
-                        "metrics\n"
-                      : format("these files differ from the unbroken training's:\n  {}\n",
-                               fmt::join(verdict.differences, "\n  ")));
+  for (const auto& [phase, name, meaning] : kKillPhases) kills_in[std::string(name)] = count_of(phase, verdict.kills);
+  return {{"kills", verdict.kills.size()},
+          {"kills_in", kills_in},
+          {"trainings", verdict.trainings},
+          {"steps", verdict.steps},
+          {"phases", phases},
+          {"resumed_from", resumed_from},
+          {"seed", options.seed},
+          {"equal", verdict.differences.empty()},
+          {"differences", verdict.differences}};
+}
+
+void report(const VerifyOptions& options, const Verdict& verdict, bool json) {
+  if (json) return print_json(json_of(options, verdict));
+  std::cout << format("{} kills of {} trainings of {} steps, seed {}\n", verdict.kills.size(), verdict.trainings,
+                      verdict.steps, options.seed);
+  for (const auto& [phase, name, meaning] : kKillPhases) {
+    std::cout << format("  {:<10} {:>6}  {}\n", name, count_of(phase, verdict.kills), meaning);
+  }
+  std::cout << (verdict.differences.empty()
+                    ? "every one ends with the bytes of the unbroken training: weights, averages, optimizer, state, "
+                      "metrics\n"
+                    : format("these files differ from the unbroken training's:\n  {}\n",
+                             fmt::join(verdict.differences, "\n  ")));
 }
 
 ExitCode verify_resume(VerifyOptions& options, bool json) {

@@ -175,4 +175,13 @@ std::vector<int64_t> CheckpointStore::steps_in(const fs::path& folder) {
   return steps;
 }
 
+bool CheckpointStore::has_leftovers(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return false;
+  return std::any_of(fs::directory_iterator(folder), {}, [](const auto& entry) {
+    const std::string name = entry.path().filename().string();
+    return name.starts_with(kTemporary) || name.starts_with(kReplaced);
+  });
+}
+
 }  // namespace unireplk::train

@@ -45,6 +45,9 @@ class CheckpointStore {
   /// The same of a folder that need not be there.
   static std::vector<int64_t> steps_in(const std::filesystem::path& folder);
 
+  /// Whether a process has ended there while it wrote a checkpoint, and no store has cleared that away.
+  static bool has_leftovers(const std::filesystem::path& folder);
+
  private:
   std::filesystem::path folder_of(int64_t step) const;
   std::optional<std::filesystem::path> readable_pointer(const std::string& pointer) const;

@@ -207,12 +207,13 @@ bool Trainer::resume() {
   const std::optional<Checkpoint> checkpoint = checkpoints_.newest();
   if (!checkpoint) {
     metrics_.clear();  // a run that ended before its first checkpoint may have left records
+    log_info("no checkpoint in {}: {}", parts_.folder.path().string(), kNothingToResume);
     return false;
   }
   checkpoint->restore(sections());
   checkpoints_.mark_latest(checkpoint->step());
   is_saved_ = true;
-  log_info("resumed from {}: epoch {}, step {} of {}", checkpoint->folder().string(), clock_.epoch() + 1, clock_.step(),
+  log_info("{} {}: epoch {}, step {} of {}", kResumed, checkpoint->folder().string(), clock_.epoch() + 1, clock_.step(),
            clock_.length().total_steps);
   return true;
 }

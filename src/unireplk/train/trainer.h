@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "unireplk/core/clock.h"
@@ -38,6 +39,9 @@ struct TrainerParts {
 /// Check that a run of this length can be made, before anything is written.
 /// \throws UserError when the data make no full step, or optimizer or schedule do not fit.
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch);
+
+/// With these words the log tells that Trainer::resume() is done.
+inline constexpr std::string_view kResumed = "resumed from", kNothingToResume = "starting anew";
 
 enum class RunEnd { kFinished, kStopped };
 
