@@ -39,8 +39,8 @@ struct BadSamples {
 /// Batches of a data set in the sampler's order, decoded by worker threads. The number of workers changes no bit.
 ///
 /// A bad sample is named once in the log and counted. In training the next good item stands in for it, in evaluation it
-/// is left out. Padding becomes the first good item, marked as padding. Its state is the account of
-/// the epoch's bad samples.
+/// is left out. Padding becomes the first good item, marked as padding. Its state is the account of the epoch's bad
+/// samples.
 class Loader : public Stateful {
  public:
   /// `sampler` must outlive the loader. Batches go to the device of the context.
