@@ -25,7 +25,7 @@ struct Run {
 struct Outcome {
   double loss = 0;
   NamedTensors tensors;  ///< gradients and buffers by name
-  int recomputed = 0;    ///< activations that ran in backward
+  int recomputed = 0;    ///< gates of blocks that ran in backward
 };
 
 /// Blocks of every kind.
@@ -59,14 +59,14 @@ struct Autocast {
   Autocast& operator=(const Autocast&) = delete;
 };
 
-int gelu_calls = 0;
+int gate_calls = 0;
 
 /// Counts calls of GELU while alive.
 struct GeluCounter {
   GeluCounter() {
-    gelu_calls = 0;
+    gate_calls = 0;
     handle = at::addThreadLocalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call) {
-      if (std::string_view(call.name()) == "aten::gelu") ++gelu_calls;
+      if (std::string_view(call.name()) == "aten::sigmoid") ++gate_calls;
       return std::unique_ptr<at::ObserverContext>();
     }));
   }
@@ -94,7 +94,7 @@ Outcome train(const Run& run) {
     outcome.loss += loss.item<double>();
     const GeluCounter counter;
     loss.backward();
-    outcome.recomputed += gelu_calls;
+    outcome.recomputed += gate_calls;
   }
   for (const auto& [name, tensor] : state_dict(*network)) {
     outcome.tensors.emplace_back(name, tensor.requires_grad() ? tensor.grad() : tensor);

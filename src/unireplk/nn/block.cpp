@@ -8,6 +8,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
+#include "unireplk/ops/normed_branch.h"
 #include "unireplk/ops/shape_text.h"
 
 namespace unireplk::nn {
@@ -55,20 +56,49 @@ BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
 at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, const Pass& pass) {
   UNIREPLK_CHECK(x.dim() == 4 && x.size(1) == options_.channels, "Block: expected x [N, {}, H, W], got {}",
                  options_.channels, ops::shape_text(x));
-  if (!runs_merged(pass)) {
-    const bool fuses = !dwconv_dilated.is_empty() && !norm.is_empty() && !pass.observer;
-    const auto branch =
-        fuses ? feed_forward(dwconv_dilated->forward_with_norm(x, *norm, pass), pass) : unfused(x, pass);
-    return ops::add_branch(x, branch, gamma, drop_mask);
-  }
+  if (runs_merged(pass)) return run_merged(x, drop_mask);
+  if (pass.observer) return ops::add_branch(x, unfused(x, pass), gamma, drop_mask);
+  const auto fused = fused_hidden(mix(x, pass), grn->beta);
+  return add_output(x, to_nchw(pwconv2->forward(fused)), drop_mask, pass);
+}
+
+at::Tensor BlockImpl::run_merged(const at::Tensor& x, const at::Tensor& drop_mask) {
   const auto weights = merged_weights();
   auto mixed = x;
   if (weights.mixer_weight.defined()) {
     const auto& conv = dwconv_dilated.is_empty() ? *dwconv : *dwconv_dilated->lk_origin;
     mixed = conv.apply(x, weights.mixer_weight, weights.mixer_bias);
   }
-  const auto branch = to_nchw(at::linear(hidden(mixed, /*beta=*/{}, pass), weights.output_weight, weights.output_bias));
+  const auto branch = to_nchw(at::linear(fused_hidden(mixed, /*beta=*/{}), weights.output_weight, weights.output_bias));
   return ops::add_branch(x, branch, {}, drop_mask);
+}
+
+at::Tensor BlockImpl::mix(const at::Tensor& x, const Pass& pass) {
+  if (!dwconv_dilated.is_empty() && !norm.is_empty()) return dwconv_dilated->forward_with_norm(x, *norm, pass);
+  auto y = x;
+  if (!dwconv_dilated.is_empty()) y = dwconv_dilated->forward(x, pass);
+  if (!dwconv.is_empty()) y = dwconv->forward(x);
+  return norm.is_empty() ? y : norm->forward(y, pass);
+}
+
+at::Tensor BlockImpl::fused_hidden(const at::Tensor& mixed, const at::Tensor& beta) {
+  return ops::linear_gelu_grn(to_nhwc(se->forward(mixed)), pwconv1->weight, pwconv1->bias, grn->gamma, beta);
+}
+
+at::Tensor BlockImpl::add_output(const at::Tensor& x, const at::Tensor& y, const at::Tensor& drop_mask,
+                                 const Pass& pass) {
+  if (pwconv2_norm.is_empty()) return ops::add_branch(x, y, gamma, drop_mask);
+  const ops::NormedBranch branch{.y = y,
+                                 .norm = pwconv2_norm->tensors(),
+                                 .eps = BatchNormImpl::kEps,
+                                 .momentum = BatchNormImpl::kMomentum,
+                                 .layer_scale = gamma,
+                                 .mask = drop_mask};
+  if (!pwconv2_norm->is_training() || !ops::can_fuse(branch, x)) {
+    return ops::add_branch(x, pwconv2_norm->forward(y, pass), gamma, drop_mask);
+  }
+  if (pass.update_statistics) pwconv2_norm->count_batch();
+  return ops::add_normed_branch(x, branch, pass.update_statistics);
 }
 
 at::Tensor BlockImpl::unfused(const at::Tensor& x, const Pass& pass) {
@@ -78,25 +108,17 @@ at::Tensor BlockImpl::unfused(const at::Tensor& x, const Pass& pass) {
   pass.report("dwconv", y);
   if (!norm.is_empty()) y = norm->forward(y, pass);
   pass.report("norm", y);
-  return feed_forward(y, pass);
-}
-
-at::Tensor BlockImpl::feed_forward(const at::Tensor& mixed, const Pass& pass) {
-  auto y = to_nchw(pwconv2->forward(hidden(mixed, grn->beta, pass)));
-  if (!pwconv2_norm.is_empty()) y = pwconv2_norm->forward(y, pass);
-  pass.report("pwconv2", y);
-  return y;
-}
-
-at::Tensor BlockImpl::hidden(const at::Tensor& mixed, const at::Tensor& beta, const Pass& pass) {
-  auto y = se->forward(mixed);
+  y = se->forward(y);
   pass.report("se", y);
   y = pwconv1->forward(to_nhwc(y));
   pass.report("pwconv1", y);
   y = at::gelu(y);
   pass.report("act.0", y);
-  y = ops::grn(y, grn->gamma, beta);
+  y = ops::grn(y, grn->gamma, grn->beta);
   pass.report("act", y);
+  y = to_nchw(pwconv2->forward(y));
+  if (!pwconv2_norm.is_empty()) y = pwconv2_norm->forward(y, pass);
+  pass.report("pwconv2", y);
   return y;
 }
 

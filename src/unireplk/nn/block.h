@@ -72,11 +72,16 @@ struct BlockImpl : torch::nn::Module {
   MergedWeights merged_weights();
   std::vector<at::Tensor> merge_sources() const;
 
-  /// From the mixed tokens to the branch before layer scale.
-  at::Tensor feed_forward(const at::Tensor& mixed, const Pass& pass);
+  at::Tensor run_merged(const at::Tensor& x, const at::Tensor& drop_mask);
+
+  /// The token mixer and its norm, [N, C, H, W].
+  at::Tensor mix(const at::Tensor& x, const Pass& pass);
 
   /// From the mixed tokens [N, C, H, W] to the input of pwconv2 [N, H, W, 4C].
-  at::Tensor hidden(const at::Tensor& mixed, const at::Tensor& beta, const Pass& pass);
+  at::Tensor fused_hidden(const at::Tensor& mixed, const at::Tensor& beta);
+
+  /// From the output of pwconv2, y [N, C, H, W], to that of the block.
+  at::Tensor add_output(const at::Tensor& x, const at::Tensor& y, const at::Tensor& drop_mask, const Pass& pass);
 
   BlockOptions options_;
   std::shared_ptr<torch::nn::Module> pwconv2_group_;

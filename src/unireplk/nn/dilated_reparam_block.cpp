@@ -45,15 +45,12 @@ at::Tensor DilatedReparamBlockImpl::forward_with_norm(const at::Tensor& x, Batch
 }
 
 ops::DilatedReparam DilatedReparamBlockImpl::tensors(const BatchNormImpl& outer) const {
-  const auto of = [](const BatchNormImpl& bn) {
-    return ops::NormTensors{bn.weight, bn.bias, bn.running_mean, bn.running_var};
-  };
-  ops::DilatedReparam block{.branches = {{lk_origin->weight, 1, of(*origin_bn)}},
-                            .outer = of(outer),
+  ops::DilatedReparam block{.branches = {{lk_origin->weight, 1, origin_bn->tensors()}},
+                            .outer = outer.tensors(),
                             .eps = BatchNormImpl::kEps,
                             .momentum = BatchNormImpl::kMomentum};
   for (size_t i = 0; i < branches.size(); ++i) {
-    block.branches.push_back({dil_convs[i]->weight, branches[i].dilation, of(*dil_bns[i])});
+    block.branches.push_back({dil_convs[i]->weight, branches[i].dilation, dil_bns[i]->tensors()});
   }
   return block;
 }

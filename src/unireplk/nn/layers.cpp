@@ -13,6 +13,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/squeeze_excite.h"
 
 namespace unireplk::nn {
 namespace {
@@ -134,10 +135,8 @@ SqueezeExciteImpl::SqueezeExciteImpl(int64_t channels, at::TensorOptions tensor)
 
 at::Tensor SqueezeExciteImpl::forward(const at::Tensor& x) {
   // 1 x 1 convolutions of a 1 x 1 map are matrix products.
-  const auto pooled = x.mean({2, 3});  // [N, C]
-  const auto inner = at::linear(pooled, down->weight.flatten(1), down->bias).relu();
-  const auto gate = at::linear(inner, up->weight.flatten(1), up->bias).sigmoid();
-  return x * gate.unsqueeze(-1).unsqueeze(-1);
+  const auto linear = [](const Conv2d& conv) { return ops::LinearTensors{conv->weight.flatten(1), conv->bias}; };
+  return ops::squeeze_excite(x, linear(down), linear(up));
 }
 
 }  // namespace unireplk::nn

@@ -4,6 +4,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "unireplk/nn/pass.h"
+#include "unireplk/ops/dilated_reparam.h"
 
 /// The layers a network is made of. They allocate their weights and leave them unset (`initialise` or a state
 /// dict fills them), so that building draws no random numbers and touches no memory; constants (norms,
@@ -74,6 +75,8 @@ struct BatchNormImpl : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const Pass& pass = {});
 
   void train(bool on = true) override { torch::nn::Module::train(on && !frozen); }
+
+  ops::NormTensors tensors() const { return {weight, bias, running_mean, running_var}; }
 
   /// Another batch has moved the running statistics.
   void count_batch() { num_batches_tracked.add_(1); }

@@ -12,9 +12,20 @@ namespace unireplk::ops {
 /// \param beta   [1, 1, 1, C], or undefined: nothing is added.
 /// \return       [N, H, W, C], dtype of x.
 /// \throws ContractError when shapes do not fit.
-/// Numerics: norms, their mean and the ratio in float32 or wider. The gradient of a norm at 0 is 0. In float32 on the
-/// CPU x is read twice forward and twice backward, the bits are the same for any number of threads, and a gradient
-/// cannot be differentiated again.
+/// Numerics: norms, their mean and the ratio in float32 or wider. The gradient of a norm at 0 is 0.
 at::Tensor grn(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta);
+
+/// grn(gelu(x * weight^T + bias), gamma, beta): what makes the widest map of a block.
+///
+/// \param x       [N, H, W, in], floating.
+/// \param weight  [out, in]
+/// \param bias    [out]
+/// \param gamma, beta  as grn() has them, for `out` channels.
+/// \return        [N, H, W, out]
+/// \throws ContractError when shapes do not fit; in backward of the kernel, when that is to be differentiated again.
+/// Numerics: in float32 on the CPU what follows the product is two passes over it forward and two backward, its GELU is
+/// computed anew in each, and the bits are the same for any number of threads. Anything else is the graph of parts.
+at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           const at::Tensor& gamma, const at::Tensor& beta);
 
 }  // namespace unireplk::ops

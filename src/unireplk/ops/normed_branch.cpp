@@ -1,0 +1,136 @@
+#include "unireplk/ops/normed_branch.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "unireplk/core/error.h"
+#include "unireplk/kernels/row_passes.h"
+#include "unireplk/ops/map.h"
+#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/rows.h"
+#include "unireplk/ops/shape_text.h"
+
+namespace unireplk::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// A row [C] for each image.
+at::Tensor table_of(const at::Tensor& row, const at::Tensor& mask) { return (mask * row).contiguous(); }
+
+struct Statistics {
+  at::Tensor mean, variance;  ///< [C]; the biased one
+};
+
+Statistics statistics_of(const at::Tensor& y) {
+  const auto shape = map_rows(y);
+  const Statistics result{at::empty({shape.channels}, at::kFloat), at::empty({shape.channels}, at::kFloat)};
+  const Workspace workspace(kernels::row_sums_workspace(shape, 2));
+  kernels::row_moments(shape, y.const_data_ptr<float>(), result.mean.data_ptr<float>(),
+                       result.variance.data_ptr<float>(), workspace.span(), intra_op_threads());
+  return result;
+}
+
+void move(const NormTensors& norm, const Statistics& batch, double momentum, int64_t count) {
+  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  at::Tensor mean = norm.running_mean, variance = norm.running_var;
+  mean.mul_(1 - momentum).add_(batch.mean, momentum);
+  variance.mul_(1 - momentum).add_(batch.variance, momentum * unbiased);
+}
+
+struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
+  /// \param branch  gives what carries no gradient; its map, weights, layer scale and mask [N, 1] follow.
+  static at::Tensor forward(AutogradContext* context, const NormedBranch& branch, bool update_statistics,
+                            const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& layer_scale, const at::Tensor& mask) {
+    const auto shape = map_rows(y);
+    const auto statistics = statistics_of(y);
+    if (update_statistics) move(branch.norm, statistics, branch.momentum, shape.images * shape.pixels);
+    const auto inverse = (statistics.variance + branch.eps).rsqrt();
+    const auto slope = table_of(weight * inverse * layer_scale, mask), shift = table_of(bias * layer_scale, mask);
+    const auto result = empty_map(x);
+    kernels::combine_rows(shape,
+                          {.a = x.const_data_ptr<float>(),
+                           .b = y.const_data_ptr<float>(),
+                           .centre = statistics.mean.const_data_ptr<float>(),
+                           .slope = slope.const_data_ptr<float>(),
+                           .shift = shift.const_data_ptr<float>()},
+                          result.data_ptr<float>(), intra_op_threads());
+    context->save_for_backward({y, weight, bias, layer_scale, mask, statistics.mean, inverse});
+    return result;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    UNIREPLK_CHECK(!at::GradMode::is_enabled(),
+                   "add_normed_branch: its gradient has no gradient (create_graph); use float64");
+    const auto saved = context->get_saved_variables();
+    const auto &y = saved[0], &weight = saved[1], &bias = saved[2], &scale = saved[3], &mask = saved[4];
+    const auto &mean = saved[5], &inverse = saved[6];
+    const auto gradient = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
+    const auto shape = map_rows(y);
+    const auto threads = intra_op_threads();
+    const auto sums = empty_table(shape), products = empty_table(shape);
+    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
+    kernels::sum_rows(shape, gradient.const_data_ptr<float>(), y.const_data_ptr<float>(), mean.const_data_ptr<float>(),
+                      sums.data_ptr<float>(), products.data_ptr<float>(), workspace.span(), threads);
+    const auto sum = (sums * mask).sum(0), of_normal = (products * mask).sum(0).mul_(inverse);  // of sample and scale
+    const auto slope = weight * inverse * scale;
+    const auto share = slope / static_cast<double>(shape.images * shape.pixels);
+    const auto factor = table_of(slope, mask);
+    const auto ones = at::ones_like(mask);
+    const auto slopes = table_of(share * inverse * of_normal, -ones), shift = table_of(share * sum, -ones);
+    const auto dy = empty_map(y);
+    kernels::combine_rows(shape,
+                          {.a = gradient.const_data_ptr<float>(),
+                           .factor = factor.const_data_ptr<float>(),
+                           .b = y.const_data_ptr<float>(),
+                           .centre = mean.const_data_ptr<float>(),
+                           .slope = slopes.const_data_ptr<float>(),
+                           .shift = shift.const_data_ptr<float>()},
+                          dy.data_ptr<float>(), threads);
+    return {{}, {}, gradient, dy, scale * of_normal, scale * sum, weight * of_normal + bias * sum, {}};
+  }
+};
+
+void check_shapes(const at::Tensor& x, const NormedBranch& branch) {
+  UNIREPLK_CHECK(x.sizes() == branch.y.sizes(), "add_normed_branch: branch {} does not fit x {}", shape_text(branch.y),
+                 shape_text(x));
+  const auto check = [&](const at::Tensor& vector) {
+    UNIREPLK_CHECK(vector.dim() == 1 && vector.size(0) == x.size(1),
+                   "add_normed_branch: vector {} does not fit x {}: expected [{}]", shape_text(vector), shape_text(x),
+                   x.size(1));
+  };
+  for (const auto& vector : {branch.norm.weight, branch.norm.bias, branch.norm.running_mean, branch.norm.running_var}) {
+    check(vector);
+  }
+  if (branch.layer_scale.defined()) check(branch.layer_scale);
+  UNIREPLK_CHECK(!branch.mask.defined() || branch.mask.numel() == x.size(0),
+                 "add_normed_branch: mask {} does not fit x {}", shape_text(branch.mask), shape_text(x));
+}
+
+}  // namespace
+
+bool can_fuse(const NormedBranch& branch, const at::Tensor& x) {
+  const auto takes = [](const at::Tensor& tensor) { return !tensor.defined() || is_plain_float(tensor); };
+  const auto& norm = branch.norm;
+  return x.dim() == 4 && x.size(0) * x.size(2) * x.size(3) > 1 && is_plain_float(x) && is_plain_float(branch.y) &&
+         takes(norm.weight) && takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) &&
+         takes(branch.layer_scale) && takes(branch.mask);
+}
+
+at::Tensor add_normed_branch(const at::Tensor& x, const NormedBranch& branch, bool update_statistics) {
+  UNIREPLK_CHECK(can_fuse(branch, x), "add_normed_branch: no kernel for {} on {}", shape_text(x), x.device().str());
+  check_shapes(x, branch);
+  const auto dense = [](const at::Tensor& map) { return map.contiguous(at::MemoryFormat::ChannelsLast); };
+  const auto mask = branch.mask.defined() ? branch.mask.view({-1, 1}) : at::ones({x.size(0), 1}, x.options());
+  const auto scale = branch.layer_scale.defined() ? branch.layer_scale : at::ones({x.size(1)}, x.options());
+  return FusedNormedBranch::apply(branch, update_statistics, dense(x), dense(branch.y), branch.norm.weight,
+                                  branch.norm.bias, scale, mask);
+}
+
+}  // namespace unireplk::ops

@@ -1,0 +1,17 @@
+#include "unireplk/ops/rows.h"
+
+#include <ATen/ops/empty.h>
+
+namespace unireplk::ops {
+
+kernels::RowsShape rows_of(const at::Tensor& x) {
+  return {.images = x.size(0), .pixels = x.size(1) * x.size(2), .channels = x.size(3)};
+}
+
+kernels::RowsShape map_rows(const at::Tensor& x) { return rows_of(x.permute({0, 2, 3, 1})); }
+
+at::Tensor empty_table(const kernels::RowsShape& shape) {
+  return at::empty({shape.images, shape.channels}, at::kFloat);
+}
+
+}  // namespace unireplk::ops

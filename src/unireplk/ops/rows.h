@@ -1,0 +1,18 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "unireplk/kernels/rows.h"
+
+namespace unireplk::ops {
+
+/// The shape of a map [N, H, W, C] as passes over rows have it.
+kernels::RowsShape rows_of(const at::Tensor& x);
+
+/// That of a map [N, C, H, W], channels_last.
+kernels::RowsShape map_rows(const at::Tensor& x);
+
+/// A table [images, channels] in float32, its values unset.
+at::Tensor empty_table(const kernels::RowsShape& shape);
+
+}  // namespace unireplk::ops
