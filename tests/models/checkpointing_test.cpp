@@ -61,18 +61,18 @@ struct Autocast {
 
 int gate_calls = 0;
 
-/// Counts calls of GELU while alive.
-struct GeluCounter {
-  GeluCounter() {
+/// Counts the gates of squeeze-excitation, one a block, while alive.
+struct GateCounter {
+  GateCounter() {
     gate_calls = 0;
     handle = at::addThreadLocalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call) {
       if (std::string_view(call.name()) == "aten::sigmoid") ++gate_calls;
       return std::unique_ptr<at::ObserverContext>();
     }));
   }
-  ~GeluCounter() { at::removeCallback(handle); }
-  GeluCounter(const GeluCounter&) = delete;
-  GeluCounter& operator=(const GeluCounter&) = delete;
+  ~GateCounter() { at::removeCallback(handle); }
+  GateCounter(const GateCounter&) = delete;
+  GateCounter& operator=(const GateCounter&) = delete;
 
   at::CallbackHandle handle;
 };
@@ -92,7 +92,7 @@ Outcome train(const Run& run) {
   for (int i = 0; i < run.rounds; ++i) {
     const auto loss = loss_of(network, x, run.seed + static_cast<uint64_t>(i), run.autocast);
     outcome.loss += loss.item<double>();
-    const GeluCounter counter;
+    const GateCounter counter;
     loss.backward();
     outcome.recomputed += gate_calls;
   }
