@@ -124,6 +124,10 @@ TEST_CASE("Block: the eval cache follows every weight change", "[numeric]") {
     const at::NoGradGuard no_graph;
     block->dwconv_dilated->dil_convs[1]->weight.mul_(-3);
   }
+  SECTION("in-place update of the expansion") {
+    const at::NoGradGuard no_graph;
+    block->pwconv1->weight.mul_(-1);
+  }
   SECTION("running statistics") { block->norm->running_var.fill_(0.01); }
   SECTION("layer scale replaced behind the parameter") { block->gamma.set_data(block->gamma.detach() * 5); }
   SECTION("a training step's statistics") {
@@ -133,6 +137,26 @@ TEST_CASE("Block: the eval cache follows every weight change", "[numeric]") {
   }
   CHECK_FALSE(at::equal(cached(), first));
   CHECK(relative_difference(cached(), graph()) <= test::kMergeF32);
+}
+
+TEST_CASE("Block: packed weights of the deploy form follow every weight change", "[numeric]") {
+  const int64_t kernel_size = GENERATE(3, 7);
+  auto block = filled({.channels = 8, .kernel_size = kernel_size}, "stages.0.0.");
+  block->eval();
+  block->merge();
+  const auto x = map_input({2, 8, 9, 9}, at::kFloat);
+  const at::NoGradGuard no_graph;
+  const auto graph = [&] { return x + block->unfused(x); };
+  const auto first = block->forward(x);
+  CHECK(relative_difference(first, graph()) <= test::kMergeF32);
+  CHECK(at::equal(block->forward(x), first));
+
+  SECTION("mixer") { (block->dwconv.is_empty() ? block->dwconv_dilated->lk_origin : block->dwconv)->bias.add_(1); }
+  SECTION("pwconv1") { block->pwconv1->bias.add_(1); }
+  SECTION("grn") { block->grn->gamma.add_(1); }
+  SECTION("pwconv2") { block->pwconv2->bias.add_(1); }
+  CHECK_FALSE(at::equal(block->forward(x), first));
+  CHECK(relative_difference(block->forward(x), graph()) <= test::kMergeF32);
 }
 
 TEST_CASE("Block: fused branches equal the branches one by one", "[numeric]") {

@@ -284,6 +284,14 @@ TEST_CASE("bench: one line with the median") {
   }
 }
 
+TEST_CASE("bench branches: steps with and without dilated branches") {
+  const auto line = line_of({"bench", "branches", "--variant", "a", "--batch", "2", "--size", "32", "--classes", "10",
+                             "--iters", "2", "--warmup", "0", "--threads", "1", "--json"});
+  CHECK(line["single_kernels"]["samples_ms"].size() == 2);
+  CHECK(line["branches_over_single"] ==
+        line["median_ms"].get<double>() / line["single_kernels"]["median_ms"].get<double>());
+}
+
 TEST_CASE("bench loader: stages of the training data, and libjpeg-turbo's pace") {
   const auto line = line_of({"bench", "loader", "configs/image/clothing_a.yaml", "data.pipeline.auto_augment=rand-m9",
                              "task.erasing={probability: 0.25}", "--batch", "3", "--iters", "2", "--warmup", "0"});

@@ -26,6 +26,8 @@
 namespace unireplk::analysis {
 namespace {
 
+constexpr int64_t kLargeKernel = 13;  // of every published variant
+
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -47,11 +49,29 @@ void synchronise(at::Device device) {
   }
 }
 
-models::UniRepLKNet build(const BenchOptions& options, bool deploy) {
+/// Milliseconds.
+double time_call(const BenchOptions& options, const std::function<void()>& run) {
+  const Stopwatch clock;
+  run();
+  synchronise(options.context.device);
+  return clock.seconds() * 1e3;
+}
+
+/// The published network, changed as the options say.
+models::UniRepLKNetOptions network_options_of(const BenchOptions& options) {
   auto network_options = models::variant_options("unireplknet_" + options.variant);
   network_options.num_classes = options.classes;
   network_options.drop_path = options.drop_path;
-  network_options.deploy = deploy;
+  return network_options;
+}
+
+/// The same with nothing beside the large kernels.
+models::UniRepLKNetOptions without_branches(models::UniRepLKNetOptions network_options) {
+  network_options.branches = {{.kernel_size = kLargeKernel, .stage = {}, .branches = {}}};
+  return network_options;
+}
+
+models::UniRepLKNet build(const BenchOptions& options, const models::UniRepLKNetOptions& network_options) {
   models::UniRepLKNet network(network_options);
   models::initialise(*network, at::detail::createCPUGenerator(options.context.seed));
   network->to(options.context.device);
@@ -76,8 +96,10 @@ at::Tensor soft_targets(const BenchOptions& options) {
 /// One training step on fixed images; calling it does one step.
 class TrainStep {
  public:
-  explicit TrainStep(const BenchOptions& options)
-      : network_(build(options, false)),
+  explicit TrainStep(const BenchOptions& options) : TrainStep(options, network_options_of(options)) {}
+
+  TrainStep(const BenchOptions& options, const models::UniRepLKNetOptions& network_options)
+      : network_(build(options, network_options)),
         images_(random_images(options)),
         targets_(soft_targets(options)),
         autocast_(train::autocast_for(options.precision, options.context.device)),
@@ -130,12 +152,7 @@ std::vector<double> time_calls(const BenchOptions& options, const std::function<
   for (int64_t i = 0; i < options.warmup; ++i) run();
   synchronise(options.context.device);
   std::vector<double> samples;
-  for (int64_t i = 0; i < options.iterations; ++i) {
-    const Stopwatch clock;
-    run();
-    synchronise(options.context.device);
-    samples.push_back(clock.seconds() * 1e3);
-  }
+  for (int64_t i = 0; i < options.iterations; ++i) samples.push_back(time_call(options, run));
   return samples;
 }
 
@@ -167,7 +184,9 @@ nlohmann::json bench_train_step(const BenchOptions& options) {
 }
 
 nlohmann::json bench_inference(const BenchOptions& options, bool deploy) {
-  auto network = build(options, deploy);
+  auto network_options = network_options_of(options);
+  network_options.deploy = deploy;
+  auto network = build(options, network_options);
   network->eval();
   const auto images = random_images(options);
   const auto samples = time_calls(options, [&] {
@@ -180,11 +199,26 @@ nlohmann::json bench_inference(const BenchOptions& options, bool deploy) {
   return report;
 }
 
+nlohmann::json bench_branches(const BenchOptions& options) {
+  TrainStep published(options), single(options, without_branches(network_options_of(options)));
+  std::vector<double> samples, single_samples;
+  for (int64_t i = 0; i < options.warmup + options.iterations; ++i) {
+    const double time = time_call(options, std::ref(published)), single_time = time_call(options, std::ref(single));
+    if (i < options.warmup) continue;
+    samples.push_back(time);
+    single_samples.push_back(single_time);
+  }
+  auto report = bench_report(options, samples);
+  report["single_kernels"] = {{"median_ms", median(single_samples)}, {"samples_ms", single_samples}};
+  report["branches_over_single"] = median(samples) / median(single_samples);
+  return report;
+}
+
 void first_pass(const BenchOptions& options, bool training) {
   if (training) {
     TrainStep{options}();
   } else {
-    auto network = build(options, false);
+    auto network = build(options, network_options_of(options));
     network->eval();
     const c10::InferenceMode guard;
     network->forward(random_images(options));

@@ -40,6 +40,10 @@ nlohmann::json bench_train_step(const BenchOptions& options);
 /// Forward of the deploy form (`deploy`) or of the train form in eval mode, without gradients.
 nlohmann::json bench_inference(const BenchOptions& options, bool deploy);
 
+/// Training steps of the variant and, in turn, of one whose depthwise kernels have no dilated branches beside them:
+/// adds `single_kernels` (a report's times) and `branches_over_single`.
+nlohmann::json bench_branches(const BenchOptions& options);
+
 /// Build a network and run it once, forward only or a whole training step: what a fresh process does first.
 void first_pass(const BenchOptions& options, bool training);
 

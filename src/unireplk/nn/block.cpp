@@ -63,14 +63,15 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, 
 }
 
 at::Tensor BlockImpl::run_merged(const at::Tensor& x, const at::Tensor& drop_mask) {
-  const auto weights = merged_weights();
+  const auto weights = merged_weights(x);
   auto mixed = x;
   if (weights.mixer_weight.defined()) {
     const auto& conv = dwconv_dilated.is_empty() ? *dwconv : *dwconv_dilated->lk_origin;
     mixed = conv.apply(x, weights.mixer_weight, weights.mixer_bias);
   }
-  const auto branch = to_nchw(at::linear(fused_hidden(mixed, /*beta=*/{}), weights.output_weight, weights.output_bias));
-  return ops::add_branch(x, branch, {}, drop_mask);
+  auto hidden = weights.input.apply_with_gelu(to_nhwc(se->forward(mixed)));
+  hidden = ops::grn_in_place(std::move(hidden), grn->gamma);
+  return ops::add_branch(x, to_nchw(weights.output.apply(hidden)), {}, drop_mask);
 }
 
 at::Tensor BlockImpl::mix(const at::Tensor& x, const Pass& pass) {
@@ -123,7 +124,8 @@ at::Tensor BlockImpl::unfused(const at::Tensor& x, const Pass& pass) {
 }
 
 bool BlockImpl::runs_merged(const Pass& pass) const {
-  if (is_training() || is_merged() || at::GradMode::is_enabled() || pass.observer) return false;
+  if (is_training() || at::GradMode::is_enabled() || pass.observer) return false;
+  if (is_merged()) return true;
   if (pwconv2_norm->is_training() || (!norm.is_empty() && norm->is_training())) return false;
   if (dwconv_dilated.is_empty()) return true;
   for (const auto& bn : dwconv_dilated->dil_bns) {
@@ -167,30 +169,50 @@ void BlockImpl::train(bool on) {
   cache_.clear();
 }
 
-MergedWeights BlockImpl::merged_weights() {
-  return cache_.get(merge_sources(), [this] {
-    const auto [mixer, output] = merged();
-    const auto dtype = pwconv2->weight.scalar_type();
-    return MergedWeights{.mixer_weight = mixer.weight.defined() ? mixer.weight.to(dtype) : at::Tensor(),
-                         .mixer_bias = mixer.bias.defined() ? mixer.bias.to(dtype) : at::Tensor(),
-                         .output_weight = output.weight.to(dtype),
-                         .output_bias = output.bias.to(dtype)};
-  });
+MergedWeights BlockImpl::merged_weights(const at::Tensor& x) {
+  const int64_t rows = x.size(0) * x.size(2) * x.size(3);
+  return cache_.get(merge_sources(), [&] { return compute_merged_weights(rows); });
+}
+
+MergedWeights BlockImpl::compute_merged_weights(int64_t rows) const {
+  const auto [mixer, output] = is_merged() ? own_maps() : merged();
+  const auto dtype = pwconv2->weight.scalar_type();
+  const auto rounded = [&](const at::Tensor& tensor) { return tensor.defined() ? tensor.to(dtype) : tensor; };
+  return {.mixer_weight = rounded(mixer.weight),
+          .mixer_bias = rounded(mixer.bias),
+          .input = {pwconv1->weight, pwconv1->bias, rows},
+          .output = {rounded(output.weight), rounded(output.bias), rows}};
+}
+
+MergedBlock BlockImpl::own_maps() const {
+  MergedBlock maps{.mixer = {}, .output = {pwconv2->weight, pwconv2->bias}};
+  if (!dwconv.is_empty()) maps.mixer = {dwconv->weight, dwconv->bias};
+  if (!dwconv_dilated.is_empty()) maps.mixer = {dwconv_dilated->lk_origin->weight, dwconv_dilated->lk_origin->bias};
+  return maps;
 }
 
 std::vector<at::Tensor> BlockImpl::merge_sources() const {
-  std::vector<at::Tensor> sources{pwconv2->weight, grn->beta};
-  const auto add_norm = [&](const BatchNorm& bn) {
-    sources.insert(sources.end(), {bn->weight, bn->bias, bn->running_mean, bn->running_var});
+  std::vector<at::Tensor> sources{pwconv1->weight, pwconv1->bias, pwconv2->weight};
+  const auto add = [&](const at::Tensor& tensor) {
+    if (tensor.defined()) sources.push_back(tensor);
   };
+  const auto add_conv = [&](const Conv2d& conv) {
+    add(conv->weight);
+    add(conv->bias);
+  };
+  const auto add_norm = [&](const BatchNorm& bn) {
+    if (!bn.is_empty()) sources.insert(sources.end(), {bn->weight, bn->bias, bn->running_mean, bn->running_var});
+  };
+  add(pwconv2->bias);
+  add(grn->beta);
+  add(gamma);
   add_norm(pwconv2_norm);
-  if (gamma.defined()) sources.push_back(gamma);
-  if (!norm.is_empty()) add_norm(norm);
-  if (!dwconv.is_empty()) sources.push_back(dwconv->weight);
+  add_norm(norm);
+  if (!dwconv.is_empty()) add_conv(dwconv);
   if (dwconv_dilated.is_empty()) return sources;
-  sources.push_back(dwconv_dilated->lk_origin->weight);
+  add_conv(dwconv_dilated->lk_origin);
   add_norm(dwconv_dilated->origin_bn);
-  for (const auto& conv : dwconv_dilated->dil_convs) sources.push_back(conv->weight);
+  for (const auto& conv : dwconv_dilated->dil_convs) add_conv(conv);
   for (const auto& bn : dwconv_dilated->dil_bns) add_norm(bn);
   return sources;
 }

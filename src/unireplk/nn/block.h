@@ -31,8 +31,7 @@ struct MergedBlock {
 /// (none).
 ///
 /// Maps are [N, C, H, W], channels_last throughout; nothing inside copies to another layout.
-/// In eval mode without gradients the train form runs its merged kernels from a cache, dropped on any weight
-/// change.
+/// In eval mode without gradients both forms run merged and packed weights from a cache, dropped on any weight change.
 struct BlockImpl : torch::nn::Module {
   /// \throws UserError for a kernel size or branches that do not fit.
   explicit BlockImpl(const BlockOptions& options);
@@ -69,7 +68,9 @@ struct BlockImpl : torch::nn::Module {
 
  private:
   bool runs_merged(const Pass& pass) const;
-  MergedWeights merged_weights();
+  MergedWeights merged_weights(const at::Tensor& x);
+  MergedWeights compute_merged_weights(int64_t rows) const;
+  MergedBlock own_maps() const;  ///< of the deploy form, in its dtype
   std::vector<at::Tensor> merge_sources() const;
 
   at::Tensor run_merged(const at::Tensor& x, const at::Tensor& drop_mask);

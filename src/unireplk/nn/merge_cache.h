@@ -6,12 +6,15 @@
 #include <optional>
 #include <vector>
 
+#include "unireplk/ops/packed_linear.h"
+
 namespace unireplk::nn {
 
-/// Merged weights of a block in its own dtype.
+/// What a block computes with in inference, in its own dtype.
 struct MergedWeights {
-  at::Tensor mixer_weight, mixer_bias;    ///< undefined when the block mixes no tokens (kernel size 0)
-  at::Tensor output_weight, output_bias;  ///< of pwconv2, layer scale included
+  at::Tensor mixer_weight, mixer_bias;  ///< undefined when the block mixes no tokens (kernel size 0)
+  ops::PackedLinear input;              ///< pwconv1
+  ops::PackedLinear output;             ///< pwconv2, layer scale included
 };
 
 /// Merged weights, kept for as long as the tensors they came from stay the same. Thread-safe.

@@ -10,10 +10,13 @@
 #include <ATen/ops/where.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
 #include <optional>
+#include <span>
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/gelu_grn.h"
+#include "unireplk/kernels/row_passes.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
@@ -32,6 +35,19 @@ constexpr double kEps = 1e-6;
 at::Tensor divisor_of(const at::Tensor& norms) { return norms.mean(-1, /*keepdim=*/true) + kEps; }
 
 at::Tensor relative_norms(const at::Tensor& norms) { return norms / divisor_of(norms); }
+
+/// From squares of norms [N, C] to gamma * Nx + 1.
+void turn_into_factors(const at::Tensor& squares, const at::Tensor& gamma) {
+  const int64_t channels = squares.size(1);
+  const auto* weight = gamma.const_data_ptr<float>();
+  for (int64_t n = 0; n < squares.size(0); ++n) {
+    const std::span row(squares.data_ptr<float>() + n * channels, static_cast<size_t>(channels));
+    double sum = 0;
+    for (auto& value : row) sum += value = std::sqrt(value);
+    const auto divisor = static_cast<float>(sum / static_cast<double>(channels) + kEps);
+    for (size_t c = 0; c < row.size(); ++c) row[c] = weight[c] * (row[c] / divisor) + 1;
+  }
+}
 
 /// h = gelu(z + bias) and its normalisation: two passes over z forward and two backward. Keeps z and the norms of h.
 struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
@@ -102,6 +118,22 @@ at::Tensor grn(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& b
   const auto norms = at::linalg_vector_norm(x, 2, at::IntArrayRef{1, 2}, /*keepdim=*/true, wide);  // [N, 1, 1, C]
   const auto factor = (gamma.to(wide) * relative_norms(norms) + 1).to(x.scalar_type());
   return beta.defined() ? at::addcmul(beta.to(x.scalar_type()), x, factor) : x * factor;
+}
+
+at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma) {
+  const auto takes = [](const at::Tensor& tensor) { return is_plain_float(tensor) && tensor.is_contiguous(); };
+  if (!takes(x) || !takes(gamma)) return grn(x, gamma, /*beta=*/{});
+  check_parameters("grn_in_place", x, x.size(3), gamma, /*beta=*/{});
+  const auto shape = rows_of(x);
+  const auto threads = intra_op_threads();
+  const auto sums = empty_table(shape), squares = empty_table(shape);
+  const Workspace workspace(kernels::row_sums_workspace(shape, 2));
+  auto* values = x.data_ptr<float>();
+  kernels::sum_rows(shape, values, values, nullptr, sums.data_ptr<float>(), squares.data_ptr<float>(), workspace.span(),
+                    threads);
+  turn_into_factors(squares, gamma);
+  kernels::combine_rows(shape, {.a = values, .factor = squares.const_data_ptr<float>()}, values, threads);
+  return x;
 }
 
 at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,

@@ -15,6 +15,10 @@ namespace unireplk::ops {
 /// Numerics: norms, their mean and the ratio in float32 or wider. The gradient of a norm at 0 is 0.
 at::Tensor grn(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta);
 
+/// grn() without beta of a map that is not needed any more: where a kernel takes it (float32 on the CPU), it becomes
+/// the result. No gradients flow through it.
+at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma);
+
 /// grn(gelu(x * weight^T + bias), gamma, beta): what makes the widest map of a block.
 ///
 /// \param x       [N, H, W, in], floating.

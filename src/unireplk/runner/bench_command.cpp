@@ -173,6 +173,12 @@ void add_bench(CLI::App& app, Program& program) {
   step->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 
+  auto* branches = add_measurement(
+      *bench, "branches", "A training step against one without dilated branches beside the large kernels.", *options);
+  add_precision(*branches, *options);
+  branches->callback(
+      [=, &program] { program.run = [=] { return print(analysis::bench_branches(options->resolved())); }; });
+
   auto* inference = add_measurement(*bench, "inference", "Forward without gradients.", *options);
   add_precision(*inference, *options);
   inference->add_option("--form", options->form, "deploy, or train: the network as trained, in eval mode.")

@@ -1,0 +1,61 @@
+#include "unireplk/ops/packed_linear.h"
+
+#include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+
+#include <optional>
+#include <string_view>
+
+#include "unireplk/core/error.h"
+#include "unireplk/ops/map.h"
+#include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
+
+namespace unireplk::ops {
+namespace {
+
+using Pack = at::Tensor(const at::Tensor& weight, std::optional<c10::SymInt> rows);
+using Apply = at::Tensor(const at::Tensor& x, const at::Tensor& packed, const std::optional<at::Tensor>& bias,
+                         std::string_view activation, c10::List<std::optional<at::Scalar>> scalars,
+                         std::optional<std::string_view> algorithm);
+
+/// LibTorch has these operators for its compiler alone: no function of at:: calls them.
+template <class Signature>
+c10::TypedOperatorHandle<Signature> operator_named(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+bool can_pack(const at::Tensor& weight, const at::Tensor& bias) {
+  return at::hasMKLDNN() && at::globalContext().userEnabledMkldnn() && is_plain_float(weight) && is_plain_float(bias);
+}
+
+}  // namespace
+
+PackedLinear::PackedLinear(at::Tensor weight, at::Tensor bias, int64_t rows)
+    : weight_(std::move(weight)), bias_(std::move(bias)) {
+  UNIREPLK_CHECK(weight_.dim() == 2 && bias_.dim() == 1 && bias_.size(0) == weight_.size(0),
+                 "PackedLinear: bias {} does not fit weight {}", shape_text(bias_), shape_text(weight_));
+  if (!can_pack(weight_, bias_)) return;
+  packed_ = operator_named<Pack>("mkldnn::_reorder_linear_weight").call(weight_.contiguous(), c10::SymInt(rows));
+}
+
+at::Tensor PackedLinear::apply(const at::Tensor& x) const {
+  return serves(x) ? run(x, "none") : at::linear(x, weight_, bias_);
+}
+
+at::Tensor PackedLinear::apply_with_gelu(const at::Tensor& x) const {
+  return serves(x) ? run(x, "gelu") : at::gelu(at::linear(x, weight_, bias_));
+}
+
+bool PackedLinear::serves(const at::Tensor& x) const {
+  return packed_.defined() && is_plain_float(x) && autocast_type(x) == at::kFloat && x.numel() > 0;
+}
+
+at::Tensor PackedLinear::run(const at::Tensor& x, const char* activation) const {
+  return operator_named<Apply>("mkldnn::_linear_pointwise")
+      .call(x, packed_, bias_, activation, c10::List<std::optional<at::Scalar>>(), "none");
+}
+
+}  // namespace unireplk::ops
