@@ -13,19 +13,6 @@ const BranchWeights& branch_of(const BlockWeights& weights, int64_t b) {
   return weights.branches[static_cast<size_t>(b)];
 }
 
-/// Call visit(tap of the branch, tap of the large kernel at the same place).
-template <class Visit>
-void for_each_tap(const BlockPlan& plan, int64_t b, Visit visit) {
-  const auto& branch = plan.branches[b];
-  const int64_t start = plan.large().size / 2 - branch.dilation * (branch.size / 2);
-  for (int64_t y = 0; y < branch.size; ++y) {
-    for (int64_t x = 0; x < branch.size; ++x) {
-      const int64_t large_y = start + y * branch.dilation, large_x = start + x * branch.dilation;
-      visit(y * branch.size + x, large_y * plan.large().size + large_x);
-    }
-  }
-}
-
 /// (C a)_b
 double covariance_with_sum(const BlockPlan& plan, const ChannelNorms& norms, const ChannelMoments& moments, int64_t b) {
   double sum = 0;
@@ -35,27 +22,6 @@ double covariance_with_sum(const BlockPlan& plan, const ChannelNorms& norms, con
 
 /// Which vector of its line a channel is in.
 int64_t vector_of(const BlockPlan& plan, int64_t channel) { return channel % kMaxLanes / plan.lanes; }
-
-/// Rows of one channel, each summed over the chunks of its line.
-class ChunkSums {
- public:
-  /// \param floats  of a vector
-  ChunkSums(const BlockPlan& plan, const float* of_line, int64_t floats, int64_t channel)
-      : first_(of_line + vector_of(plan, channel) * floats + channel % plan.lanes),
-        lanes_(plan.lanes),
-        chunks_(plan.grid.chunks),
-        chunk_floats_(plan.vectors * floats) {}
-
-  double operator[](int64_t row) const {
-    double sum = 0;
-    for (int64_t chunk = 0; chunk < chunks_; ++chunk) sum += first_[row * lanes_ + chunk * chunk_floats_];
-    return sum;
-  }
-
- private:
-  const float* first_;
-  int64_t lanes_, chunks_, chunk_floats_;
-};
 
 void set_moment(const BlockPlan& plan, float* moments, int64_t row, int64_t channel, double value) {
   moments[row * plan.map.channels + channel] = static_cast<float>(value);
@@ -116,19 +82,6 @@ double variance_of_sum(const BlockPlan& plan, const ChannelNorms& norms, const C
   return variance < 0 ? 0 : variance;  // a NaN stays one
 }
 
-void sum_kernels(const BlockPlan& plan, const BlockWeights& weights, const ChannelNorms& norms, double scale,
-                 int64_t channel, double* sum, float* filters) {
-  std::fill(sum, sum + plan.large().taps, 0.0);
-  for (int64_t b = 0; b < plan.count; ++b) {
-    const float* weight = branch_of(weights, b).weight + channel * plan.branches[b].taps;
-    for_each_tap(plan, b, [&](int64_t tap, int64_t large_tap) { sum[large_tap] += norms.slope[b] * weight[tap]; });
-  }
-  const int64_t lane = channel % plan.lanes;
-  for (int64_t tap = 0; tap < plan.large().taps; ++tap) {
-    filters[tap * plan.lanes + lane] = static_cast<float>(scale * sum[tap]);
-  }
-}
-
 double merged_bias(const BlockPlan& plan, const BlockWeights& weights, const ChannelNorms& norms,
                    const ChannelMoments& moments, int64_t channel) {
   double mean = 0;
@@ -151,21 +104,17 @@ void update_running(const BlockPlan& plan, const BlockWeights& weights, const Ch
 }
 
 void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights& weights,
-                           const ChannelMoments& moments, int64_t channel, const float* correlation, double* sums,
+                           const ChannelMoments& moments, int64_t channel, const double* products,
                            const BlockGradients& gradients, float* coefficients) {
   const ChannelNorms norms(plan, eps, weights, moments, channel);
-  const int64_t lane = channel % plan.lanes, large_taps = plan.large().taps;
-  const ChunkSums correlated(plan, correlation, plan.correlation(), channel);
-  for (int64_t tap = 0; tap < large_taps; ++tap) sums[tap] = correlated[tap];
-  const double sum_dy = correlated[large_taps];
+  const int64_t lane = channel % plan.lanes;
+  const double sum_dy = products[plan.count * plan.lanes + lane];
   const double pixels = plan.pixels(plan.map.images);
 
   double inner[kMaxBranches];  // sum over pixels of dy times the centred branch
   double outer = 0;            // gradient of the outer gamma
   for (int64_t b = 0; b < plan.count; ++b) {
-    const float* weight = branch_of(weights, b).weight + channel * plan.branches[b].taps;
-    inner[b] = -moments.mean(b) * sum_dy;
-    for_each_tap(plan, b, [&](int64_t tap, int64_t large_tap) { inner[b] += weight[tap] * sums[large_tap]; });
+    inner[b] = products[b * plan.lanes + lane] - moments.mean(b) * sum_dy;
     outer += norms.slope[b] * inner[b] / norms.outer_sigma;
   }
   gradients.gamma[channel] = static_cast<float>(outer);
@@ -185,16 +134,6 @@ void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights
   }
   set(plan.count * kRowsOfBranch, sum_dy / pixels);
   set(plan.count * kRowsOfBranch + 1, outer / (pixels * norms.outer_sigma));
-}
-
-void finish_kernel_gradients(const BlockPlan& plan, int64_t channel, const float* filters,
-                             const BlockGradients& gradients) {
-  const ChunkSums sums(plan, filters, plan.filters(), channel);
-  for (int64_t b = 0; b < plan.count; ++b) {
-    const auto& branch = plan.branches[b];
-    float* weight = gradients.branches[static_cast<size_t>(b)].weight + channel * branch.taps;
-    for (int64_t tap = 0; tap < branch.taps; ++tap) weight[tap] = static_cast<float>(sums[branch.first_tap + tap]);
-  }
 }
 
 }  // namespace unireplk::kernels

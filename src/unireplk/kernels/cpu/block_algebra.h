@@ -46,11 +46,6 @@ void merge_moments(const BlockPlan& plan, int64_t channel, const float* partials
 /// \param cancels  set when so little is left of them that the result means nothing.
 double variance_of_sum(const BlockPlan& plan, const ChannelNorms& norms, const ChannelMoments& moments, bool& cancels);
 
-/// Write scale times the sum of the branches' kernels, each times its slope, to filters [taps][lanes] of its vector.
-/// \param sum  scratch, one double for each tap of the large kernel.
-void sum_kernels(const BlockPlan& plan, const BlockWeights& weights, const ChannelNorms& norms, double scale,
-                 int64_t channel, double* sum, float* filters);
-
 /// beta - scale * sum of slope * mean: what the block adds to every pixel.
 double merged_bias(const BlockPlan& plan, const BlockWeights& weights, const ChannelNorms& norms,
                    const ChannelMoments& moments, int64_t channel);
@@ -60,16 +55,12 @@ void update_running(const BlockPlan& plan, const BlockWeights& weights, const Ch
                     const RunningStatistics& running);
 
 /// Of one channel: write the gradients of all norms, and the coefficients of gradient_task.
-/// \param correlation   [chunks][vectors][correlation()] of the channel's line
+/// \param products      of the channel's vector, [count + 1][lanes]: for each branch the sum over pixels of dy times
+/// the
+///                      branch, and the sum of dy.
 /// \param coefficients  of the channel's vector
-/// \param sums          scratch, one double for each tap of the large kernel.
 void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights& weights,
-                           const ChannelMoments& moments, int64_t channel, const float* correlation, double* sums,
+                           const ChannelMoments& moments, int64_t channel, const double* products,
                            const BlockGradients& gradients, float* coefficients);
-
-/// Add up the kernel gradients of the chunks of one channel.
-/// \param filters  [chunks][vectors][filters()] of the channel's line
-void finish_kernel_gradients(const BlockPlan& plan, int64_t channel, const float* filters,
-                             const BlockGradients& gradients);
 
 }  // namespace unireplk::kernels

@@ -43,8 +43,7 @@ struct BlockPlan {
   int64_t coefficients() const { return (4 * count + 2) * lanes; }
   int64_t filters() const { return taps * lanes; }
   int64_t worker() const {
-    return (count + 3) * layout.floats() + (2 * vectors + 1) * line_aligned(filters()) + line_aligned(moments()) +
-           line_aligned(2 * large().taps);
+    return (count + 3) * layout.floats() + (vectors + 1) * line_aligned(filters()) + line_aligned(moments());
   }
 
   MapShape map;

@@ -65,8 +65,8 @@ struct Place {
         first_image(grid.chunk(task) * grid.chunk_images),
         end_image(least(map.images, first_image + grid.chunk_images)),
         pixel_floats(map.channels),
-        row_floats(map.width * map.channels),
-        image_floats(map.height * row_floats) {}
+        pixels(map.height * map.width),
+        image_floats(pixels * map.channels) {}
 
   ChannelVector vector(int64_t i) const { return {first_channel + i * kLanes, least(kLanes, channels - i * kLanes)}; }
   int64_t offset(int64_t image, const ChannelVector& vector) const { return image * image_floats + vector.channel; }
@@ -76,13 +76,13 @@ struct Place {
     const bool same_image = i + 1 < vectors;
     if (!same_image && image + 1 == end_image) return {};
     const int64_t at = same_image ? offset(image, vector(i + 1)) : offset(image + 1, vector(0));
-    return {.maps = {map + at, other ? other + at : nullptr}, .row = row_floats, .pixel = pixel_floats};
+    return {.maps = {map + at, other ? other + at : nullptr}, .pixel = pixel_floats, .pixels = pixels};
   }
 
   int64_t first_channel, channels;
   int64_t vectors;
   int64_t first_image, end_image;
-  int64_t pixel_floats, row_floats, image_floats;
+  int64_t pixel_floats, pixels, image_floats;
 };
 
 /// One image's vector of channels to a plane. `from` is its first pixel's first channel, `stride` all channels.
@@ -143,16 +143,21 @@ HWY_INLINE Vec sum_plane(const PlaneLayout& layout, const float* plane) {
   return total;
 }
 
+/// The pixels of a plane.
+template <class Float>
+Pixels<Float> pixels_of(const PlaneLayout& layout, Float* plane) {
+  return {plane + layout.first_pixel(), layout.row_floats(), kLanes};
+}
+
 /// PlaneFunctions::convolve into a vector of an image, `to` on, of a map with `stride` channels; `scratch` is a plane
 /// for vectors that are not full.
-inline void convolve_image(const PlaneFunctions& planes, const PlaneLayout& layout, const Term* terms,
-                           int64_t terms_count, const float* start, float* to, int64_t stride, int64_t count,
-                           float* scratch, const Upcoming& upcoming) {
+inline void convolve_image(const PlaneFunctions& planes, const PlaneLayout& layout, const Term& term,
+                           const Pixels<const float>& start, float* to, int64_t stride, int64_t count, float* scratch,
+                           const Upcoming& upcoming) {
   if (count == kLanes) {
-    return planes.convolve(layout, terms, terms_count, start, to, layout.width * stride, stride, upcoming);
+    return planes.convolve(layout, term, start, {to, layout.width * stride, stride}, upcoming);
   }
-  planes.convolve(layout, terms, terms_count, start, scratch + layout.first_pixel(), layout.row_floats(), kLanes,
-                  upcoming);
+  planes.convolve(layout, term, start, pixels_of(layout, scratch), upcoming);
   unpack_plane(layout, scratch, to, stride, count);
 }
 

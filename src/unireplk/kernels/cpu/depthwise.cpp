@@ -68,7 +68,7 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
       const int64_t offset = place.offset(image, vector);
       pack_plane(layout, x + offset, map.channels, vector.count, plane);
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
-      convolve_image(planes, layout, &term, 1, starts + v * kLanes, y + offset, map.channels, vector.count, result,
+      convolve_image(planes, layout, term, {starts + v * kLanes, 0, 0}, y + offset, map.channels, vector.count, result,
                      place.after(image, v, x));
     }
   }

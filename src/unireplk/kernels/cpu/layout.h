@@ -42,6 +42,7 @@ struct PlaneLayout {
   int64_t floats() const { return line_aligned(height * pitch * lanes); }
   int64_t first_pixel() const { return padding * lanes; }  ///< offset of column 0 of row 0
 
+  bool overlaps() const { return tiles * tile != width; }  ///< the last two tiles
   int64_t tile_start(int64_t i) const { return i == tiles - 1 ? width - tile : i * tile; }
   bool is_left_end(int64_t i) const { return padding == 0 && i == 0; }
   bool is_right_end(int64_t i) const { return padding == 0 && i == tiles - 1; }

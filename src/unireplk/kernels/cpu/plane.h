@@ -15,24 +15,30 @@ struct Term {
   int64_t dilation;
 };
 
-/// Terms of one convolution.
-inline constexpr int64_t kMaxTerms = kMaxBranches;
+/// Vectors of pixels in memory, at any address.
+template <class Float>
+struct Pixels {
+  Float* at(int64_t y, int64_t x) const { return first + y * row + x * pixel; }
+
+  Float* first;
+  int64_t row, pixel;  ///< floats to the next row and column; 0: the same vector for all
+};
 
 /// Maps whose vectors of channels are packed next. They lie scattered in memory, a cache line for each pixel, so a
-/// kernel asks for them row by row while it computes.
+/// kernel asks for some of them after each row of taps while it computes.
 struct Upcoming {
   const float* maps[2] = {nullptr, nullptr};  ///< first pixels; null: none
-  int64_t row = 0, pixel = 0;                 ///< floats to the next row and column
+  int64_t pixel = 0;                          ///< floats to the next pixel
+  int64_t pixels = 0;
 };
 
 struct PlaneFunctions {
   int64_t lanes;  ///< channels in a vector
 
-  /// to[p] = start + sum over terms and taps k of filter[k] * plane[p + k], planes being 0 outside the map.
-  /// \param start  [lanes], or null: 0.
-  /// \param to     first pixel, at any address; `to_row` and `to_pixel` floats lead to the next row and column.
-  void (*convolve)(const PlaneLayout& layout, const Term* terms, int64_t count, const float* start, float* to,
-                   int64_t to_row, int64_t to_pixel, const Upcoming& upcoming);
+  /// to[p] = start[p] + sum over taps k of filter[k] * plane[p + k], the plane being 0 outside the map.
+  /// `start` and `to` may be the same pixels unless tiles overlap.
+  void (*convolve)(const PlaneLayout& layout, const Term& term, const Pixels<const float>& start,
+                   const Pixels<float>& to, const Upcoming& upcoming);
 
   /// sums[k] += sum over pixels p of values[p] * plane[p + k]
   /// \param values, plane  first pixels
