@@ -2,7 +2,7 @@
 #include <cstring>
 #include <memory>
 
-#include "unireplk/kernels/cpu/targets.h"
+#include "unireplk/kernels/cpu/pixel_targets.h"
 #include "unireplk/kernels/pixels.h"
 
 #undef HWY_TARGET_INCLUDE

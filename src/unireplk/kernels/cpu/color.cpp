@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "unireplk/kernels/cpu/targets.h"
+#include "unireplk/kernels/cpu/pixel_targets.h"
 #include "unireplk/kernels/pixels.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -58,7 +58,9 @@ void use(Current& state, const std::string& wanted, const std::string& origin) {
     throw UserError({origin, format("expected an instruction set of this processor, got \"{}\"", wanted),
                      format("Choose from: {}.", list(targets))});
   }
-  hwy::GetChosenTarget().Update(found->second);
+  int64_t usable = 0;  // the lesser ones too: not every kernel is compiled for all
+  for (auto target = found; target != targets.end(); ++target) usable |= target->second;
+  hwy::GetChosenTarget().Update(usable);
   state.name = found->first;
 }
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "unireplk/kernels/cpu/targets.h"
+#include "unireplk/kernels/cpu/pixel_targets.h"
 #include "unireplk/kernels/pixels.h"
 
 #undef HWY_TARGET_INCLUDE
