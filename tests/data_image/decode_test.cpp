@@ -58,7 +58,8 @@ std::string grey_png(const std::vector<uint8_t>& samples, uint32_t width, uint32
 }
 
 std::vector<uint8_t> decoded(const std::string& file, int64_t channels) {
-  return decode(bytes_of(file), channels, "x").value_or_throw().pixels;
+  const Image image = decode(bytes_of(file), channels, "x").value_or_throw();
+  return {image.pixels.begin(), image.pixels.end()};
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ inline std::optional<fs::path> test_data() {
 inline const fs::path clothing = "examples/data/clothing/train";
 inline const fs::path one_photo = clothing / "hat/0979a14e-051a-4659-8e87-2f6a424e2c12.jpg";
 
-inline uint32_t fnv1a(const std::vector<uint8_t>& bytes) {
+template <class Bytes = std::initializer_list<uint8_t>>
+uint32_t fnv1a(const Bytes& bytes) {
   uint32_t hash = 2166136261u;
   for (const uint8_t byte : bytes) hash = (hash ^ byte) * 16777619u;
   return hash;

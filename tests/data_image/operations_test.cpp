@@ -21,7 +21,7 @@ Image channel_of(const Image& image, size_t channel) {
   return out;
 }
 
-Image grey_of(std::vector<uint8_t> pixels, int64_t width) {
+Image grey_of(Pixels pixels, int64_t width) {
   return {width, static_cast<int64_t>(pixels.size()) / width, 1, std::move(pixels)};
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("affine: whole steps copy pixels, what comes into sight is the fill") 
 TEST_CASE("affine: half a pixel between two is their mean, truncated; the outermost stand for those beyond") {
   const Image line = grey_of({10, 21, 30, 200}, 4);
   const Image out = affine(line, {1, 0, 0.5, 0, 1, 0}, Interpolation::kBilinear, {7, 0, 0});
-  CHECK(out.pixels == std::vector<uint8_t>{15, 25, 115, 7});  // the last place, 4, lies outside
+  CHECK(out.pixels == Pixels{15, 25, 115, 7});  // the last place, 4, lies outside
   const Image back = affine(line, {1, 0, -0.25, 0, 1, 0}, Interpolation::kBilinear, {7, 0, 0});
   CHECK(back.pixels[0] == 10);
 }
@@ -180,9 +180,9 @@ TEST_CASE("autocontrast and equalize: keep an image of one value, spread others 
   const Image flat = grey_of({9, 9, 9, 9}, 2);
   CHECK(autocontrast(flat).pixels == flat.pixels);
   CHECK(equalize(flat).pixels == flat.pixels);
-  CHECK(autocontrast(grey_of({100, 110, 120, 110}, 2)).pixels == std::vector<uint8_t>{0, 127, 255, 127});
-  CHECK(equalize(grey_of({1, 2, 3, 4}, 2)).pixels == std::vector<uint8_t>{1, 2, 3, 4});  // too few pixels to spread
-  std::vector<uint8_t> few(510, 10);
+  CHECK(autocontrast(grey_of({100, 110, 120, 110}, 2)).pixels == Pixels{0, 127, 255, 127});
+  CHECK(equalize(grey_of({1, 2, 3, 4}, 2)).pixels == Pixels{1, 2, 3, 4});  // too few pixels to spread
+  Pixels few(510, 10);
   few.insert(few.end(), 600, 11);
   CHECK(equalize(grey_of(few, 10)).pixels.front() == 0);
   CHECK(equalize(grey_of(few, 10)).pixels.back() == 255);
@@ -195,8 +195,8 @@ TEST_CASE("posterize: no bit is black, and other counts than 0 to 8 are refused"
 }
 
 TEST_CASE("adjust_brightness: large factors stop at white, and below zero at black") {
-  CHECK(adjust_brightness(grey_of({0, 100, 200}, 3), 2.0).pixels == std::vector<uint8_t>{0, 200, 255});
-  CHECK(adjust_brightness(grey_of({0, 100, 200}, 3), -0.5).pixels == std::vector<uint8_t>{0, 0, 0});
+  CHECK(adjust_brightness(grey_of({0, 100, 200}, 3), 2.0).pixels == Pixels{0, 200, 255});
+  CHECK(adjust_brightness(grey_of({0, 100, 200}, 3), -0.5).pixels == Pixels{0, 0, 0});
 }
 
 }  // namespace

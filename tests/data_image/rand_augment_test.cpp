@@ -17,7 +17,6 @@ namespace unireplk::data::image {
 namespace {
 
 using Catch::Matchers::Contains;
-using Pixels = std::vector<uint8_t>;
 
 Pixels applied(const Transform& transform, const Image& image, int64_t item, int64_t epoch = 0) {
   auto random = Draw{.seed = 3, .epoch = epoch, .item = item}.stream(1);

@@ -10,7 +10,6 @@ namespace unireplk::data::image {
 namespace {
 
 using Catch::Matchers::Contains;
-using Pixels = std::vector<uint8_t>;
 
 /// What of a test a build with imgcodecs, or one without, cannot do.
 bool skipped(bool needs_imgcodecs) {

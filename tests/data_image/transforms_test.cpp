@@ -1,4 +1,6 @@
 #include <ATen/ATen.h>
+#include <cstring>
+#include <memory_resource>
 
 #include <cmath>
 #include <memory>
@@ -141,7 +143,35 @@ at::Tensor seen(const ImagePipelineConfig& config, Mode mode, const Image& image
   return pipeline->apply(record_of(image), draw).value_or_throw().front().fields.at("image");
 }
 
-std::vector<uint8_t> bytes_of(const at::Tensor& tensor) {
+/// Memory of the heap, with something in it, counted.
+class CountedMemory : public std::pmr::memory_resource {
+ public:
+  int64_t allocated = 0;
+
+ private:
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    ++allocated;
+    return std::memset(std::pmr::new_delete_resource()->allocate(bytes, alignment), 0xA5, bytes);
+  }
+  void do_deallocate(void* block, size_t bytes, size_t alignment) override {
+    std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
+/// What asks for no memory in particular gets this one, as long as this lives.
+class DefaultMemory {
+ public:
+  explicit DefaultMemory(std::pmr::memory_resource& memory) : before_(std::pmr::set_default_resource(&memory)) {}
+  ~DefaultMemory() { std::pmr::set_default_resource(before_); }
+  DefaultMemory(const DefaultMemory&) = delete;
+  DefaultMemory& operator=(const DefaultMemory&) = delete;
+
+ private:
+  std::pmr::memory_resource* before_;
+};
+
+Pixels bytes_of(const at::Tensor& tensor) {
   const auto* data = tensor.const_data_ptr<uint8_t>();
   return {data, data + tensor.numel()};
 }
@@ -194,6 +224,32 @@ TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or 
   CHECK_FALSE(at::equal(first, seen(config, Mode::kTrain, image, {.seed = 2, .epoch = 0, .item = 7})));
 }
 
+TEST_CASE("image pipeline: what it has seen the size of takes no new memory for pixels, and leaves no trace") {
+  CountedMemory memory;
+  const DefaultMemory guard(memory);
+  ImagePipelineConfig config;
+  config.size = 40;
+  config.auto_augment = "rand-m9-mstd0.5-inc1";
+  const auto pipeline = make_image_pipeline(config, {}, Mode::kTrain);
+  const std::string photo = test::read_file(test::one_photo);
+  const auto bytes = std::as_bytes(std::span(photo));
+  const Record record{.payload = EncodedBytes{{bytes.begin(), bytes.end()}}, .target = {}, .key = {}, .source = {}};
+  const auto round = [&] {
+    std::vector<at::Tensor> images;
+    for (int64_t item = 0; item < 30; ++item) {
+      const auto samples = pipeline->apply(record, {.seed = 1, .epoch = 0, .item = item}).value_or_throw();
+      images.push_back(samples.front().fields.at("image").clone());
+    }
+    return images;
+  };
+  const auto first = round();
+  const int64_t allocated = memory.allocated;
+  const auto second = round();
+  CHECK(allocated > 0);
+  CHECK(memory.allocated == allocated);
+  for (size_t i = 0; i < first.size(); ++i) CHECK(at::equal(first[i], second[i]));
+}
+
 TEST_CASE("image pipeline: auto_augment adds rand_augment to the published training, filled with the mean") {
   const auto image = test::spec_image();
   ImagePipelineConfig plain;
@@ -202,7 +258,7 @@ TEST_CASE("image pipeline: auto_augment adds rand_augment to the published train
   ImagePipelineConfig config = plain;
   config.auto_augment = "rand-m9-n1-p1-inc1";
   RandAugmentConfig augment{.magnitude = 9, .magnitude_std = 0, .layers = 1, .probability = 1, .fill = {128, 64, 255}};
-  std::set<std::vector<uint8_t>> seen_values;
+  std::set<Pixels> seen_values;
   for (int64_t item = 0; item < 60; ++item) {
     const Draw draw{.seed = 1, .epoch = 0, .item = item};
     const Image before{plain.size, plain.size, 3, bytes_of(seen(plain, Mode::kTrain, image, draw))};

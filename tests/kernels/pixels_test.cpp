@@ -10,6 +10,8 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
+auto& memory = *std::pmr::new_delete_resource();
+
 /// A sequence of numbers that looks random.
 class Numbers {
  public:
@@ -113,13 +115,28 @@ TEST_CASE("resample: every instruction set sums as plain loops do", "[numeric]")
       INFO(shape.width << " x " << shape.height << " x " << shape.channels << ", " << taps << " taps");
       if (taps <= shape.width) {
         const auto columns = random_resampling(shape.width, 23, taps, 5);
-        const auto make = [&](uint8_t* to) { resample_width(shape, from.data(), columns, to); };
+        const auto make = [&](uint8_t* to) { resample_width(shape, from.data(), columns, to, memory); };
         CHECK(same_everywhere<uint8_t>(23 * shape.height * shape.channels, make) == narrowed(shape, from, columns));
       }
       if (taps <= shape.height) {
         const auto rows = random_resampling(shape.height, 11, taps, 7);
-        const auto make = [&](uint8_t* to) { resample_height(shape, from.data(), rows, to); };
+        const auto make = [&](uint8_t* to) { resample_height(shape, from.data(), rows, to, memory); };
         CHECK(same_everywhere<uint8_t>(11 * shape.row_bytes(), make) == shortened(shape, from, rows));
+      }
+    }
+  }
+}
+
+TEST_CASE("mirror: every instruction set exchanges left and right", "[numeric]") {
+  for (auto shape : kShapes) {
+    for (const int64_t width : {int64_t{5}, int64_t{6}, int64_t{7}, int64_t{11}, shape.width}) {
+      shape.width = width;
+      const Bytes from = random_bytes(shape.row_bytes() * shape.height, 4);
+      const auto got = same_everywhere<uint8_t>(std::ssize(from), [&](uint8_t* to) { mirror(shape, from.data(), to); });
+      for (int64_t i = 0; i < std::ssize(from); ++i) {
+        const int64_t row = i / shape.row_bytes(), x = i % shape.row_bytes() / shape.channels, c = i % shape.channels;
+        const int64_t other = row * shape.row_bytes() + (width - 1 - x) * shape.channels + c;
+        REQUIRE(got[static_cast<size_t>(i)] == from[static_cast<size_t>(other)]);
       }
     }
   }
@@ -139,7 +156,7 @@ TEST_CASE("affine: every instruction set gives the same bits", "[numeric]") {
     const Bytes from = random_bytes(bytes, 11);
     for (const auto& map : maps) {
       for (const Seen seen : {Seen::kCubic, Seen::kLinear}) {
-        const auto make = [&](uint8_t* to) { affine(shape, from.data(), map, seen, fill, to); };
+        const auto make = [&](uint8_t* to) { affine(shape, from.data(), map, seen, fill, to, memory); };
         const auto moved = same_everywhere<uint8_t>(bytes, make);
         if (&map == &maps[0]) CHECK(moved == from);
       }

@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 /// Loops over 8-bit images, rows x columns x channels, dense. Every result is the same bits for every instruction set.
+/// What a loop needs beside its images comes from the `memory` that it is given.
 namespace unireplk::kernels {
 
 struct PixelShape {
@@ -22,17 +24,19 @@ inline constexpr int kResamplingBits = 22;
 /// weight, rounded and clipped to a byte. Every neighbour lies inside the image.
 struct Resampling {
   int64_t taps = 0;
-  std::vector<int32_t> first;    ///< [places]
-  std::vector<int32_t> weights;  ///< [places][taps], fixed point
+  std::pmr::vector<int32_t> first;    ///< [places]
+  std::pmr::vector<int32_t> weights;  ///< [places][taps], fixed point
 
   int64_t places() const { return static_cast<int64_t>(first.size()); }
 };
 
 /// Each row from `in.width` to columns.places() pixels. `to` has in.height rows.
-void resample_width(const PixelShape& in, const uint8_t* from, const Resampling& columns, uint8_t* to);
+void resample_width(const PixelShape& in, const uint8_t* from, const Resampling& columns, uint8_t* to,
+                    std::pmr::memory_resource& memory);
 
 /// Each column from `in.height` to rows.places() pixels.
-void resample_height(const PixelShape& in, const uint8_t* from, const Resampling& rows, uint8_t* to);
+void resample_height(const PixelShape& in, const uint8_t* from, const Resampling& rows, uint8_t* to,
+                     std::pmr::memory_resource& memory);
 
 /// How a place between pixels is seen: by Pillow's cubic over 4 x 4 of them, or linearly over 2 x 2.
 enum class Seen { kCubic, kLinear };
@@ -41,7 +45,10 @@ enum class Seen { kCubic, kLinear };
 /// with map = (a, b, c, d, e, f) and in double; the outermost pixels stand for their neighbours beyond, and a place
 /// outside of the image shows `fill`. Source: spec/image.md section 3.3.
 void affine(const PixelShape& shape, const uint8_t* from, const std::array<double, 6>& map, Seen seen,
-            const std::array<uint8_t, 3>& fill, uint8_t* to);
+            const std::array<uint8_t, 3>& fill, uint8_t* to, std::pmr::memory_resource& memory);
+
+/// Left and right exchanged. `to` is another image.
+void mirror(const PixelShape& shape, const uint8_t* from, uint8_t* to);
 
 /// to = from + factor (to - from) in float, clipped and truncated.
 void blend(const uint8_t* from, float factor, uint8_t* to, int64_t bytes);

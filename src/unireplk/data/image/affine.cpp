@@ -23,9 +23,10 @@ double rounded_to_15(double value) {
 }  // namespace
 
 Image affine(const Image& image, const AffineMap& map, Interpolation interpolation, const Color& fill) {
-  Image out = Image::zeros(image.width, image.height, image.channels);
+  Image out = image.beside(image.width, image.height, image.channels);
   const auto seen = interpolation == Interpolation::kBicubic ? kernels::Seen::kCubic : kernels::Seen::kLinear;
-  kernels::affine(shape_of(image), image.pixels.data(), map, seen, fill, out.pixels.data());
+  kernels::affine(shape_of(image), image.pixels.data(), map, seen, fill, out.pixels.data(),
+                  *image.pixels.get_allocator().memory);
   return out;
 }
 

@@ -124,7 +124,7 @@ Image posterize(Image image, int64_t bits) {
 
 Image adjust_color(Image image, double factor) {
   if (image.channels == 1) return image;
-  Image grey = Image::zeros(image.width, image.height, 3);
+  Image grey = image.beside(image.width, image.height, 3);
   kernels::spread_luma(image.pixels.data(), image.width * image.height, grey.pixels.data());
   return led_away(grey, std::move(image), factor);
 }
@@ -140,7 +140,7 @@ Image adjust_contrast(Image image, double factor) {
 Image adjust_brightness(Image image, double factor) { return led_away(0, std::move(image), factor); }
 
 Image adjust_sharpness(Image image, double factor) {
-  Image smooth = Image::zeros(image.width, image.height, image.channels);
+  Image smooth = image.beside(image.width, image.height, image.channels);
   kernels::smooth(shape_of(image), image.pixels.data(), smooth.pixels.data());
   return led_away(smooth, std::move(image), factor);
 }

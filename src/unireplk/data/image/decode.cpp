@@ -25,8 +25,9 @@ Result<Image> part_of(Result<Image> image, const ChoosePart& choose) {
 }
 
 /// \param choose  empty: all of the image.
-Result<Image> decode_any(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose) {
-  if (begins_with(file, kJpeg)) return decode_jpeg(file, place, choose);
+Result<Image> decode_any(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose,
+                         PixelAllocator where) {
+  if (begins_with(file, kJpeg)) return decode_jpeg(file, place, choose, where);
   if (begins_with(file, kPng)) return part_of(decode_png(file, place), choose);
   if (file.empty()) return Problem{place, "expected an image, got an empty file", ""};
   if (const auto rare = rare_format_of(file)) return part_of(decode_rare(*rare, file, place), choose);
@@ -48,8 +49,8 @@ Result<Image> decode(std::span<const std::byte> file, int64_t channels, const st
 }
 
 Result<Image> decode_part(std::span<const std::byte> file, int64_t channels, const std::string& place,
-                          const ChoosePart& choose) {
-  auto image = decode_any(file, place, choose);
+                          const ChoosePart& choose, PixelAllocator where) {
+  auto image = decode_any(file, place, choose, where);
   if (!image) return image;
   return with_channels(std::move(image).value(), channels);
 }

@@ -30,7 +30,8 @@ using ChoosePart = std::function<Rectangle(int64_t width, int64_t height)>;
 /// Then damage to data below the part is not seen, but a missing end is.
 ///
 /// \param choose  called once, unless the file's header is a problem.
+/// \param where   of a JPEG's pixels.
 Result<Image> decode_part(std::span<const std::byte> file, int64_t channels, const std::string& place,
-                          const ChoosePart& choose);
+                          const ChoosePart& choose, PixelAllocator where = {});
 
 }  // namespace unireplk::data::image

@@ -8,7 +8,8 @@
 namespace unireplk::data::image {
 
 /// \param choose  empty: all of the image.
-Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose);
+Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose,
+                          PixelAllocator where);
 Result<Image> decode_png(std::span<const std::byte> file, const std::string& place);
 
 /// The problem with these dimensions, if there is one.

@@ -1,18 +1,24 @@
 #include "unireplk/data/image/image.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/data/image/pixel_shape.h"
 
 namespace unireplk::data::image {
 
-Image Image::zeros(int64_t width, int64_t height, int64_t channels) {
+Image Image::sized(int64_t width, int64_t height, int64_t channels, PixelAllocator where) {
   UNIREPLK_CHECK(width > 0 && height > 0 && (channels == 1 || channels == 3),
                  "image: {} x {} with {} channels is not an image", width, height, channels);
   UNIREPLK_CHECK(width <= kMaxPixels / height, "image: {} x {} has too many pixels", width, height);
-  return {width, height, channels, std::vector<uint8_t>(static_cast<size_t>(width * height * channels))};
+  return {width, height, channels, Pixels(static_cast<size_t>(width * height * channels), where)};
+}
+
+Image Image::zeros(int64_t width, int64_t height, int64_t channels, PixelAllocator where) {
+  Image image = sized(width, height, channels, where);
+  std::ranges::fill(image.pixels, uint8_t{0});
+  return image;
 }
 
 void check_inside(const Rectangle& part, int64_t width, int64_t height) {
@@ -24,7 +30,7 @@ void check_inside(const Rectangle& part, int64_t width, int64_t height) {
 
 Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
   check_inside({left, top, width, height}, image.width, image.height);
-  Image out = Image::zeros(width, height, image.channels);
+  Image out = image.beside(width, height, image.channels);
   for (int64_t y = 0; y < height; ++y) {
     std::copy_n(image.row(top + y) + left * image.channels, out.row_bytes(), out.row(y));
   }
@@ -33,8 +39,8 @@ Image crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t
 
 Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom, uint8_t value) {
   UNIREPLK_CHECK(left >= 0 && top >= 0 && right >= 0 && bottom >= 0, "pad: a width is negative");
-  Image out = Image::zeros(image.width + left + right, image.height + top + bottom, image.channels);
-  if (value != 0) std::fill(out.pixels.begin(), out.pixels.end(), value);
+  Image out = image.beside(image.width + left + right, image.height + top + bottom, image.channels);
+  std::ranges::fill(out.pixels, value);
   for (int64_t y = 0; y < image.height; ++y) {
     std::copy_n(image.row(y), image.row_bytes(), out.row(top + y) + left * image.channels);
   }
@@ -42,23 +48,14 @@ Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t 
 }
 
 Image mirror(const Image& image) {
-  Image out = Image::zeros(image.width, image.height, image.channels);
-  const int64_t channels = image.channels;
-  for (int64_t y = 0; y < image.height; ++y) {
-    const uint8_t* last = image.row(y) + (image.width - 1) * channels;
-    // Four bytes at once, the fourth of which the next pixel covers; not where it would lie behind the image.
-    const bool in_fours = channels == 3 && y + 1 < image.height;
-    uint8_t* to = out.row(y);
-    for (int64_t x = 0; x < image.width; ++x, to += channels, last -= channels) {
-      in_fours ? std::memcpy(to, last, 4) : std::memcpy(to, last, static_cast<size_t>(channels));
-    }
-  }
+  Image out = image.beside(image.width, image.height, image.channels);
+  kernels::mirror(shape_of(image), image.pixels.data(), out.pixels.data());
   return out;
 }
 
 Image with_channels(Image image, int64_t channels) {
   if (image.channels == channels) return image;
-  Image out = Image::zeros(image.width, image.height, channels);
+  Image out = image.beside(image.width, image.height, channels);
   const size_t count = static_cast<size_t>(image.width * image.height);
   if (channels == 1) {
     for (size_t i = 0; i < count; ++i) out.pixels[i] = luma(&image.pixels[3 * i]);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory_resource>
+#include <type_traits>
 #include <vector>
 
 namespace unireplk::data::image {
@@ -9,15 +12,45 @@ namespace unireplk::data::image {
 inline constexpr int64_t kMaxSide = 65500;
 inline constexpr int64_t kMaxPixels = int64_t{1} << 28;
 
+/// Memory for pixels, from a memory resource that outlives them. A vector of them begins with any content, and copies
+/// and moves go where the original lies.
+struct PixelAllocator {
+  using value_type = uint8_t;
+  template <class>
+  struct rebind {
+    using other = PixelAllocator;
+  };
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+
+  std::pmr::memory_resource* memory = std::pmr::get_default_resource();
+
+  uint8_t* allocate(size_t bytes) { return static_cast<uint8_t*>(memory->allocate(bytes, 1)); }
+  void deallocate(uint8_t* pixels, size_t bytes) { memory->deallocate(pixels, bytes, 1); }
+  void construct(uint8_t*) const noexcept {}
+  void construct(uint8_t* pixel, uint8_t value) const noexcept { *pixel = value; }
+
+  bool operator==(const PixelAllocator&) const = default;
+};
+using Pixels = std::vector<uint8_t, PixelAllocator>;
+
 /// 8-bit pixels, rows x columns x channels, interleaved and dense.
 struct Image {
   int64_t width = 0;
   int64_t height = 0;
   int64_t channels = 3;  ///< 1 (grey) or 3 (RGB)
-  std::vector<uint8_t> pixels;
+  Pixels pixels;
+
+  /// Of this size, with any content.
+  static Image sized(int64_t width, int64_t height, int64_t channels, PixelAllocator where = {});
 
   /// Black, of this size.
-  static Image zeros(int64_t width, int64_t height, int64_t channels);
+  static Image zeros(int64_t width, int64_t height, int64_t channels, PixelAllocator where = {});
+
+  /// Of another size, with any content, where this one lies.
+  Image beside(int64_t other_width, int64_t other_height, int64_t other_channels) const {
+    return sized(other_width, other_height, other_channels, pixels.get_allocator());
+  }
 
   int64_t row_bytes() const { return width * channels; }
   const uint8_t* row(int64_t y) const { return pixels.data() + y * row_bytes(); }

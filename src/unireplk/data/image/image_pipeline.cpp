@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "unireplk/core/recycler.h"
 #include "unireplk/data/image/color_jitter.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/decode.h"
@@ -123,37 +124,44 @@ at::Tensor constant_of(const char* key, const std::optional<std::vector<double>>
   return at::tensor(values, at::kFloat);
 }
 
-Result<Image> image_of(const at::Tensor& pixels, int64_t channels) {
+Result<Image> image_of(const at::Tensor& pixels, int64_t channels, PixelAllocator where) {
   const bool has_channels = pixels.dim() == 3 && (pixels.size(2) == 1 || pixels.size(2) == 3);
   UNIREPLK_CHECK(pixels.scalar_type() == at::kByte && (pixels.dim() == 2 || has_channels) && pixels.numel() > 0,
                  "image pipeline: expected uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
                  at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", "));
-  Image image = Image::zeros(pixels.size(1), pixels.size(0), has_channels ? pixels.size(2) : 1);
+  Image image = Image::sized(pixels.size(1), pixels.size(0), has_channels ? pixels.size(2) : 1, where);
   const at::Tensor dense = pixels.contiguous();
   std::memcpy(image.pixels.data(), dense.const_data_ptr<uint8_t>(), image.pixels.size());
   return with_channels(std::move(image), channels);
 }
 
 /// \param choose  empty: all of the image.
-Result<Image> image_of(const Record& record, int64_t channels, const std::string& place, const ChoosePart& choose) {
+Result<Image> image_of(const Record& record, int64_t channels, const std::string& place, const ChoosePart& choose,
+                       PixelAllocator where) {
   if (const auto* pixels = std::get_if<at::Tensor>(&record.payload)) {
-    auto image = image_of(*pixels, channels);
+    auto image = image_of(*pixels, channels, where);
     if (!image || !choose) return image;
     return crop(*image, choose(image->width, image->height));
   }
   if (const auto* file = std::get_if<EncodedBytes>(&record.payload)) {
-    return decode_part(file->bytes, channels, place, choose);
+    return decode_part(file->bytes, channels, place, choose, where);
   }
   const auto file = read_bytes(std::get<std::filesystem::path>(record.payload));
   if (!file) return file.problem();
-  return decode_part(file->bytes, channels, place, choose);
+  return decode_part(file->bytes, channels, place, choose, where);
 }
 
-/// The pixels themselves, not a copy.
-at::Tensor tensor_of(Image image) {
-  const auto pixels = std::make_shared<std::vector<uint8_t>>(std::move(image.pixels));
+/// Pixels and the memory that they go back to.
+struct HeldPixels {
+  std::shared_ptr<Recycler> memory;
+  Pixels pixels;
+};
+
+/// The pixels themselves, not a copy. \param memory  where they lie.
+at::Tensor tensor_of(Image image, std::shared_ptr<Recycler> memory) {
+  const auto held = std::make_shared<HeldPixels>(HeldPixels{std::move(memory), std::move(image.pixels)});
   return at::from_blob(
-      pixels->data(), {image.height, image.width, image.channels}, [pixels](void*) {}, at::kByte);
+      held->pixels.data(), {image.height, image.width, image.channels}, [held](void*) {}, at::kByte);
 }
 
 class ImagePipeline : public Pipeline {
@@ -182,7 +190,7 @@ class ImagePipeline : public Pipeline {
                        "Change `size` of the pipeline, or let its transforms end with that size."});
     }
     Sample sample{.fields = record.target, .key = record.key, .source = record.source};
-    sample.fields["image"] = tensor_of(std::move(image).value());
+    sample.fields["image"] = tensor_of(std::move(image).value(), memory_);
     end_stage("tensor");
     return std::vector{std::move(sample)};
   }
@@ -206,13 +214,14 @@ class ImagePipeline : public Pipeline {
   /// The decoded image, or what the first transform cuts from it: then only that is decoded.
   Result<Image> first_image(const Record& record, const Draw& draw, const std::string& place) const {
     if (!cut_) {
-      auto image = image_of(record, channels_, place, {});
+      auto image = image_of(record, channels_, place, {}, where());
       end_stage("decode");
       return image;
     }
     RandomStream random = draw.stream(steps_.front().stream);
-    auto part = image_of(record, channels_, place,
-                         [&](int64_t width, int64_t height) { return cut_->choose(width, height, random); });
+    auto part = image_of(
+        record, channels_, place, [&](int64_t width, int64_t height) { return cut_->choose(width, height, random); },
+        where());
     end_stage("decode");
     if (!part) return part;
     auto image = placed(cut_->finish(std::move(part).value(), random), place);
@@ -226,9 +235,15 @@ class ImagePipeline : public Pipeline {
     return Problem{place, image.problem().message, image.problem().cure};
   }
 
+  PixelAllocator where() const { return {.memory = memory_.get()}; }
+
   void end_stage(const std::string& name) const {
     if (observer_) observer_(name);
   }
+
+  /// Of all images in the making, those of other threads too, and of samples until they are a batch.
+  static constexpr size_t kMostKept = size_t{512} << 20;
+  std::shared_ptr<Recycler> memory_ = std::make_shared<Recycler>(kMostKept);
 
   int64_t size_;
   int64_t channels_;

@@ -86,7 +86,7 @@ bool has_end_marker(const jpeg_decompress_struct& state) {
   constexpr std::array<uint8_t, 2> kEnd{0xFF, JPEG_EOI};
   const JOCTET* begin = state.src->next_input_byte;
   const JOCTET* end = begin + state.src->bytes_in_buffer;
-  return std::search(begin, end, kEnd.begin(), kEnd.end()) != end;
+  return std::find_end(begin, end, kEnd.begin(), kEnd.end()) != end;  // from behind: there it is found at once
 }
 
 /// \return false when the file ends too soon.
@@ -102,8 +102,8 @@ uint8_t multiply(unsigned a, unsigned b) {
 }
 
 /// spec/image.md section 2: every sample lies inverted in the file, so 255 - K is the sample itself.
-Image rgb_of_inverted_cmyk(const std::vector<uint8_t>& cmyk, int64_t width, int64_t height) {
-  Image image = Image::zeros(width, height, 3);
+Image rgb_of_inverted_cmyk(const Pixels& cmyk, int64_t width, int64_t height) {
+  Image image = Image::sized(width, height, 3, cmyk.get_allocator());
   for (size_t i = 0; i < cmyk.size() / 4; ++i) {
     const int white = cmyk[4 * i + 3];
     for (size_t c = 0; c < 3; ++c) {
@@ -116,7 +116,8 @@ Image rgb_of_inverted_cmyk(const std::vector<uint8_t>& cmyk, int64_t width, int6
 
 }  // namespace
 
-Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose) {
+Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& place, const ChoosePart& choose,
+                          PixelAllocator where) {
   JpegDecompressor jpeg;
   if (!jpeg.read_header(file)) return corrupt(place, jpeg.reason());
   const auto& header = jpeg.state();
@@ -129,8 +130,8 @@ Result<Image> decode_jpeg(std::span<const std::byte> file, const std::string& pl
   check_inside(part, width, height);
   const bool skips = part != whole && can_skip(header);
   const Rectangle& read = skips ? part : whole;
-  std::vector<uint8_t> pixels(static_cast<size_t>(read.width * read.height * samples));
-  std::vector<uint8_t> row(skips ? static_cast<size_t>(width * samples) : 0);
+  Pixels pixels(static_cast<size_t>(read.width * read.height * samples), where);
+  Pixels row(skips ? static_cast<size_t>(width * samples) : 0, where);
   bool has_end = true;
   const bool is_good = jpeg.run([&](jpeg_decompress_struct& state) {
     if (skips) {

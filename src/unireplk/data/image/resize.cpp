@@ -39,8 +39,10 @@ struct Window {
   double centre;
 };
 
-std::vector<Window> windows(int64_t in, int64_t out, double scale, double support) {
-  std::vector<Window> found;
+using Memory = std::pmr::memory_resource;
+
+std::pmr::vector<Window> windows(int64_t in, int64_t out, double scale, double support, Memory& memory) {
+  std::pmr::vector<Window> found(&memory);
   found.reserve(static_cast<size_t>(out));
   for (int64_t o = 0; o < out; ++o) {
     const double centre = (static_cast<double>(o) + 0.5) * scale;
@@ -52,18 +54,19 @@ std::vector<Window> windows(int64_t in, int64_t out, double scale, double suppor
 }
 
 template <class Filter>
-kernels::Resampling resampling(int64_t in, int64_t out) {
+kernels::Resampling resampling(int64_t in, int64_t out, Memory& memory) {
   const Filter filter;
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double stretch = std::max(scale, 1.0);
   const double shrink = 1.0 / stretch;
-  const auto places = windows(in, out, scale, Filter::kReach * stretch);
+  const auto places = windows(in, out, scale, Filter::kReach * stretch, memory);
 
-  kernels::Resampling axis;
+  kernels::Resampling axis{
+      .taps = 0, .first = std::pmr::vector<int32_t>(&memory), .weights = std::pmr::vector<int32_t>(&memory)};
   for (const auto& place : places) axis.taps = std::max(axis.taps, place.end - place.first);
   axis.weights.resize(static_cast<size_t>(out * axis.taps));
   axis.first.reserve(places.size());
-  std::vector<double> exact(static_cast<size_t>(axis.taps));
+  std::pmr::vector<double> exact(static_cast<size_t>(axis.taps), &memory);
   int32_t* weights = axis.weights.data();
   for (const auto& place : places) {
     const auto count = static_cast<size_t>(place.end - place.first);
@@ -82,21 +85,24 @@ kernels::Resampling resampling(int64_t in, int64_t out) {
   return axis;
 }
 
-kernels::Resampling resampling(int64_t in, int64_t out, Interpolation interpolation) {
-  return interpolation == Interpolation::kBicubic ? resampling<Bicubic>(in, out) : resampling<Bilinear>(in, out);
+kernels::Resampling resampling(int64_t in, int64_t out, Interpolation interpolation, Memory& memory) {
+  return interpolation == Interpolation::kBicubic ? resampling<Bicubic>(in, out, memory)
+                                                  : resampling<Bilinear>(in, out, memory);
 }
 
 Image resize_width(const Image& image, int64_t width, Interpolation interpolation) {
-  Image out = Image::zeros(width, image.height, image.channels);
-  kernels::resample_width(shape_of(image), image.pixels.data(), resampling(image.width, width, interpolation),
-                          out.pixels.data());
+  Image out = image.beside(width, image.height, image.channels);
+  Memory& memory = *image.pixels.get_allocator().memory;
+  kernels::resample_width(shape_of(image), image.pixels.data(), resampling(image.width, width, interpolation, memory),
+                          out.pixels.data(), memory);
   return out;
 }
 
 Image resize_height(const Image& image, int64_t height, Interpolation interpolation) {
-  Image out = Image::zeros(image.width, height, image.channels);
-  kernels::resample_height(shape_of(image), image.pixels.data(), resampling(image.height, height, interpolation),
-                           out.pixels.data());
+  Image out = image.beside(image.width, height, image.channels);
+  Memory& memory = *image.pixels.get_allocator().memory;
+  kernels::resample_height(shape_of(image), image.pixels.data(),
+                           resampling(image.height, height, interpolation, memory), out.pixels.data(), memory);
   return out;
 }
 

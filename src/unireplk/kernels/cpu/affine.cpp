@@ -1,8 +1,8 @@
 #include <cstddef>
 #include <cstring>
-#include <memory>
 
 #include "unireplk/kernels/cpu/pixel_targets.h"
+#include "unireplk/kernels/cpu/scratch.h"
 #include "unireplk/kernels/pixels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -252,9 +252,9 @@ HWY_INLINE void interleave(const uint8_t* rows, int64_t stride, int64_t width, i
   }
 }
 
-/// Memory for the positions of a row, for its result and for the frame.
-struct Scratch {
-  Scratch(const PixelShape& shape, std::byte* memory)
+/// What lies where in the memory: the positions of a row, its result and the frame.
+struct Layout {
+  Layout(const PixelShape& shape, std::byte* memory)
       : length(shape.width + kBehind),
         fractions_x(reinterpret_cast<double*>(memory)),
         fractions_y(fractions_x + length),
@@ -278,7 +278,7 @@ struct Scratch {
 void move_along_axis(const PixelShape& shape, const uint8_t* from, const double* map, bool is_along_row,
                      const uint8_t* fill, uint8_t* to, std::byte* memory) {
   const Frame frame(shape, shape.channels, 1);
-  const Scratch scratch(shape, memory);
+  const Layout scratch(shape, memory);
   fill_frame(frame, shape, from, scratch.frame);
   const double* axis = is_along_row ? map : map + 3;
   const Row row{.pixels = scratch.pixels_x, .fractions = scratch.fractions_x, .width = shape.width};
@@ -330,7 +330,7 @@ template <class Pixel, int kChannels>
 void move_freely(const PixelShape& shape, const uint8_t* from, const double* map, const uint8_t* fill, uint8_t* to,
                  std::byte* memory) {
   const Frame frame(shape, 1, kSpacing);
-  const Scratch scratch(shape, memory);
+  const Layout scratch(shape, memory);
   fill_frame(frame, shape, from, scratch.frame);
   for (int64_t row = 0; row < shape.height; ++row) {
     const double y = static_cast<double>(row) + 0.5;
@@ -358,7 +358,7 @@ bool is_along_column(const double* map) { return map[0] == 1 && map[1] == 0 && m
 
 int64_t scratch_bytes(const PixelShape& shape) {
   const Frame planar(shape, shape.channels, 1), spaced(shape, 1, kSpacing);
-  return Scratch::bytes(shape, planar.floats() > spaced.floats() ? planar : spaced);
+  return Layout::bytes(shape, planar.floats() > spaced.floats() ? planar : spaced);
 }
 
 void move_image(const PixelShape& shape, const uint8_t* from, const double* map, bool is_cubic, const uint8_t* fill,
@@ -383,12 +383,11 @@ HWY_EXPORT(scratch_bytes);
 HWY_EXPORT(move_image);
 
 void affine(const PixelShape& shape, const uint8_t* from, const std::array<double, 6>& map, Seen seen,
-            const std::array<uint8_t, 3>& fill, uint8_t* to) {
+            const std::array<uint8_t, 3>& fill, uint8_t* to, std::pmr::memory_resource& memory) {
   prepare_dispatch();
-  const auto bytes = static_cast<size_t>(HWY_DYNAMIC_DISPATCH(scratch_bytes)(shape));
-  const auto memory = std::make_unique_for_overwrite<std::byte[]>(bytes);
+  const Scratch scratch(HWY_DYNAMIC_DISPATCH(scratch_bytes)(shape), memory);
   HWY_DYNAMIC_DISPATCH(move_image)
-  (shape, from, map.data(), seen == Seen::kCubic, fill.data(), to, memory.get());
+  (shape, from, map.data(), seen == Seen::kCubic, fill.data(), to, static_cast<std::byte*>(scratch.begin()));
 }
 
 }  // namespace unireplk::kernels

@@ -16,6 +16,37 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_TARGET != HWY_SCALAR
+
+/// Pixels of RGB from the right end of a row, five at once; one at least is left. \return how many.
+int64_t mirror_fives(const uint8_t* from, int64_t width, uint8_t* to) {
+  // The byte before five pixels becomes the one behind them, which the next pixels cover.
+  HWY_ALIGN constexpr uint8_t kOrder[16] = {13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2, 3, 0};
+  const hn::FixedTag<uint8_t, 16> bytes;
+  const auto order = hn::Load(bytes, kOrder);
+  int64_t x = 0;
+  for (; x + 6 <= width; x += 5) {
+    const uint8_t* last_five = from + (width - x - 5) * 3;
+    hn::StoreU(hn::TableLookupBytes(hn::LoadU(bytes, last_five - 1), order), bytes, to + x * 3);
+  }
+  return x;
+}
+
+#else
+
+int64_t mirror_fives(const uint8_t*, int64_t, uint8_t*) { return 0; }
+
+#endif
+
+void mirror_image(const PixelShape& shape, const uint8_t* from, uint8_t* to) {
+  const int64_t channels = shape.channels;
+  for (int64_t y = 0; y < shape.height; ++y, from += shape.row_bytes(), to += shape.row_bytes()) {
+    for (int64_t x = channels == 3 ? mirror_fives(from, shape.width, to) : 0; x < shape.width; ++x) {
+      std::memcpy(to + x * channels, from + (shape.width - 1 - x) * channels, static_cast<size_t>(channels));
+    }
+  }
+}
+
 HWY_INLINE uint8_t clipped(float value) {
   value = value > 0.0F ? value : 0.0F;
   value = value < 255.0F ? value : 255.0F;
@@ -133,12 +164,18 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace unireplk::kernels {
 
+HWY_EXPORT(mirror_image);
 HWY_EXPORT(blend_bytes);
 HWY_EXPORT(blend_with_byte);
 HWY_EXPORT(smooth_image);
 HWY_EXPORT(spread_luma_of);
 HWY_EXPORT(sum_luma_of);
 HWY_EXPORT(normalise_bytes);
+
+void mirror(const PixelShape& shape, const uint8_t* from, uint8_t* to) {
+  prepare_dispatch();
+  HWY_DYNAMIC_DISPATCH(mirror_image)(shape, from, to);
+}
 
 void blend(const uint8_t* from, float factor, uint8_t* to, int64_t bytes) {
   prepare_dispatch();

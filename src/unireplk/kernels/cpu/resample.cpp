@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "unireplk/kernels/cpu/pixel_targets.h"
+#include "unireplk/kernels/cpu/scratch.h"
 #include "unireplk/kernels/pixels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -376,34 +376,18 @@ HWY_EXPORT(narrow_image);
 HWY_EXPORT(row_scratch_bytes);
 HWY_EXPORT(shorten_image);
 
-namespace {
-
-/// Memory that begins at a vector's boundary.
-class Scratch {
- public:
-  explicit Scratch(int64_t bytes) : memory_(std::make_unique_for_overwrite<uint8_t[]>(bytes + kAlignment)) {}
-  uint8_t* begin() const {
-    const auto place = reinterpret_cast<uintptr_t>(memory_.get());
-    return memory_.get() + (kAlignment - place % kAlignment);
-  }
-
- private:
-  static constexpr size_t kAlignment = 32;
-  std::unique_ptr<uint8_t[]> memory_;
-};
-
-}  // namespace
-
-void resample_width(const PixelShape& in, const uint8_t* from, const Resampling& columns, uint8_t* to) {
+void resample_width(const PixelShape& in, const uint8_t* from, const Resampling& columns, uint8_t* to,
+                    std::pmr::memory_resource& memory) {
   prepare_dispatch();
-  const Scratch scratch(HWY_DYNAMIC_DISPATCH(scratch_bytes)(in, columns));
-  HWY_DYNAMIC_DISPATCH(narrow_image)(in, from, columns, to, scratch.begin());
+  const Scratch scratch(HWY_DYNAMIC_DISPATCH(scratch_bytes)(in, columns), memory);
+  HWY_DYNAMIC_DISPATCH(narrow_image)(in, from, columns, to, static_cast<uint8_t*>(scratch.begin()));
 }
 
-void resample_height(const PixelShape& in, const uint8_t* from, const Resampling& rows, uint8_t* to) {
+void resample_height(const PixelShape& in, const uint8_t* from, const Resampling& rows, uint8_t* to,
+                     std::pmr::memory_resource& memory) {
   prepare_dispatch();
-  const Scratch scratch(HWY_DYNAMIC_DISPATCH(row_scratch_bytes)(rows));
-  HWY_DYNAMIC_DISPATCH(shorten_image)(in, from, rows, to, scratch.begin());
+  const Scratch scratch(HWY_DYNAMIC_DISPATCH(row_scratch_bytes)(rows), memory);
+  HWY_DYNAMIC_DISPATCH(shorten_image)(in, from, rows, to, static_cast<uint8_t*>(scratch.begin()));
 }
 
 }  // namespace unireplk::kernels
