@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/linear.h>
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/drop_path.h"
