@@ -1,9 +1,9 @@
 #include <ATen/ATen.h>
-#include <cstring>
-#include <memory_resource>
 
 #include <cmath>
+#include <cstring>
 #include <memory>
+#include <memory_resource>
 #include <set>
 #include <vector>
 

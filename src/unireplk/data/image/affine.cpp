@@ -22,6 +22,12 @@ double rounded_to_15(double value) {
 
 }  // namespace
 
+Image mirror(const Image& image) {
+  Image out = image.beside(image.width, image.height, image.channels);
+  kernels::mirror(shape_of(image), image.pixels.data(), out.pixels.data());
+  return out;
+}
+
 Image affine(const Image& image, const AffineMap& map, Interpolation interpolation, const Color& fill) {
   Image out = image.beside(image.width, image.height, image.channels);
   const auto seen = interpolation == Interpolation::kBicubic ? kernels::Seen::kCubic : kernels::Seen::kLinear;

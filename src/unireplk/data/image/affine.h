@@ -17,6 +17,9 @@ using AffineMap = std::array<double, 6>;
 /// One value for each channel.
 using Color = std::array<uint8_t, 3>;
 
+/// Left and right exchanged.
+Image mirror(const Image& image);
+
 /// \param fill  what lies outside of the image; a grey image takes the first value.
 Image affine(const Image& image, const AffineMap& map, Interpolation interpolation, const Color& fill);
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "unireplk/core/error.h"
-#include "unireplk/data/image/pixel_shape.h"
 
 namespace unireplk::data::image {
 
@@ -44,12 +43,6 @@ Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t 
   for (int64_t y = 0; y < image.height; ++y) {
     std::copy_n(image.row(y), image.row_bytes(), out.row(top + y) + left * image.channels);
   }
-  return out;
-}
-
-Image mirror(const Image& image) {
-  Image out = image.beside(image.width, image.height, image.channels);
-  kernels::mirror(shape_of(image), image.pixels.data(), out.pixels.data());
   return out;
 }
 

@@ -79,9 +79,6 @@ inline Image crop(const Image& image, const Rectangle& part) {
 /// A frame of `value` around the image. Widths are not negative.
 Image pad(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom, uint8_t value = 0);
 
-/// Left and right exchanged.
-Image mirror(const Image& image);
-
 /// Brightness of an RGB pixel, 0..255. Source: spec/image.md section 3.4.
 inline uint8_t luma(const uint8_t* rgb) {
   return static_cast<uint8_t>((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 32768u) >> 16);

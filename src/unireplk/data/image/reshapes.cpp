@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "unireplk/data/image/affine.h"
+
 namespace unireplk::data::image {
 namespace {
 
