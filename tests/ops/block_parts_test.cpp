@@ -7,6 +7,7 @@
 #include "support/catch.h"
 #include "support/tolerances.h"
 #include "unireplk/core/error.h"
+#include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
 #include "unireplk/ops/normed_branch.h"
@@ -92,6 +93,20 @@ TEST_CASE("linear_gelu_grn: a channel of zeros, no images, and what it refuses",
   const auto gamma = at::ones({1, 1, 1, 8}).requires_grad_();
   const auto y = linear_gelu_grn(x + 1, weight + 1, bias, gamma, {});
   CHECK_THROWS_WITH(torch::autograd::grad({y.square().sum()}, {gamma}, {}, std::nullopt, true),
+                    Contains("create_graph"));
+}
+
+TEST_CASE("channel_layer_norm: equals its definition in float64, with all gradients", "[numeric]") {
+  const auto [n, c, h, w] = GENERATE(
+      table<int64_t, int64_t, int64_t, int64_t>({{2, 8, 3, 5}, {1, 4, 1, 1}, {3, 19, 9, 7}, {2, 160, 14, 14}}));
+  const auto layout = GENERATE(at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous);
+  const Tensors inputs{ramp({n, c, h, w}, 0.37).contiguous(layout), ramp({c}, 0.9) + 0.3, ramp({c}, 0.2)};
+  const auto graph = [](const Tensors& t) { return channel_layer_norm(t[0], t[1], t[2], 1e-6); };
+  check_close(run(inputs, at::kFloat, graph), run(inputs, at::kDouble, graph));
+  check_threads(inputs, graph);
+  const auto weight = at::ones({c}).requires_grad_();
+  const auto y = channel_layer_norm(at::zeros({n, c, h, w}), weight, at::ones({c}), 1e-6);
+  CHECK_THROWS_WITH(torch::autograd::grad({y.square().sum()}, {weight}, {}, std::nullopt, true),
                     Contains("create_graph"));
 }
 

@@ -1,17 +1,68 @@
 #include "unireplk/ops/channel_layer_norm.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/layer_norm.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "unireplk/core/error.h"
+#include "unireplk/kernels/layer_norm.h"
+#include "unireplk/ops/map.h"
+#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct FusedLayerNorm : torch::autograd::Function<FusedLayerNorm> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, double eps) {
+    const auto shape = map_rows(x);
+    const auto y = empty_map(x);
+    const auto mean = at::empty({shape.images * shape.pixels}, at::kFloat), inverse = at::empty_like(mean);
+    kernels::layer_norm(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), bias.const_data_ptr<float>(),
+                        static_cast<float>(eps), y.data_ptr<float>(), mean.data_ptr<float>(), inverse.data_ptr<float>(),
+                        intra_op_threads());
+    context->save_for_backward({x, weight, mean, inverse});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    UNIREPLK_CHECK(!at::GradMode::is_enabled(),
+                   "channel_layer_norm: its gradient has no gradient (create_graph); use float64");
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1], &mean = saved[2], &inverse = saved[3];
+    const auto dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+    const auto shape = map_rows(x);
+    at::Tensor dx;
+    if (context->needs_input_grad(0)) dx = empty_map(x);
+    const auto dweight = at::empty_like(weight), dbias = at::empty_like(weight);
+    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
+    kernels::layer_norm_backward(
+        shape, dy.const_data_ptr<float>(), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
+        mean.const_data_ptr<float>(), inverse.const_data_ptr<float>(), dx.defined() ? dx.data_ptr<float>() : nullptr,
+        dweight.data_ptr<float>(), dbias.data_ptr<float>(), workspace.span(), intra_op_threads());
+    return {dx, dweight, dbias, {}};
+  }
+};
+
+}  // namespace
 
 at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   UNIREPLK_CHECK(x.dim() == 4, "channel_layer_norm: expected x [N, C, H, W], got {}", shape_text(x));
   UNIREPLK_CHECK(weight.dim() == 1 && weight.size(0) == x.size(1) && bias.sizes() == weight.sizes(),
                  "channel_layer_norm: weight {} and bias {} do not fit x {}: expected [{}]", shape_text(weight),
                  shape_text(bias), shape_text(x), x.size(1));
+  const auto takes = [](const at::Tensor& vector) { return is_plain_float(vector) && vector.is_contiguous(); };
+  if (is_plain_float(x) && autocast_type(x) == at::kFloat && takes(weight) && takes(bias)) {
+    return FusedLayerNorm::apply(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias, eps);
+  }
   return at::layer_norm(x.permute({0, 2, 3, 1}), weight.sizes(), weight, bias, eps).permute({0, 3, 1, 2});
 }
 

@@ -22,8 +22,11 @@ class RowPieces {
   int64_t image(int64_t piece) const { return piece / per_image_; }
   int64_t pixels(int64_t piece) const { return std::max<int64_t>(0, std::min(pixels_, shape.pixels - first(piece))); }
 
+  /// Its first pixel, of those of all images.
+  int64_t pixel(int64_t piece) const { return image(piece) * shape.pixels + first(piece); }
+
   /// Where a piece begins in a map, in a table [images, channels], in one [pieces, channels].
-  int64_t at(int64_t piece) const { return (image(piece) * shape.pixels + first(piece)) * shape.channels; }
+  int64_t at(int64_t piece) const { return pixel(piece) * shape.channels; }
   int64_t at_image(int64_t piece) const { return image(piece) * shape.channels; }
   int64_t at_piece(int64_t piece) const { return piece * shape.channels; }
 

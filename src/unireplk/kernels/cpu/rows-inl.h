@@ -34,6 +34,11 @@ struct Channels {
     return hn::Load(Floats(), lanes);
   }
 
+  /// `value` with 0 in the other lanes.
+  HWY_INLINE Vec alone(Vec value) const {
+    return count == kLanes ? value : hn::IfThenElseZero(hn::FirstN(Floats(), static_cast<size_t>(count)), value);
+  }
+
   HWY_INLINE void put(Vec value, float* row) const {
     if (count == kLanes) return hn::StoreU(value, Floats(), row + at);
     HWY_ALIGN float lanes[kLanes];

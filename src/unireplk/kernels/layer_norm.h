@@ -1,0 +1,24 @@
+#pragma once
+
+#include <span>
+
+#include "unireplk/kernels/parallel.h"
+#include "unireplk/kernels/rows.h"
+
+/// Layer normalisation of each pixel over its channels. Bit for bit the same for any number of workers.
+namespace unireplk::kernels {
+
+/// y = (x - mean) * inverse * weight + bias, with the mean of the pixel's channels and inverse = 1 / sqrt(their biased
+/// variance + eps).
+/// \param mean, inverse  [images, pixels], written.
+void layer_norm(const RowsShape& shape, const float* x, const float* weight, const float* bias, float eps, float* y,
+                float* mean, float* inverse, const Parallel& parallel);
+
+/// \param mean, inverse  as layer_norm() left them for the same x.
+/// \param dx             or null: not wanted.
+/// \param workspace      row_sums_workspace(shape, 2)
+void layer_norm_backward(const RowsShape& shape, const float* dy, const float* x, const float* weight,
+                         const float* mean, const float* inverse, float* dx, float* dweight, float* dbias,
+                         std::span<float> workspace, const Parallel& parallel);
+
+}  // namespace unireplk::kernels
