@@ -13,7 +13,9 @@
 #define HWY_TARGET_INCLUDE "unireplk/kernels/cpu/block.cpp"
 #include <hwy/foreach_target.h>
 // behind it
+#include "unireplk/kernels/cpu/branch_kernels-inl.h"
 #include "unireplk/kernels/cpu/channels-inl.h"
+#include "unireplk/kernels/cpu/moments-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
@@ -42,19 +44,6 @@ struct Scratch {
   float* moments;
 };
 
-/// The filters of all branches, [vectors of the line][filters()]: once for all tasks, they lie as far apart as pixels.
-void pack_branch_filters(const BlockPlan& plan, const float* const* weights, int64_t line, float* filters) {
-  const Place place(plan.map, plan.grid, line * plan.grid.chunks);
-  for (int64_t v = 0; v < place.vectors; ++v) {
-    const auto [channel, count] = place.vector(v);
-    for (int64_t b = 0; b < plan.count; ++b) {
-      const auto& branch = plan.branches[b];
-      pack_filters(weights[b] + channel * branch.taps, branch.taps, count,
-                   filters + v * plan.filters() + branch.first_tap * kLanes);
-    }
-  }
-}
-
 Term term_of(const BlockPlan& plan, int64_t b, const float* plane, const float* filters) {
   const auto& branch = plan.branches[b];
   return {plane + plan.layout.first_pixel(), filters + branch.first_tap * kLanes, branch.size, branch.dilation};
@@ -71,204 +60,6 @@ void convolve_branches(const PlaneFunctions& planes, const BlockPlan& plan, cons
                     pixels_of(plan.layout, scratch.branch(b)), b == 0 ? upcoming : Upcoming());
   }
 }
-
-// ---- moments of planes
-
-template <int kFrom, int kCount>
-HWY_INLINE void zero_all(Vec (&values)[kCount]) {
-  if constexpr (kFrom < kCount) {
-    values[kFrom] = zero();
-    zero_all<kFrom + 1>(values);
-  }
-}
-
-template <int kFrom, int kCount>
-HWY_INLINE void add_all(const Vec (&values)[kCount], float* to) {
-  if constexpr (kFrom < kCount) {
-    store(hn::Add(load(to), values[kFrom]), to);
-    add_all<kFrom + 1>(values, to + kLanes);
-  }
-}
-
-/// A pixel of kCount planes, `stride` apart, less their means.
-template <int kFrom, int kCount>
-HWY_INLINE void load_centred(Vec (&values)[kCount], const float* pixel, int64_t stride, const float* means) {
-  if constexpr (kFrom < kCount) {
-    values[kFrom] = hn::Sub(load(pixel + kFrom * stride), load(means + kFrom * kLanes));
-    load_centred<kFrom + 1>(values, pixel, stride, means);
-  }
-}
-
-/// Of values 0 .. kRows - 1 the products with all from itself on, in the order of an upper triangle.
-template <int kA, int kB, int kRows, int kCount, int kSums>
-HWY_INLINE void add_products_of_pixel(Vec (&sums)[kSums], const Vec (&values)[kCount]) {
-  if constexpr (kA < kRows) {
-    Vec& sum = sums[pair_index(kA, kB, kCount)];
-    sum = hn::MulAdd(values[kA], values[kB], sum);
-    if constexpr (kB + 1 < kCount) {
-      add_products_of_pixel<kA, kB + 1, kRows>(sums, values);
-    } else {
-      add_products_of_pixel<kA + 1, kA + 1, kRows>(sums, values);
-    }
-  }
-}
-
-/// Planes whose products with all others are taken in one pass: as many as leave their sums in registers.
-constexpr int rows_at_once(int count) { return count < 2 ? count : kLanes == kMaxLanes && count <= 6 ? count : 2; }
-
-/// Of planes 0 .. kCount - 1, `stride` apart: add to `sums` the rows of the upper triangle of their centred products
-/// that one pass takes.
-template <int kCount>
-void add_centred_products(const PlaneLayout& layout, const float* planes, int64_t stride, const float* means,
-                          float* to) {
-  constexpr int kRows = rows_at_once(kCount);
-  constexpr int kSums = static_cast<int>(pair_index(kRows - 1, kCount - 1, kCount)) + 1;
-  Vec sums[kSums];
-  zero_all<0>(sums);
-  for (int64_t y = 0; y < layout.height; ++y) {
-    const float* pixel = planes + y * layout.row_floats() + layout.first_pixel();
-    for (int64_t x = 0; x < layout.width; ++x, pixel += kLanes) {
-      Vec values[kCount];
-      load_centred<0>(values, pixel, stride, means);
-      add_products_of_pixel<0, 0, kRows>(sums, values);
-    }
-  }
-  add_all<0>(sums, to);
-}
-
-/// Means [count] and sums of centred products, upper triangle, of `count` planes.
-void moments_of(const PlaneLayout& layout, const float* planes, int64_t count, int64_t stride, float* moments) {
-  using Add = void (*)(const PlaneLayout&, const float*, int64_t, const float*, float*);
-  static constexpr Add kAdd[kMaxBranches] = {add_centred_products<1>, add_centred_products<2>, add_centred_products<3>,
-                                             add_centred_products<4>, add_centred_products<5>, add_centred_products<6>,
-                                             add_centred_products<7>, add_centred_products<8>};
-  const Vec share = all(1.0F / static_cast<float>(layout.height * layout.width));
-  for (int64_t b = 0; b < count; ++b) {
-    store(hn::Mul(sum_plane(layout, planes + b * stride), share), moments + b * kLanes);
-  }
-  float* sums = moments + count * kLanes;
-  fill_zero(sums, count * (count + 1) / 2 * kLanes);
-  for (int64_t b = 0; b < count; b += rows_at_once(static_cast<int>(count - b))) {
-    kAdd[count - b - 1](layout, planes + b * stride, stride, moments + b * kLanes,
-                        sums + pair_index(b, b, count) * kLanes);
-  }
-}
-
-/// Merge the moments of `more` pixels into those of `pixels` others.
-void merge_moments(int64_t count, float pixels, float more, const float* from, float* to) {
-  const Vec share = all(more / (pixels + more)), weight = all(pixels * (more / (pixels + more)));
-  float* sums = to + count * kLanes;
-  const float* more_sums = from + count * kLanes;
-  for (int64_t b = 0; b < count; ++b) {
-    const Vec delta = hn::Sub(load(from + b * kLanes), load(to + b * kLanes));
-    for (int64_t d = b; d < count; ++d, sums += kLanes, more_sums += kLanes) {
-      const Vec other = hn::Sub(load(from + d * kLanes), load(to + d * kLanes));
-      store(hn::MulAdd(hn::Mul(delta, weight), other, hn::Add(load(sums), load(more_sums))), sums);
-    }
-    store(hn::MulAdd(delta, share, load(to + b * kLanes)), to + b * kLanes);
-  }
-}
-
-// ---- kernels of the branches, all channels of a vector at once, in float64
-
-using Doubles = hn::ScalableTag<double>;
-constexpr int64_t kDoubles = static_cast<int64_t>(hn::MaxLanes(Doubles()));
-
-HWY_INLINE hn::Vec<Doubles> load_doubles(const float* from) {
-  return hn::PromoteTo(Doubles(), hn::Load(hn::Rebind<float, Doubles>(), from));
-}
-
-HWY_INLINE void store_doubles(hn::Vec<Doubles> value, float* to) {
-  const hn::Rebind<float, Doubles> floats;
-  hn::Store(hn::DemoteTo(floats, value), floats, to);
-}
-
-/// Call visit(tap of the branch, tap of the large kernel at the same place).
-template <class Visit>
-HWY_INLINE void for_each_tap(const BlockPlan& plan, int64_t b, Visit visit) {
-  const auto& branch = plan.branches[b];
-  const int64_t start = plan.large().size / 2 - branch.dilation * (branch.size / 2);
-  for (int64_t y = 0; y < branch.size; ++y) {
-    const int64_t large = (start + y * branch.dilation) * plan.large().size + start;
-    for (int64_t x = 0; x < branch.size; ++x) visit(y * branch.size + x, large + x * branch.dilation);
-  }
-}
-
-/// Write the sum of the kernels of all branches, each times its factor, to merged [taps of the large one][lanes].
-/// \param filters  of the vector
-/// \param factors  [count][lanes]
-void merge_kernels(const BlockPlan& plan, const float* filters, const double* factors, float* merged, float* start) {
-  auto* sums = reinterpret_cast<double*>(start);
-  for (int64_t lane = 0; lane < kLanes; lane += kDoubles) {
-    for (int64_t b = 0; b < plan.count; ++b) {
-      const float* of_branch = filters + plan.branches[b].first_tap * kLanes + lane;
-      const auto factor = hn::Load(Doubles(), factors + b * kLanes + lane);
-      for_each_tap(plan, b, [&](int64_t tap, int64_t large_tap) {
-        const auto weight = load_doubles(of_branch + tap * kLanes);
-        double* sum = sums + large_tap * kDoubles;  // the large kernel, which is first, has them all
-        hn::Store(b == 0 ? hn::Mul(weight, factor) : hn::MulAdd(weight, factor, hn::Load(Doubles(), sum)), Doubles(),
-                  sum);
-      });
-    }
-    for (int64_t tap = 0; tap < plan.large().taps; ++tap) {
-      store_doubles(hn::Load(Doubles(), sums + tap * kDoubles), merged + tap * kLanes + lane);
-    }
-  }
-}
-
-/// Sums over the chunks of a line, whose parts lie `stride` floats apart.
-/// \return  `parts` itself if there is one, or `to`.
-const float* add_chunks(const BlockPlan& plan, const float* parts, int64_t stride, int64_t floats, float* to) {
-  if (plan.grid.chunks == 1) return parts;
-  for (int64_t i = 0; i < floats; i += kDoubles) {
-    auto sum = hn::Zero(Doubles());
-    for (int64_t chunk = 0; chunk < plan.grid.chunks; ++chunk) {
-      sum = hn::Add(sum, load_doubles(parts + chunk * stride + i));
-    }
-    store_doubles(sum, to + i);
-  }
-  return to;
-}
-
-/// Between the two passes of backward: for each branch the sum over pixels of dy times the branch and, behind them, the
-/// sum of dy.
-/// \param filters   of the vector
-/// \param parts     those of its first chunk, vectors * correlation() floats before those of the next
-/// \param products  written, [count + 1][lanes]
-void branch_products(const BlockPlan& plan, const float* filters, const float* parts, double* products, float* start) {
-  const float* correlation = add_chunks(plan, parts, plan.vectors * plan.correlation(), plan.correlation(), start);
-  for (int64_t lane = 0; lane < kLanes; lane += kDoubles) {
-    for (int64_t b = 0; b < plan.count; ++b) {
-      const float* of_branch = filters + plan.branches[b].first_tap * kLanes + lane;
-      auto sum = hn::Zero(Doubles());
-      for_each_tap(plan, b, [&](int64_t tap, int64_t large_tap) {
-        sum = hn::MulAdd(load_doubles(of_branch + tap * kLanes), load_doubles(correlation + large_tap * kLanes + lane),
-                         sum);
-      });
-      hn::Store(sum, Doubles(), products + b * kLanes + lane);
-    }
-    hn::Store(load_doubles(correlation + plan.large().taps * kLanes + lane), Doubles(),
-              products + plan.count * kLanes + lane);
-  }
-}
-
-/// Behind the second pass of backward: the gradients of all kernels of a line.
-/// \param parts  [chunks][vectors][filters()]
-void finish_kernel_gradients(const BlockPlan& plan, int64_t line, const float* parts, float* const* gradients,
-                             float* start) {
-  const Place place(plan.map, plan.grid, line * plan.grid.chunks);
-  for (int64_t v = 0; v < place.vectors; ++v) {
-    const auto [channel, count] = place.vector(v);
-    const float* sums =
-        add_chunks(plan, parts + v * plan.filters(), plan.vectors * plan.filters(), plan.filters(), start);
-    for (int64_t b = 0; b < plan.count; ++b) {
-      const auto& branch = plan.branches[b];
-      unpack_filters(sums + branch.first_tap * kLanes, branch.taps, count, gradients[b] + channel * branch.taps);
-    }
-  }
-}
-
-// ---- tasks
 
 /// Forward 1: moments of the branches over a chunk of images.
 /// \param filters  of the line

@@ -32,6 +32,12 @@ struct Upcoming {
   int64_t pixels = 0;
 };
 
+/// sums[k] += sum over pixels p of values[p] * plane[p + k]
+/// \param values, plane  first pixels
+/// \param sums           [size * size][lanes]
+using CorrelateFunction = void (*)(const PlaneLayout& layout, const float* values, const float* plane, int64_t size,
+                                   int64_t dilation, float* sums, const Upcoming& upcoming);
+
 struct PlaneFunctions {
   int64_t lanes;  ///< channels in a vector
 
@@ -40,14 +46,11 @@ struct PlaneFunctions {
   void (*convolve)(const PlaneLayout& layout, const Term& term, const Pixels<const float>& start,
                    const Pixels<float>& to, const Upcoming& upcoming);
 
-  /// sums[k] += sum over pixels p of values[p] * plane[p + k]
-  /// \param values, plane  first pixels
-  /// \param sums           [size * size][lanes]
-  void (*correlate)(const PlaneLayout& layout, const float* values, const float* plane, int64_t size, int64_t dilation,
-                    float* sums, const Upcoming& upcoming);
+  CorrelateFunction correlate;
 };
 
 /// Of the instruction set in use.
 PlaneFunctions plane_functions();
+CorrelateFunction correlate_function();
 
 }  // namespace unireplk::kernels
