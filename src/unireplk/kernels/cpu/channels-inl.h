@@ -7,22 +7,12 @@
 #define UNIREPLK_KERNELS_CPU_CHANNELS_INL_H
 #endif
 
-#include <hwy/highway.h>
 #include "unireplk/kernels/cpu/plane.h"
+#include "unireplk/kernels/cpu/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::ScalableTag<float>;
-using Vec = hn::Vec<Floats>;
-constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
-
-HWY_INLINE Vec load(const float* from) { return hn::Load(Floats(), from); }
-HWY_INLINE void store(Vec value, float* to) { hn::Store(value, Floats(), to); }
-HWY_INLINE Vec zero() { return hn::Zero(Floats()); }
-HWY_INLINE Vec all(float value) { return hn::Set(Floats(), value); }
 HWY_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 HWY_INLINE int64_t most(int64_t a, int64_t b) { return a < b ? b : a; }
 
@@ -33,21 +23,6 @@ HWY_INLINE void fill_zero(float* to, int64_t floats) {
 /// to += from
 HWY_INLINE void add_to(float* to, const float* from, int64_t floats) {
   for (int64_t i = 0; i < floats; i += kLanes) store(hn::Add(load(to + i), load(from + i)), to + i);
-}
-
-/// `count` of a vector's channels; the others become 0.
-HWY_INLINE Vec load_channels(const float* from, int64_t count) {
-  if (count == kLanes) return hn::LoadU(Floats(), from);
-  HWY_ALIGN float lanes[kLanes] = {};
-  for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
-  return load(lanes);
-}
-
-HWY_INLINE void store_channels(Vec value, float* to, int64_t count) {
-  if (count == kLanes) return hn::StoreU(value, Floats(), to);
-  HWY_ALIGN float lanes[kLanes];
-  store(value, lanes);
-  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
 /// One vector of channels of a map.
