@@ -12,7 +12,6 @@
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
-#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -59,8 +58,7 @@ at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, con
   UNIREPLK_CHECK(weight.dim() == 1 && weight.size(0) == x.size(1) && bias.sizes() == weight.sizes(),
                  "channel_layer_norm: weight {} and bias {} do not fit x {}: expected [{}]", shape_text(weight),
                  shape_text(bias), shape_text(x), x.size(1));
-  const auto takes = [](const at::Tensor& vector) { return is_plain_float(vector) && vector.is_contiguous(); };
-  if (is_plain_float(x) && autocast_type(x) == at::kFloat && takes(weight) && takes(bias)) {
+  if (stays_plain_float(x) && is_dense_float(weight) && is_dense_float(bias)) {
     return FusedLayerNorm::apply(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias, eps);
   }
   return at::layer_norm(x.permute({0, 2, 3, 1}), weight.sizes(), weight, bias, eps).permute({0, 3, 1, 2});

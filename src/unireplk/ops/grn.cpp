@@ -12,7 +12,6 @@
 
 #include <cmath>
 #include <optional>
-#include <span>
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/gelu_grn.h"
@@ -21,7 +20,6 @@
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
-#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -36,17 +34,20 @@ at::Tensor divisor_of(const at::Tensor& norms) { return norms.mean(-1, /*keepdim
 
 at::Tensor relative_norms(const at::Tensor& norms) { return norms / divisor_of(norms); }
 
-/// From squares of norms [N, C] to gamma * Nx + 1.
-void turn_into_factors(const at::Tensor& squares, const at::Tensor& gamma) {
+/// gamma * Nx + 1 [N, C], of squares of norms [N, C], which become the norms.
+at::Tensor factors_of(const at::Tensor& squares, const at::Tensor& gamma) {
+  const auto factors = at::empty_like(squares);
   const int64_t channels = squares.size(1);
   const auto* weight = gamma.const_data_ptr<float>();
-  for (int64_t n = 0; n < squares.size(0); ++n) {
-    const std::span row(squares.data_ptr<float>() + n * channels, static_cast<size_t>(channels));
+  auto* norm = squares.data_ptr<float>();
+  auto* factor = factors.data_ptr<float>();
+  for (int64_t n = 0; n < squares.size(0); ++n, norm += channels, factor += channels) {
     double sum = 0;
-    for (auto& value : row) sum += value = std::sqrt(value);
+    for (int64_t c = 0; c < channels; ++c) sum += norm[c] = std::sqrt(norm[c]);
     const auto divisor = static_cast<float>(sum / static_cast<double>(channels) + kEps);
-    for (size_t c = 0; c < row.size(); ++c) row[c] = weight[c] * (row[c] / divisor) + 1;
+    for (int64_t c = 0; c < channels; ++c) factor[c] = weight[c] * (norm[c] / divisor) + 1;
   }
+  return factors;
 }
 
 /// h = gelu(z + bias) and its normalisation: two passes over z forward and two backward. Keeps z and the norms of h.
@@ -55,12 +56,11 @@ struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
                             const at::Tensor& gamma, const std::optional<at::Tensor>& beta) {
     const auto shape = rows_of(z);
     const auto threads = intra_op_threads();
-    const auto squares = empty_table(shape);
+    const auto norms = empty_table(shape);  // squares of them at first
     const Workspace workspace(kernels::row_sums_workspace(shape, 1));
-    kernels::gelu_squares(shape, z.const_data_ptr<float>(), bias.const_data_ptr<float>(), squares.data_ptr<float>(),
+    kernels::gelu_squares(shape, z.const_data_ptr<float>(), bias.const_data_ptr<float>(), norms.data_ptr<float>(),
                           workspace.span(), threads);
-    const auto norms = squares.sqrt();
-    const auto factor = relative_norms(norms).mul_(gamma.view({1, -1})).add_(1);
+    const auto factor = factors_of(norms, gamma);
     const auto y = at::empty_like(z);
     kernels::gelu_scale(shape, z.const_data_ptr<float>(), bias.const_data_ptr<float>(), factor.const_data_ptr<float>(),
                         beta ? beta->const_data_ptr<float>() : nullptr, y.data_ptr<float>(), threads);
@@ -121,9 +121,8 @@ at::Tensor grn(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& b
 }
 
 at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma) {
-  const auto takes = [](const at::Tensor& tensor) { return is_plain_float(tensor) && tensor.is_contiguous(); };
-  if (!takes(x) || !takes(gamma)) return grn(x, gamma, /*beta=*/{});
-  check_parameters("grn_in_place", x, x.size(3), gamma, /*beta=*/{});
+  if (!is_dense_float(x) || !is_dense_float(gamma)) return grn(x, gamma, /*beta=*/{});
+  check_parameters("grn_in_place", x, x.size(-1), gamma, /*beta=*/{});
   const auto shape = rows_of(x);
   const auto threads = intra_op_threads();
   const auto sums = empty_table(shape), squares = empty_table(shape);
@@ -131,17 +130,16 @@ at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma) {
   auto* values = x.data_ptr<float>();
   kernels::sum_rows(shape, values, values, nullptr, sums.data_ptr<float>(), squares.data_ptr<float>(), workspace.span(),
                     threads);
-  turn_into_factors(squares, gamma);
-  kernels::combine_rows(shape, {.a = values, .factor = squares.const_data_ptr<float>()}, values, threads);
+  const auto factor = factors_of(squares, gamma);
+  kernels::combine_rows(shape, {.a = values, .factor = factor.const_data_ptr<float>()}, values, threads);
   return x;
 }
 
 at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            const at::Tensor& gamma, const at::Tensor& beta) {
   check_parameters("linear_gelu_grn", x, weight.size(0), gamma, beta);
-  const auto takes = [](const at::Tensor& tensor) { return is_plain_float(tensor) && tensor.is_contiguous(); };
-  const bool has_kernel = is_plain_float(x) && autocast_type(x) == at::kFloat && takes(weight) && takes(bias) &&
-                          takes(gamma) && (!beta.defined() || takes(beta));
+  const bool has_kernel = stays_plain_float(x) && is_dense_float(weight) && is_dense_float(bias) &&
+                          is_dense_float(gamma) && (!beta.defined() || is_dense_float(beta));
   if (!has_kernel) return grn(at::gelu(at::linear(x, weight, bias)), gamma, beta);
   return FusedGeluGrn::apply(at::linear(x, weight).contiguous(), bias, gamma,
                              beta.defined() ? std::optional(beta) : std::nullopt);

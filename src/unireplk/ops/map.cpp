@@ -2,6 +2,8 @@
 
 #include <ATen/ops/empty.h>
 
+#include "unireplk/tensor/autocast.h"
+
 namespace unireplk::ops {
 
 kernels::MapShape map_shape(const at::Tensor& x) {
@@ -9,6 +11,10 @@ kernels::MapShape map_shape(const at::Tensor& x) {
 }
 
 bool is_plain_float(const at::Tensor& tensor) { return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat; }
+
+bool is_dense_float(const at::Tensor& tensor) { return is_plain_float(tensor) && tensor.is_contiguous(); }
+
+bool stays_plain_float(const at::Tensor& x) { return is_plain_float(x) && autocast_type(x) == at::kFloat; }
 
 bool is_kernel_input(const at::Tensor& x) {
   return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;

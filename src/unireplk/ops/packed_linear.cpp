@@ -11,7 +11,6 @@
 #include "unireplk/core/error.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/shape_text.h"
-#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -50,7 +49,7 @@ at::Tensor PackedLinear::apply_with_gelu(const at::Tensor& x) const {
 }
 
 bool PackedLinear::serves(const at::Tensor& x) const {
-  return packed_.defined() && is_plain_float(x) && autocast_type(x) == at::kFloat && x.numel() > 0;
+  return packed_.defined() && stays_plain_float(x) && x.numel() > 0;
 }
 
 at::Tensor PackedLinear::run(const at::Tensor& x, const char* activation) const {

@@ -13,7 +13,6 @@
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
-#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -81,8 +80,7 @@ at::Tensor squeeze_excite(const at::Tensor& x, const LinearTensors& down, const 
   const auto takes = [](const LinearTensors& linear) {
     return is_plain_float(linear.weight) && is_plain_float(linear.bias);
   };
-  const bool has_kernel =
-      is_plain_float(x) && autocast_type(x) == at::kFloat && takes(down) && takes(up) && x.size(2) * x.size(3) > 0;
+  const bool has_kernel = stays_plain_float(x) && takes(down) && takes(up) && x.size(2) * x.size(3) > 0;
   if (has_kernel) {
     return FusedSqueezeExcite::apply(x.contiguous(at::MemoryFormat::ChannelsLast), down.weight, down.bias, up.weight,
                                      up.bias);
