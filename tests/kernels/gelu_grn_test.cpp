@@ -83,8 +83,6 @@ struct Inputs {
   std::vector<double> z, dy, bias, shift, factor, slope;
 };
 
-std::vector<float> narrow(const std::vector<double>& values) { return {values.begin(), values.end()}; }
-
 Results run(const Inputs& in, const Parallel& parallel) {
   const auto z = narrow(in.z), dy = narrow(in.dy), bias = narrow(in.bias), shift = narrow(in.shift);
   const auto factor = narrow(in.factor), slope = narrow(in.slope);

@@ -30,8 +30,6 @@ struct Inputs {
   std::vector<double> x, dy, weight, bias;
 };
 
-std::vector<float> narrow(const std::vector<double>& values) { return {values.begin(), values.end()}; }
-
 Results<float> run(const Inputs& in, const Parallel& parallel) {
   const auto x = narrow(in.x), dy = narrow(in.dy), weight = narrow(in.weight), bias = narrow(in.bias);
   const float nan = std::numeric_limits<float>::quiet_NaN();

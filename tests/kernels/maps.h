@@ -42,6 +42,8 @@ inline Parallel threads(int64_t workers) {
           }};
 }
 
+inline std::vector<float> narrow(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+
 enum class Filling { kNormal, kAroundTen, kTiny, kOneHot };
 
 template <class Number>
