@@ -1,4 +1,4 @@
-#include "unireplk/data/image/class_map.h"
+#include "unireplk/data/class_map.h"
 
 #include <ATen/core/Tensor.h>
 
@@ -7,8 +7,8 @@
 #include "support/tar_bytes.h"
 #include "unireplk/config/parse.h"
 #include "unireplk/core/error.h"
+#include "unireplk/data/file_list.h"
 #include "unireplk/data/image/image_folder.h"
-#include "unireplk/data/image/image_list.h"
 #include "unireplk/data/image/tar.h"
 
 namespace unireplk::data::image {
@@ -98,14 +98,13 @@ TEST_CASE("class_map: folders, lists and tar files take it alike") {
   write_file(map.folder / "photos.tar", test::tar_of(members));
   const Names expected{"feet 1.jpg", "head 3.jpg", "feet 4.jpg"};
   CHECK(items_of(*make_image_folder({.root = map.folder / "photos", .class_map = map.file})) == expected);
-  CHECK(items_of(*make_image_list({.file = map.folder / "photos" / "list.csv", .class_map = map.file})) == expected);
+  CHECK(items_of(*make_file_list({.file = map.folder / "photos" / "list.csv", .class_map = map.file})) == expected);
   CHECK(items_of(*make_tar({.file = map.folder / "photos.tar", .class_map = map.file})) == expected);
 }
 
 TEST_CASE("class_map: a list has its classes from one place") {
   const auto tree = config::load_text("{file: a.csv, classes: [hat], class_map: order.txt}", "c.yaml");
-  CHECK_THROWS_WITH(config::parse<ImageListConfig>(tree, {}),
-                    Contains("class_map: `classes` says the classes already"));
+  CHECK_THROWS_WITH(config::parse<FileListConfig>(tree, {}), Contains("class_map: `classes` says the classes already"));
 }
 
 }  // namespace unireplk::data::image

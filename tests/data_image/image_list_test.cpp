@@ -3,7 +3,7 @@
 #include "data_image/files.h"
 #include "support/catch.h"
 #include "unireplk/core/error.h"
-#include "unireplk/data/image/image_list.h"
+#include "unireplk/data/file_list.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -14,10 +14,10 @@ using test::write_file;
 
 struct List {
   explicit List(const std::string& text) { write_file(config.file, text); }
-  std::unique_ptr<Source> source() const { return make_image_list(config); }
+  std::unique_ptr<Source> source() const { return make_file_list(config); }
 
   TemporaryFolder folder;
-  ImageListConfig config{.file = folder / "lists" / "train.csv"};
+  FileListConfig config{.file = folder / "lists" / "train.csv"};
 };
 
 TEST_CASE("image_list: paths start at the list, classes are sorted as found") {
@@ -56,7 +56,7 @@ TEST_CASE("image_list: classes that are numbers are sorted by value") {
 
 TEST_CASE("image_list: a list that cannot be understood is told row by row") {
   const auto refused = [](const List& list, const auto& words) { CHECK_THROWS_WITH(list.source(), words); };
-  refused(List("path,label\n"), Contains("train.csv") && Contains("a row for each image"));
+  refused(List("path,label\n"), Contains("train.csv") && Contains("a row for each file"));
   refused(List("file,label\na,b\n"), Contains("no column \"path\"") && Contains("file, label"));
   refused(List("path,label\na\n"), Contains("train.csv:2: expected 2 columns, got 1"));
   refused(List("path,label\n,hat\na.jpg,\n"), Contains("train.csv:2: expected the path") && Contains("train.csv:3"));

@@ -49,6 +49,20 @@ TEST_CASE("classification: asks for an image of the data's channels and a label"
   CHECK(grey[0].shape == std::vector<int64_t>{-1, -1, 1});
 }
 
+TEST_CASE("classification: takes maps that the pipeline has made ready") {
+  DataInfo info{.fields = {{.name = "image", .dtype = at::kFloat, .shape = {1, 4, 5}, .meaning = ""}},
+                .classes = {"yes", "no"},
+                .constants = {}};
+  Bench bench(info);
+  const auto needs = bench.task.needs();
+  CHECK((needs[0].dtype == at::kFloat && needs[0].shape == std::vector<int64_t>{-1, -1, -1}));
+  const auto maps = at::arange(2 * GENERATE(1, 3) * 20, at::kFloat).view({2, -1, 4, 5});
+  auto batch = batch_of(maps, at::zeros({2}, at::kLong));
+  bench.task.prepare(batch, {}, true);
+  CHECK(at::equal(batch.tensor("image"), maps));
+  CHECK(batch.tensor("image").suggest_memory_format() == at::MemoryFormat::ChannelsLast);
+}
+
 TEST_CASE("classification: refuses data without classes or constants") {
   auto info = info_of(2);
   info.constants.erase("std");

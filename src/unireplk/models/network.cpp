@@ -41,14 +41,17 @@ ClassifierHead head_of(const ClassifierConfig& config, const TargetInfo& target)
 
 MapInfo map_of(const DataInfo& info) {
   const auto* image = info.find("image");
-  if (!image || image->shape.size() != 3 || image->shape.back() < 1) {
+  const bool is_map = image && image->dtype != at::kByte;
+  const bool has_shape = image && image->shape.size() == 3;
+  const int64_t channels = !has_shape ? 0 : is_map ? image->shape.front() : image->shape.back();
+  if (channels < 1) {
     throw UserError({"data",
-                     image ? format("field image is {}, expected [H, W, C] with known C",
-                                    ops::shape_text(at::IntArrayRef(image->shape)))
+                     image ? format("field image is {}, expected {} with known C",
+                                    ops::shape_text(at::IntArrayRef(image->shape)), is_map ? "[C, H, W]" : "[H, W, C]")
                            : "there is no field image",
-                     "A classifier needs images."});
+                     "A classifier needs images, or maps."});
   }
-  return {.channels = image->shape.back()};
+  return {.channels = channels};
 }
 
 TargetInfo target_of(const DataInfo& info) { return {.classes = static_cast<int64_t>(info.classes.size())}; }

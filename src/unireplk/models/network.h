@@ -58,7 +58,8 @@ struct NetworkConfig {
 config::Registry<BackboneSignature> backbones();
 config::Registry<HeadSignature> heads();
 
-/// Options of a classifier for this data: channels of the field `image` [H, W, C], one output a class.
+/// Options of a classifier for this data: channels of the field `image` (bytes [H, W, C] or a floating map [C, H, W]),
+/// one output a class.
 /// \throws UserError when channels or classes of config and data contradict each other, or options do not fit
 /// together.
 UniRepLKNetOptions classifier_options(const NetworkConfig& config, const DataInfo& info);

@@ -1,10 +1,10 @@
 #include "unireplk/runner/builtins.h"
 
+#include "unireplk/data/file_list.h"
 #include "unireplk/data/image/color_jitter.h"
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/idx.h"
 #include "unireplk/data/image/image_folder.h"
-#include "unireplk/data/image/image_list.h"
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/data/image/pack.h"
 #include "unireplk/data/image/rand_augment.h"
@@ -28,8 +28,8 @@ config::Registry<data::SourceSignature> sources() {
   registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
   registry.add<image::ImageFolderConfig>("image_folder", "A folder of images for each class.",
                                          image::make_image_folder);
-  registry.add<image::ImageListConfig>("image_list", "Images that a CSV file lists with their classes.",
-                                       image::make_image_list);
+  registry.add<data::FileListConfig>("image_list", "Images that a CSV file lists with their classes.",
+                                     data::make_file_list);
   registry.add<image::TarConfig>("tar", "Images in tar files, as ImageNet comes, without unpacking.", image::make_tar);
   registry.add<image::PackConfig>("pack", "Photos that `unireplk pack` made smaller and wrote into one file.",
                                   image::make_pack);

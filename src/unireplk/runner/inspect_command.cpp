@@ -32,9 +32,11 @@ Subject from_config(const Target& target) {
   const auto config = load_experiment(file, target.overrides, builtins());
   const auto info = training_data(config.data).info;
   Subject subject{.network = models::classifier_options(config.model, info)};
-  if (const auto* image = info.find("image"); image && image->shape[0] > 0) {
-    subject.height = image->shape[0];
-    subject.width = image->shape[1];
+  const auto* image = info.find("image");
+  const size_t rows = image && image->dtype != at::kByte ? 1 : 0;  // [C, H, W], or bytes [H, W, C]
+  if (image && image->shape[rows] > 0) {
+    subject.height = image->shape[rows];
+    subject.width = image->shape[rows + 1];
   }
   return subject;
 }

@@ -11,18 +11,10 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/nn/evaluation_mode.h"
-#include "unireplk/ops/normalise.h"
 #include "unireplk/tasks/classification_evaluation.h"
 
 namespace unireplk::tasks {
 namespace {
-
-/// A constant of the data set as float [C].
-at::Tensor channel_constant(const DataInfo& info, const std::string& name) {
-  const auto found = info.constants.find(name);
-  UNIREPLK_CHECK(found != info.constants.end(), "classification needs the constant \"{}\" of the data", name);
-  return found->second.to(at::kFloat).reshape({-1});
-}
 
 std::optional<at::Generator> generator_of(const Step& step) {
   return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
@@ -50,28 +42,16 @@ at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targ
 }
 
 Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
-    : config_(config),
-      network_(std::move(network)),
-      info_(std::move(info)),
-      mean_(channel_constant(info_, "mean")),
-      std_(channel_constant(info_, "std")) {
+    : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
   UNIREPLK_CHECK(!info_.classes.empty(), "classification needs data with classes");
 }
 
 std::vector<FieldSpec> Classification::needs() const {
-  return {
-      {.name = "image", .dtype = at::kByte, .shape = {-1, -1, mean_.size(0)}, .meaning = "rows x columns x channels"},
-      {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}};
-}
-
-at::Tensor Classification::normalised(const at::Tensor& image) {
-  mean_ = mean_.to(image.device());
-  std_ = std_.to(image.device());
-  return ops::normalise(image, mean_, std_);
+  return {input_.field(), {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = "index of the class"}};
 }
 
 void Classification::prepare(Batch& batch, const Step& step, bool training) {
-  at::Tensor maps = normalised(batch.tensor("image"));
+  at::Tensor maps = input_.map_of(batch.tensor("image"));
   const bool is_mixed = config_.mixing.is_on();
   if (training && (config_.erasing || is_mixed)) {
     UNIREPLK_CHECK(step.generator.defined(), "classification: erasing and mixing need the step's generator");

@@ -5,6 +5,7 @@
 
 #include "unireplk/config/fields.h"
 #include "unireplk/tasks/erasing.h"
+#include "unireplk/tasks/map_input.h"
 #include "unireplk/tasks/mixing.h"
 #include "unireplk/tasks/network.h"
 #include "unireplk/tasks/task.h"
@@ -51,14 +52,16 @@ at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targ
 
 /// One label for each map.
 ///
-/// Batch fields: `image` uint8 [B, H, W, C] (prepare() makes it a normalised floating map [B, C, H, W], channels last),
-/// `label` int64 [B], and `target` [B, C] where soft targets replace the labels in the loss. In training prepare() also
+/// Batch fields: `image`, either uint8 [B, H, W, C], of which prepare() makes a normalised floating map [B, C, H, W],
+/// channels last, or such a map float32 [B, C, H, W] that the pipeline has made ready; `label` int64 [B], and `target`
+/// [B, C] where soft targets replace the labels in the loss. In training prepare() also
 /// erases and mixes, and adds `kept` float32 [B] where it mixes: each sample's own share of its target.
 /// Metrics: top1 (primary) and top5 in %, the latter clipped to the class count; loss without smoothing.
 class Classification : public Task {
  public:
-  /// \param info  classes and the constants `mean` and `std`, [C] each, in units of a 0..1 image.
-  /// \throws ContractError when `info` lacks one of them.
+  /// \param info  classes, the field `image`, and for bytes the constants `mean` and `std`, [C] each, in units of a
+  /// 0..1
+  ///              image. \throws ContractError when `info` lacks one of them.
   Classification(const ClassificationConfig& config, Network network, DataInfo info);
 
   torch::nn::Module& network() override { return *network_.module; }
@@ -72,15 +75,13 @@ class Classification : public Task {
  private:
   std::string class_name(int64_t label) const;
 
-  at::Tensor normalised(const at::Tensor& image);
   at::Tensor loss_of(const at::Tensor& logits, const Batch& batch) const;
   at::Tensor targets_of(const Batch& batch, int64_t classes) const;
 
   ClassificationConfig config_;
   Network network_;
   DataInfo info_;
-  at::Tensor mean_;  ///< [C] on the device of the last batch
-  at::Tensor std_;
+  MapInput input_;
 };
 
 }  // namespace unireplk::tasks

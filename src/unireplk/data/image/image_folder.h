@@ -22,13 +22,7 @@ struct ImageFolderConfig {
   }
 };
 
-/// Items in the order of torchvision's ImageFolder (spec/image.md section 2): classes are the sub-folders, sorted;
-/// below each, folders and then files are sorted; links are followed, but not in circles. `class_map` (class_map.h)
-/// changes the classes, not the order of the items. Payload: EncodedBytes.
-///
-/// \throws UserError when the root is missing or holds no class, for every class without an image, and when
-/// read_class_map
-///         does.
+/// As class_folders.h says. \throws UserError as class_folders() does.
 std::unique_ptr<Source> make_image_folder(const ImageFolderConfig& config);
 
 }  // namespace unireplk::data::image

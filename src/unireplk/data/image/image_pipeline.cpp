@@ -17,8 +17,8 @@
 #include "unireplk/data/image/crops.h"
 #include "unireplk/data/image/decode.h"
 #include "unireplk/data/image/rand_augment.h"
-#include "unireplk/data/image/read_bytes.h"
 #include "unireplk/data/image/reshapes.h"
+#include "unireplk/data/read_bytes.h"
 
 namespace unireplk::data::image {
 namespace {

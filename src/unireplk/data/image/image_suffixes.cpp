@@ -1,12 +1,6 @@
 #include "unireplk/data/image/image_suffixes.h"
 
-#include <fmt/ranges.h>
-
-#include <algorithm>
 #include <array>
-#include <filesystem>
-
-#include "unireplk/core/format.h"
 
 namespace unireplk::data::image {
 namespace {
@@ -16,12 +10,6 @@ constexpr std::array<std::string_view, 9> kSuffixes{".jpg", ".jpeg", ".png",  ".
 
 }  // namespace
 
-bool has_image_suffix(std::string_view name) {
-  std::string suffix = std::filesystem::path(name).extension().string();
-  for (char& c : suffix) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return std::ranges::find(kSuffixes, suffix) != kSuffixes.end();
-}
-
-std::string image_suffixes() { return format("{}", fmt::join(kSuffixes, " ")); }
+FileKind image_files() { return {.one = "image", .many = "images", .suffixes = kSuffixes}; }
 
 }  // namespace unireplk::data::image

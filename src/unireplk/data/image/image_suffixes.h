@@ -1,15 +1,10 @@
 #pragma once
 
-#include <string>
-#include <string_view>
+#include "unireplk/data/class_folders.h"
 
 namespace unireplk::data::image {
 
-/// Whether a file of this name is taken for an image, as torchvision's ImageFolder does (spec/image.md section 2);
-/// upper case or lower.
-bool has_image_suffix(std::string_view name);
-
-/// All of them, for messages: ".jpg .jpeg ...".
-std::string image_suffixes();
+/// The files that are taken for images, as torchvision's ImageFolder does (spec/image.md section 2).
+FileKind image_files();
 
 }  // namespace unireplk::data::image

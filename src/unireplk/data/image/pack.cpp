@@ -19,8 +19,8 @@
 #include "unireplk/core/signal.h"
 #include "unireplk/data/image/decode.h"
 #include "unireplk/data/image/encode_jpeg.h"
-#include "unireplk/data/image/read_bytes.h"
 #include "unireplk/data/image/reshapes.h"
+#include "unireplk/data/read_bytes.h"
 #include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/checksum.h"
 #include "unireplk/formats/json.h"
@@ -162,8 +162,8 @@ class Pack : public Source {
   }
 
   Result<std::vector<std::byte>> piece_at(const formats::PackEntry& entry, const std::string& place) const {
-    if (entry.bytes > kMaxImageFileBytes) {
-      return Problem{place, format("expected at most {} bytes, got {}", kMaxImageFileBytes, entry.bytes), ""};
+    if (entry.bytes > kMaxSampleFileBytes) {
+      return Problem{place, format("expected at most {} bytes, got {}", kMaxSampleFileBytes, entry.bytes), ""};
     }
     std::vector<std::byte> piece(static_cast<size_t>(entry.bytes));
     const auto read = as_result([&] { return file_.read(entry.offset, piece), true; });

@@ -10,10 +10,10 @@
 
 #include "unireplk/core/some_of.h"
 #include "unireplk/core/utf8.h"
-#include "unireplk/data/image/class_map.h"
-#include "unireplk/data/image/class_names.h"
-#include "unireplk/data/image/read_bytes.h"
+#include "unireplk/data/class_map.h"
+#include "unireplk/data/class_names.h"
 #include "unireplk/data/image/tar_index.h"
+#include "unireplk/data/read_bytes.h"
 #include "unireplk/io/csv_file.h"
 #include "unireplk/io/files.h"
 
@@ -78,8 +78,8 @@ class Tar : public Source {
   Result<Record> read(int64_t index) const override {
     const auto& [image, label] = item(index);
     SourceRef source = where(index);
-    if (image.bytes > kMaxImageFileBytes) {
-      return Problem{source.text(), format("expected at most {} bytes, got {}", kMaxImageFileBytes, image.bytes), ""};
+    if (image.bytes > kMaxSampleFileBytes) {
+      return Problem{source.text(), format("expected at most {} bytes, got {}", kMaxSampleFileBytes, image.bytes), ""};
     }
     EncodedBytes file{std::vector<std::byte>(static_cast<size_t>(image.bytes))};
     const auto read = as_result([&] { return tars_.read(image, file.bytes), true; });

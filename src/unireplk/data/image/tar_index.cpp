@@ -99,14 +99,14 @@ class Scan {
       progress_.update((before_ + archive.begin + reader.position()) / kMiB);
     }
     if (index_.images.size() == earlier) {
-      throw UserError({archive.place, format("expected at least one image ({}), got none", image_suffixes()),
+      throw UserError({archive.place, format("expected at least one image ({}), got none", image_files().suffix_text()),
                        "Add images, or take the archive away."});
     }
   }
 
   void take(const Archive& archive, const TarMember& member) {
     const bool is_archive = fs::path(member.name).extension() == kTarSuffix;
-    if (member.kind == TarKind::kFolder || !(is_archive || has_image_suffix(member.name))) return;
+    if (member.kind == TarKind::kFolder || !(is_archive || image_files().holds(member.name))) return;
     const auto place = format("{}: {}", archive.place, member.name);
     if (member.kind != TarKind::kFile) {
       throw UserError(

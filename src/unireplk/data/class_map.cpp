@@ -1,4 +1,4 @@
-#include "unireplk/data/image/class_map.h"
+#include "unireplk/data/class_map.h"
 
 #include <algorithm>
 #include <map>
@@ -6,11 +6,11 @@
 
 #include "unireplk/core/log.h"
 #include "unireplk/core/some_of.h"
-#include "unireplk/data/image/class_names.h"
+#include "unireplk/data/class_names.h"
 #include "unireplk/io/csv_file.h"
 #include "unireplk/io/files.h"
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 namespace {
 
 namespace fs = std::filesystem;
@@ -77,7 +77,7 @@ void check_complete(const std::map<std::string, MapLine>& lines, const std::vect
   if (missing.empty()) return;
   throw UserError({file.string(),
                    format("expected a line for every class of {}, got none for {}", place, some_of(missing)),
-                   "Add them; in a CSV file a name with no class leaves its images out."});
+                   "Add them; in a CSV file a name with no class leaves its items out."});
 }
 
 void tell_empty_classes(const ClassMap& map, const fs::path& file) {
@@ -87,7 +87,7 @@ void tell_empty_classes(const ClassMap& map, const fs::path& file) {
     if (!used.contains(static_cast<int64_t>(label))) empty.push_back(map.classes[label]);
   }
   if (!empty.empty()) {
-    log_info("{}: {} of {} classes have no image: {}", file.string(), empty.size(), map.classes.size(), some_of(empty));
+    log_info("{}: {} of {} classes have no item: {}", file.string(), empty.size(), map.classes.size(), some_of(empty));
   }
 }
 
@@ -111,4 +111,4 @@ ClassMap read_class_map(const fs::path& file, const std::vector<std::string>& fo
   return map;
 }
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data

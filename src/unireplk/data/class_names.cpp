@@ -1,11 +1,11 @@
-#include "unireplk/data/image/class_names.h"
+#include "unireplk/data/class_names.h"
 
 #include <algorithm>
 #include <cstdint>
 
 #include "unireplk/core/whole_number.h"
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 
 std::vector<std::string> sorted_classes(const std::set<std::string>& names) {
   std::vector<std::string> sorted(names.begin(), names.end());
@@ -25,4 +25,4 @@ std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes
   return labels;
 }
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data

@@ -1,16 +1,16 @@
-#include "unireplk/data/image/image_list.h"
+#include "unireplk/data/file_list.h"
 
 #include <map>
 #include <set>
 #include <utility>
 
 #include "unireplk/core/some_of.h"
-#include "unireplk/data/image/class_map.h"
-#include "unireplk/data/image/class_names.h"
-#include "unireplk/data/image/labelled_files.h"
+#include "unireplk/data/class_map.h"
+#include "unireplk/data/class_names.h"
+#include "unireplk/data/labelled_files.h"
 #include "unireplk/io/csv_file.h"
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 namespace {
 
 /// The names that a column holds.
@@ -32,7 +32,7 @@ class ListReader {
     for (const auto& row : table_.rows) {
       const auto found = labels_.find(row.fields[label]);
       if (row.fields[path].empty()) {
-        refuse(row, "expected the path of an image, got nothing", "Remove the row.");
+        refuse(row, "expected the path of a file, got nothing", "Remove the row.");
       } else if (found == labels_.end()) {
         refuse(row, format("there is no class \"{}\"", row.fields[label]),
                "The classes are " + some_of(classes_) + ".");
@@ -58,10 +58,10 @@ class ListReader {
 
 }  // namespace
 
-std::unique_ptr<Source> make_image_list(const ImageListConfig& config) {
+std::unique_ptr<Source> make_file_list(const FileListConfig& config) {
   const auto table = io::read_csv_table(config.file);
   if (table.rows.empty()) {
-    throw UserError({table.place, "expected a row for each image, got none", "Add rows below the names of columns."});
+    throw UserError({table.place, "expected a row for each file, got none", "Add rows below the names of columns."});
   }
   const size_t label = table.column(config.label);
   auto classes = config.classes.empty() ? names_in(table, label) : config.classes;
@@ -70,4 +70,4 @@ std::unique_ptr<Source> make_image_list(const ImageListConfig& config) {
   return labelled_files(config.root.value_or(config.file.parent_path()), std::move(classes), std::move(files));
 }
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data

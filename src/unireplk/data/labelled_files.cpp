@@ -1,10 +1,10 @@
-#include "unireplk/data/image/labelled_files.h"
+#include "unireplk/data/labelled_files.h"
 
 #include <utility>
 
-#include "unireplk/data/image/read_bytes.h"
+#include "unireplk/data/read_bytes.h"
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 namespace {
 
 class LabelledFiles : public Source {
@@ -51,4 +51,4 @@ std::unique_ptr<Source> labelled_files(std::filesystem::path root, std::vector<s
   return std::make_unique<LabelledFiles>(std::move(root), std::move(classes), std::move(files));
 }
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data

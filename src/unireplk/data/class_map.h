@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 
 /// Other classes than the data's own.
 struct ClassMap {
@@ -16,7 +16,7 @@ struct ClassMap {
 };
 
 /// Read `class_map`. A file NAME.csv has columns `name`, a class that the data have, and `class`, what it becomes:
-/// several names may become one class, and with nothing there the images of that name are left out; the classes are
+/// several names may become one class, and with nothing there the items of that name are left out; the classes are
 /// sorted (class_names.h). Any other file names a class on each line, in the order of their labels. The file may name
 /// classes that the data do not have.
 ///
@@ -36,4 +36,4 @@ void map_classes(const std::optional<std::filesystem::path>& file, const std::st
   classes = std::move(map.classes);
 }
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data

@@ -9,7 +9,7 @@
 
 #include "unireplk/core/error.h"
 
-namespace unireplk::data::image {
+namespace unireplk::data {
 
 /// Problems that are told of one list; more would say the same.
 inline constexpr size_t kMaxProblems = 20;
@@ -21,4 +21,4 @@ std::vector<std::string> sorted_classes(const std::set<std::string>& names);
 /// The label of each class. \throws UserError when a class comes twice; \param place  named then.
 std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes, const std::string& place);
 
-}  // namespace unireplk::data::image
+}  // namespace unireplk::data
