@@ -11,9 +11,9 @@ namespace {
 
 constexpr double kDigits = 1e-12;  // the tables carry 13
 
-CosineConfig in_epochs(int64_t warmup) { return {.warmup_epochs = warmup, .weight_decay_end = {}}; }
+CosineConfig in_epochs(int64_t warmup) { return {.warmup = {.warmup_epochs = warmup}, .weight_decay_end = {}}; }
 
-CosineConfig in_steps(int64_t warmup) { return {.warmup_steps = warmup, .weight_decay_end = {}}; }
+CosineConfig in_steps(int64_t warmup) { return {.warmup = {.warmup_steps = warmup}, .weight_decay_end = {}}; }
 
 struct Run {
   double lr = 0;
@@ -85,7 +85,7 @@ TEST_CASE("cosine: equals the formula at every step", "[numeric]") {
 }
 
 TEST_CASE("cosine: weight decay has its own cosine, without warm-up", "[numeric]") {
-  const auto schedule = cosine({.warmup_epochs = 3, .weight_decay_end = 0.45}, 100);
+  const auto schedule = cosine({.warmup = {.warmup_epochs = 3}, .weight_decay_end = 0.45}, 100);
   for (int64_t step = 0; step < 100; ++step) {
     const double share = 0.5 * (1 + std::cos(std::numbers::pi * static_cast<double>(step) / 100));
     CHECK(schedule->at(step).weight_decay == Approx(0.45 - 0.4 * share).epsilon(1e-14));
@@ -95,7 +95,7 @@ TEST_CASE("cosine: weight decay has its own cosine, without warm-up", "[numeric]
 }
 
 TEST_CASE("cosine: warmup_steps replaces warmup_epochs") {
-  const auto both = cosine({.warmup_epochs = 2, .warmup_steps = 5, .weight_decay_end = {}}, 100);
+  const auto both = cosine({.warmup = {.warmup_epochs = 2, .warmup_steps = 5}, .weight_decay_end = {}}, 100);
   CHECK(both->at(1).lr == 0.25);
   CHECK(both->at(4).lr == 1.0);
   CHECK(cosine(in_steps(5), 100)->at(3).lr == 0.75);

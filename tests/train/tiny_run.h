@@ -129,7 +129,7 @@ inline train::TrainConfig tiny_config() {
   config.epochs = 4;
   config.optimizer = config::Choice<train::MakeOptimizer>::of(optimizers, "adamw", train::AdamWConfig{.lr = 0.05});
   config.schedule = config::Choice<train::MakeSchedule>::of(
-      schedules, "cosine", train::CosineConfig{.warmup_steps = 3, .weight_decay_end = {}});
+      schedules, "cosine", train::CosineConfig{.warmup = {.warmup_steps = 3}, .weight_decay_end = {}});
   config.checkpoint.every_minutes.reset();
   return config;
 }

@@ -255,7 +255,7 @@ TEST_CASE("trainer: the schedule's value of step s goes to step s + 1", "[numeri
   Recorder recorder;
   test::run(tiny, recorder);
   const auto schedule =
-      make_cosine({.warmup_steps = 3, .weight_decay_end = {}},
+      make_cosine({.warmup = {.warmup_steps = 3}, .weight_decay_end = {}},
                   {.base = {.lr = 0.1, .weight_decay = 0.02}, .steps_per_epoch = 6, .total_steps = 24});
   REQUIRE(watched.settings.size() == 24);
   for (size_t i = 0; i < 24; ++i) {

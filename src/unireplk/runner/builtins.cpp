@@ -85,6 +85,11 @@ config::Registry<train::MakeOptimizer> optimizers() {
 config::Registry<train::MakeSchedule> schedules() {
   config::Registry<train::MakeSchedule> registry{"schedule"};
   registry.add<train::CosineConfig>("cosine", "Linear warm-up, then half a cosine.", train::make_cosine);
+  registry.add<train::MultistepConfig>("multistep", "A factor at each of some epochs.", train::make_multistep);
+  registry.add<train::ExponentialConfig>("exponential", "A factor for each epoch.", train::make_exponential);
+  registry.add<train::PolyConfig>("poly", "A power of what is left of the run.", train::make_poly);
+  registry.add<train::PlateauConfig>("plateau", "A factor when validations get no better.", train::make_plateau);
+  registry.add<train::ConstantConfig>("constant", "The same after the warm-up.", train::make_constant);
   return registry;
 }
 

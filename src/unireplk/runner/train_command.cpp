@@ -84,7 +84,7 @@ Parts::Parts(const ExperimentConfig& config, const Context& run_context, const c
     validation = validation_feed(config, context);
     check_same_classes(training->dataset.info, validation->dataset.info);
   }
-  train::check_trainable(config.train, *task, batches_per_epoch());
+  train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr);
 }
 
 void announce(const ExperimentConfig& config, const Parts& parts) {

@@ -7,13 +7,17 @@
 
 namespace unireplk::train {
 
-bool BestMetric::consider(const std::vector<tasks::Metric>& metrics, int64_t step) {
+const tasks::Metric& primary_of(const std::vector<tasks::Metric>& metrics) {
   const auto primary = std::find_if(metrics.begin(), metrics.end(), [](const auto& metric) { return metric.primary; });
   UNIREPLK_CHECK(primary != metrics.end(), "a task has to name a primary metric");
-  if (!std::isfinite(primary->value)) return false;
-  const bool better = step_ < 0 || (primary->higher_is_better ? primary->value > value_ : primary->value < value_);
+  return *primary;
+}
+
+bool BestMetric::consider(const tasks::Metric& primary, int64_t step) {
+  if (!std::isfinite(primary.value)) return false;
+  const bool better = step_ < 0 || (primary.higher_is_better ? primary.value > value_ : primary.value < value_);
   if (!better) return false;
-  value_ = primary->value;
+  value_ = primary.value;
   step_ = step;
   return true;
 }

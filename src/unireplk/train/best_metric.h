@@ -7,12 +7,14 @@
 
 namespace unireplk::train {
 
+/// The metric that decides. \throws ContractError when a task names none.
+const tasks::Metric& primary_of(const std::vector<tasks::Metric>& metrics);
+
 /// The best value of the primary metric so far, and the step it belongs to.
 class BestMetric : public Stateful {
  public:
-  /// Take in the metrics of a step. True when its primary metric is better than all before; a value that is not finite
-  /// never is.
-  bool consider(const std::vector<tasks::Metric>& metrics, int64_t step);
+  /// Take in the primary metric of a step. True when it is better than all before; a value that is not finite never is.
+  bool consider(const tasks::Metric& primary, int64_t step);
 
   double value() const { return value_; }
   int64_t step() const { return step_; }  ///< -1 before the first

@@ -1,10 +1,7 @@
 #include "unireplk/train/schedule.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
-
-#include "unireplk/core/error.h"
 
 namespace unireplk::train {
 namespace {
@@ -18,15 +15,7 @@ double half_cosine(double first, double last, int64_t i, int64_t length) {
 class Cosine : public Schedule {
  public:
   Cosine(const CosineConfig& config, const ScheduleSpan& span)
-      : config_(config),
-        span_(span),
-        warmup_(config.warmup_steps > 0 ? config.warmup_steps : config.warmup_epochs * span.steps_per_epoch) {
-    if (warmup_ > span.total_steps) {
-      throw UserError({"train.schedule",
-                       format("the warm-up of {} steps is longer than the run of {}", warmup_, span.total_steps),
-                       "Shorten warmup_epochs or warmup_steps."});
-    }
-  }
+      : config_(config), span_(span), warmup_(config.warmup, span) {}
 
   StepSettings at(int64_t step) const override {
     const double decay_end = config_.weight_decay_end.value_or(span_.base.weight_decay);
@@ -35,12 +24,34 @@ class Cosine : public Schedule {
 
  private:
   double lr(int64_t step) const {
-    if (step >= warmup_) return half_cosine(span_.base.lr, config_.min_lr, step - warmup_, span_.total_steps - warmup_);
-    const auto rise = static_cast<double>(std::max<int64_t>(warmup_ - 1, 1));
-    return span_.base.lr * static_cast<double>(step) / rise;
+    if (warmup_.is_on(step)) return span_.base.lr * warmup_.rise(step);
+    return half_cosine(span_.base.lr, config_.min_lr, step - warmup_.length(), span_.total_steps - warmup_.length());
   }
 
   CosineConfig config_;
+  ScheduleSpan span_;
+  Warmup warmup_;
+};
+
+class Poly : public Schedule {
+ public:
+  Poly(const PolyConfig& config, const ScheduleSpan& span)
+      : config_(config), span_(span), warmup_(warmup_length(config.warmup_epochs, config.warmup_steps, span)) {}
+
+  StepSettings at(int64_t step) const override {
+    const double left = 1 - static_cast<double>(step) / static_cast<double>(span_.total_steps);
+    const double lr = (span_.base.lr - config_.min_lr) * std::pow(left, config_.power) + config_.min_lr;
+    return {.lr = lr * rise(step), .weight_decay = span_.base.weight_decay};
+  }
+
+ private:
+  double rise(int64_t step) const {
+    if (step >= warmup_) return 1;
+    const double missing = 1 - static_cast<double>(step) / static_cast<double>(warmup_);
+    return 1 - missing * (1 - config_.warmup_ratio);
+  }
+
+  PolyConfig config_;
   ScheduleSpan span_;
   int64_t warmup_;
 };
@@ -49,6 +60,10 @@ class Cosine : public Schedule {
 
 std::unique_ptr<Schedule> make_cosine(const CosineConfig& config, const ScheduleSpan& span) {
   return std::make_unique<Cosine>(config, span);
+}
+
+std::unique_ptr<Schedule> make_poly(const PolyConfig& config, const ScheduleSpan& span) {
+  return std::make_unique<Poly>(config, span);
 }
 
 }  // namespace unireplk::train

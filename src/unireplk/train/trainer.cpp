@@ -34,9 +34,12 @@ RunLength length_of(const TrainConfig& config, int64_t batches_per_epoch) {
 
 constexpr double kPatience = 5;  // seconds that people wait to see the loss, however slow the steps are
 
-std::unique_ptr<Schedule> schedule_of(const TrainConfig& config, const Optimizer& optimizer, const RunLength& length) {
-  return config.schedule.make(
-      {.base = optimizer.base(), .steps_per_epoch = length.steps_per_epoch, .total_steps = length.total_steps});
+std::unique_ptr<Schedule> schedule_of(const TrainConfig& config, const Optimizer& optimizer, const RunLength& length,
+                                      bool is_validated) {
+  return config.schedule.make({.base = optimizer.base(),
+                               .steps_per_epoch = length.steps_per_epoch,
+                               .total_steps = length.total_steps,
+                               .is_validated = is_validated});
 }
 
 int64_t count_samples(const Batch& batch) {
@@ -45,8 +48,8 @@ int64_t count_samples(const Batch& batch) {
 
 }  // namespace
 
-void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch) {
-  schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch));
+void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
+  schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch), is_validated);
 }
 
 Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
@@ -55,7 +58,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       clock_(length_of(config_, parts_.batches_per_epoch)),
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
-      schedule_(schedule_of(config_, *optimizer_, clock_.length())),
+      schedule_(schedule_of(config_, *optimizer_, clock_.length(), parts_.validation_data != nullptr)),
       autocast_(autocast_for(config_.precision, parts_.context.device)),
       guard_(config_.guard, parts_.task.network()),
       metrics_(parts_.folder.metrics()),
@@ -72,6 +75,7 @@ std::vector<Section> Trainer::sections() {
   std::vector<Section> sections = {
       {"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},    {"best", &best_},
       {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
+  if (Stateful* state = schedule_->state()) sections.push_back({"schedule", state});
   if (ema_) sections.push_back({"ema", &*ema_});
   if (loss_scale_) sections.push_back({"loss_scale", &*loss_scale_});
   return sections;
@@ -198,7 +202,9 @@ Trainer::Part Trainer::validate() {
   }
   clock_.mark_validated();
   for (Observer* observer : observers_) observer->on_validation(record);
-  is_best_ = best_.consider(record.results.back().metrics, clock_.step());
+  const tasks::Metric& primary = primary_of(record.results.back().metrics);
+  is_best_ = best_.consider(primary, clock_.step());
+  schedule_->consider(primary);
   is_saved_ = false;
   return Part::kDone;
 }
