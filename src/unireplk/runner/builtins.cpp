@@ -79,6 +79,8 @@ config::Registry<train::MakeOptimizer> optimizers() {
   config::Registry<train::MakeOptimizer> registry{"optimizer"};
   registry.add<train::AdamWConfig>("adamw", "Adam with decoupled weight decay, layer-wise rates if wanted.",
                                    train::make_adamw);
+  registry.add<train::AdamConfig>("adam", "Adam with weight decay as a part of the gradient.", train::make_adam);
+  registry.add<train::SgdConfig>("sgd", "Gradient descent with momentum.", train::make_sgd);
   return registry;
 }
 

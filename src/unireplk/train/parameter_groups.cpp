@@ -46,13 +46,13 @@ int64_t layer_id(std::string_view name) {
 
 bool decays(std::string_view name, const at::Tensor& value) { return value.dim() > 1 && !name.ends_with(".bias"); }
 
-std::vector<ParameterGroup> parameter_groups(const torch::nn::Module& network, double layer_decay) {
+std::vector<ParameterGroup> parameter_groups(const torch::nn::Module& network, double layer_decay, bool decay_all) {
   const bool by_layer = layer_decay != 1.0;
   std::vector<ParameterGroup> groups;
   if (!by_layer) groups = {{.name = "decay", .parameters = {}}, {.name = "no_decay", .parameters = {}}};
   for (const auto& entry : network.named_parameters()) {
     if (!entry.value().requires_grad()) continue;
-    const bool decay = decays(entry.key(), entry.value());
+    const bool decay = decay_all || decays(entry.key(), entry.value());
     const std::string kind = decay ? "decay" : "no_decay";
     const int64_t id = layer_id(entry.key());
     ParameterGroup& group = group_named(groups, by_layer ? format("layer_{}_{}", id, kind) : kind);

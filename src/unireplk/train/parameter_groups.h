@@ -37,6 +37,8 @@ bool decays(std::string_view name, const at::Tensor& value);
 ///
 /// Without layer decay (1.0): "decay", then "no_decay". With it: "layer_{id}_decay" and "layer_{id}_no_decay" with
 /// lr_scale = layer_decay^(13 - id), in the order in which their first parameter appears.
-std::vector<ParameterGroup> parameter_groups(const torch::nn::Module& network, double layer_decay);
+/// \param decay_all  all parameters decay, whatever decays() says.
+std::vector<ParameterGroup> parameter_groups(const torch::nn::Module& network, double layer_decay,
+                                             bool decay_all = false);
 
 }  // namespace unireplk::train

@@ -1,10 +1,11 @@
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "unireplk/core/error.h"
+#include "unireplk/train/fused.h"
 #include "unireplk/train/optimizer.h"
 
 namespace unireplk::train {
@@ -15,22 +16,21 @@ struct Moments {
   at::Tensor exp_avg_sq;
 };
 
-/// The gradient in the memory order of its parameter: the fused update walks both with one index.
-at::Tensor aligned_gradient(const at::Tensor& parameter) {
-  const at::Tensor& gradient = parameter.grad();
-  if (gradient.strides() == parameter.strides()) return gradient;
-  return at::empty_like(parameter).copy_(gradient);
-}
-
 /// The tensors of one group in the parallel lists that the fused update takes.
 struct FusedLists {
   std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, steps;
 };
 
-class AdamW : public Optimizer {
+/// How the weights decay.
+enum class Decay {
+  kDecoupled,  ///< by themselves, as in AdamW
+  kCoupled,    ///< as a part of the gradient: L2, as in Adam
+};
+
+class Adam : public Optimizer {
  public:
-  AdamW(const AdamWConfig& config, const torch::nn::Module& network)
-      : config_(config), groups_(parameter_groups(network, config.layer_decay)) {
+  Adam(Decay decay, const AdamWConfig& config, const torch::nn::Module& network)
+      : decay_(decay), config_(config), groups_(parameter_groups(network, config.layer_decay, config.decay_all)) {
     for (const auto& group : groups_) {
       auto& moments = moments_.emplace_back();
       for (const auto& parameter : group.parameters) {
@@ -39,7 +39,7 @@ class AdamW : public Optimizer {
         if (!steps_.defined()) steps_ = at::zeros({}, value.options().dtype(at::kFloat));
       }
     }
-    UNIREPLK_CHECK(steps_.defined(), "adamw: the network has no parameter to train");
+    UNIREPLK_CHECK(steps_.defined(), "adam: the network has no parameter to train");
   }
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
@@ -63,21 +63,12 @@ class AdamW : public Optimizer {
   void load(const StateReader& reader) override {
     steps_.fill_(reader.integer("step"));
     for_each([&](const std::string& name, const Moments& moments) {
-      restore(moments.exp_avg, reader, name + ".exp_avg");
-      restore(moments.exp_avg_sq, reader, name + ".exp_avg_sq");
+      restore_entry(moments.exp_avg, reader, name + ".exp_avg");
+      restore_entry(moments.exp_avg_sq, reader, name + ".exp_avg_sq");
     });
   }
 
  private:
-  static void restore(at::Tensor target, const StateReader& reader, const std::string& key) {
-    const at::Tensor value = reader.tensor(key);
-    if (value.sizes() != target.sizes()) {
-      throw UserError({key, format("expected {} elements, got {}", target.numel(), value.numel()),
-                       "The checkpoint belongs to another network."});
-    }
-    target.copy_(value);
-  }
-
   template <class Visit>
   void for_each(Visit visit) const {
     for (size_t i = 0; i < groups_.size(); ++i) {
@@ -103,13 +94,20 @@ class AdamW : public Optimizer {
               const at::Tensor& skip) const {
     FusedLists lists = lists_of(group, moments);
     if (lists.parameters.empty()) return;
-    at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/{},
-                      lists.steps, settings.lr * group.lr_scale, config_.beta1, config_.beta2,
-                      group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
-                      /*grad_scale=*/{},
-                      /*found_inf=*/skip.defined() ? std::optional(skip) : std::nullopt);
+    const auto fused = [&](auto&& update) {
+      update(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/at::TensorList{},
+             lists.steps, settings.lr * group.lr_scale, config_.beta1, config_.beta2,
+             group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+             /*grad_scale=*/std::nullopt, found_inf(skip));
+    };
+    if (decay_ == Decay::kDecoupled) {
+      fused([](auto&&... arguments) { at::_fused_adamw_(arguments...); });
+    } else {
+      fused([](auto&&... arguments) { at::_fused_adam_(arguments...); });
+    }
   }
 
+  Decay decay_;
   AdamWConfig config_;
   std::vector<ParameterGroup> groups_;
   std::vector<std::vector<Moments>> moments_;  ///< parallel to groups_ and their parameters
@@ -119,7 +117,18 @@ class AdamW : public Optimizer {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config, const torch::nn::Module& network) {
-  return std::make_unique<AdamW>(config, network);
+  return std::make_unique<Adam>(Decay::kDecoupled, config, network);
+}
+
+std::unique_ptr<Optimizer> make_adam(const AdamConfig& config, const torch::nn::Module& network) {
+  const AdamWConfig common{.lr = config.lr,
+                           .weight_decay = config.weight_decay,
+                           .beta1 = config.beta1,
+                           .beta2 = config.beta2,
+                           .eps = config.eps,
+                           .layer_decay = config.layer_decay,
+                           .decay_all = config.decay_all};
+  return std::make_unique<Adam>(Decay::kCoupled, common, network);
 }
 
 }  // namespace unireplk::train
