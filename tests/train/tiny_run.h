@@ -139,6 +139,7 @@ struct TinySetting {
   std::set<int64_t> bad = {};
   double max_bad_fraction = 0.2;
   bool validates = true;
+  bool tests = false;
   uint64_t seed = 5;
   std::function<bool()> stop_requested = {};
   TinyTask::ChangeLosses change_losses = {};
@@ -150,17 +151,22 @@ class TinyRun {
                    const TinySetting& setting = {})
       : dataset(data::make_dataset(std::make_shared<Dots>(setting.items, setting.bad), std::make_shared<Noise>())),
         validation_set(data::make_dataset(std::make_shared<Dots>(10), std::make_shared<Noise>())),
+        test_set(data::make_dataset(std::make_shared<Dots>(17), std::make_shared<Noise>())),
         sampler(data::shuffled_sampler(setting.items, kBatchSize, setting.seed)),
         validation_sampler(data::sequential_sampler(10, kBatchSize)),
+        test_sampler(data::sequential_sampler(17, kBatchSize)),
         loader(dataset, *sampler, data::Mode::kTrain, loader_config(setting), {.seed = setting.seed, .rank = {}}),
         validation_loader(validation_set, *validation_sampler, data::Mode::kEvaluation, loader_config(setting),
                           {.seed = setting.seed, .rank = {}}),
+        test_loader(test_set, *test_sampler, data::Mode::kEvaluation, loader_config(setting),
+                    {.seed = setting.seed, .rank = {}}),
         task(net, dataset.info, setting.change_losses),
         folder(path, /*resume=*/true),
         trainer(config, {.task = task,
                          .train_data = loader,
                          .batches_per_epoch = sampler->steps(0),
                          .validation_data = setting.validates ? &validation_loader : nullptr,
+                         .test_data = setting.tests ? &test_loader : nullptr,
                          .folder = folder,
                          .context = {.seed = setting.seed, .rank = {}},
                          .stop_requested = setting.stop_requested}) {}
@@ -168,9 +174,9 @@ class TinyRun {
   static constexpr int64_t kBatchSize = 4;
 
   std::shared_ptr<TinyNetImpl> net = std::make_shared<TinyNetImpl>();
-  data::Dataset dataset, validation_set;
-  std::unique_ptr<data::Sampler> sampler, validation_sampler;
-  data::Loader loader, validation_loader;
+  data::Dataset dataset, validation_set, test_set;
+  std::unique_ptr<data::Sampler> sampler, validation_sampler, test_sampler;
+  data::Loader loader, validation_loader, test_loader;
   TinyTask task;
   train::RunFolder folder;
   train::Trainer trainer;
@@ -188,6 +194,7 @@ struct Recorder : train::Observer {
     if (!records.empty()) readings.push_back(static_cast<int64_t>(records.size()));
   }
   void on_validation(const train::ValidationRecord& record) override { validations.push_back(record); }
+  void on_test(const train::ValidationRecord& record) override { tests.push_back(record); }
 
   std::vector<int64_t> step_numbers() const {
     std::vector<int64_t> numbers;
@@ -197,7 +204,7 @@ struct Recorder : train::Observer {
 
   std::vector<train::StepRecord> steps;
   std::vector<int64_t> readings;  ///< steps that arrived together
-  std::vector<train::ValidationRecord> validations;
+  std::vector<train::ValidationRecord> validations, tests;
 };
 
 /// 1, 2, ... last.

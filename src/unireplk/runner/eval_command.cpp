@@ -17,16 +17,21 @@ struct EvalOptions {
   Target target;
   WeightsChoice weights;
   std::string form = "train";
+  std::string split = "validation";
+
+  Split data() const { return split == "test" ? Split::kTest : Split::kValidation; }
 };
 
 /// What a deploy file does not carry: data, and where to run.
 struct EvaluationConfig {
   struct Data {
     config::Choice<data::SourceSignature> validation;
+    config::Choice<data::SourceSignature> test;
     data::LoaderConfig loader;
 
     static void fields(auto& self, auto&& visit) {
-      visit("validation", self.validation, config::required, "What to measure on.");
+      visit("validation", self.validation, "What to measure on.");
+      visit("test", self.test, "What to measure on with --split test.");
       visit("loader", self.loader, "Batches and the threads that make them.");
     }
   };
@@ -67,7 +72,7 @@ ExitCode eval_run(const EvalOptions& options, bool json) {
   const auto registries = builtins();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
-  const auto dataset = validation_data(run.config.data);
+  const auto dataset = evaluation_data(run.config.data, options.data());
   auto network = load_network(run, dataset.info, context);
   if (options.form == "deploy") network = exporting::merged(*network);
   const auto task = make_task(run.config.task, network, dataset.info);
@@ -82,9 +87,14 @@ ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
   const Context context = make_context(config.device, config.threads);
   auto file = exporting::read_deploy_file(options.target.path);
   const auto parts = deploy_parts(file, options.target.path, registries);
-  std::shared_ptr<const data::Source> source = config.data.validation.make();
-  const auto dataset = data::make_dataset(source, parts.pipeline.make(source->info(), data::Mode::kEvaluation));
-  check_same_classes(file.data, dataset.info);
+  const DataConfig data{.train = {},
+                        .validation = config.data.validation,
+                        .test = config.data.test,
+                        .pipeline = parts.pipeline,
+                        .sampler = {},
+                        .loader = config.data.loader};
+  const auto dataset = evaluation_data(data, options.data());
+  check_same_classes(file.data, dataset.info, key_of(options.data()));
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
   return measure(*task, dataset, config.data.loader, context, train::Precision::kFp32,
@@ -94,13 +104,17 @@ ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
 }  // namespace
 
 void add_eval(CLI::App& app, Program& program) {
-  auto* command = app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on the validation data.");
+  auto* command =
+      app.add_subcommand("eval", "Metrics of a run, a checkpoint or a deploy file on data to measure with.");
   auto options = std::make_shared<EvalOptions>();
   add_target(*command, options->target, "RUN",
              "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
   command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
   command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
       ->check(CLI::IsMember({"ema", "model"}));
+  command->add_option("--split", options->split, "validation, or test.")
+      ->check(CLI::IsMember({"validation", "test"}))
+      ->capture_default_str();
   command->add_option("--form", options->form, "train, or deploy: merge first.")
       ->check(CLI::IsMember({"train", "deploy"}))
       ->capture_default_str();

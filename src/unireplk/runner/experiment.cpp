@@ -78,15 +78,18 @@ data::Dataset training_data(const DataConfig& config) {
   return dataset(config.train, config, data::Mode::kTrain, "data.train");
 }
 
-data::Dataset validation_data(const DataConfig& config) {
-  return dataset(config.validation, config, data::Mode::kEvaluation, "data.validation");
+const char* key_of(Split split) { return split == Split::kTest ? "data.test" : "data.validation"; }
+
+data::Dataset evaluation_data(const DataConfig& config, Split split) {
+  return dataset(split == Split::kTest ? config.test : config.validation, config, data::Mode::kEvaluation,
+                 key_of(split));
 }
 
-void check_same_classes(const DataInfo& training, const DataInfo& validation) {
-  if (training.classes == validation.classes) return;
-  throw UserError({"data.validation",
+void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place) {
+  if (training.classes == other.classes) return;
+  throw UserError({place,
                    format("expected the {} classes of the training data in their order, got {} classes: {}",
-                          training.classes.size(), validation.classes.size(), fmt::join(validation.classes, ", ")),
+                          training.classes.size(), other.classes.size(), fmt::join(other.classes, ", ")),
                    "Give both sets the same class folders or the same list of classes."});
 }
 

@@ -25,6 +25,7 @@ namespace unireplk::runner {
 struct DataConfig {
   config::Choice<data::SourceSignature> train;
   config::Choice<data::SourceSignature> validation;
+  config::Choice<data::SourceSignature> test;
   config::Choice<data::PipelineSignature> pipeline;
   data::SamplerConfig sampler;
   data::LoaderConfig loader;
@@ -32,6 +33,7 @@ struct DataConfig {
   static void fields(auto& self, auto&& visit) {
     visit("train", self.train, "What to learn from.");
     visit("validation", self.validation, "What to measure on; without it nothing is measured.");
+    visit("test", self.test, "What to measure the best weights on, once, at the end of training.");
     visit("pipeline", self.pipeline, config::required, "How a file becomes what the network sees.");
     visit("sampler", self.sampler, "In which order training takes the data.");
     visit("loader", self.loader, "Batches and the threads that make them.");
@@ -79,12 +81,19 @@ ExperimentConfig load_experiment(const std::filesystem::path& file, const std::v
 /// process. \throws UserError when there is no such device.
 Context make_context(const std::string& device, int64_t threads, uint64_t seed = 0);
 
-/// Training and validation data of a config. \throws UserError when the set is not there.
-data::Dataset training_data(const DataConfig& config);
-data::Dataset validation_data(const DataConfig& config);
+/// Data that a network is measured on.
+enum class Split { kValidation, kTest };
 
+/// "data.validation", "data.test".
+const char* key_of(Split split);
+
+/// Data to learn from, and to measure on. \throws UserError when the set is not there.
+data::Dataset training_data(const DataConfig& config);
+data::Dataset evaluation_data(const DataConfig& config, Split split);
+
+/// \param place  the key of the other set, for messages.
 /// \throws UserError unless both sets name the same classes in the same order.
-void check_same_classes(const DataInfo& training, const DataInfo& validation);
+void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place);
 
 /// A network of this config for this data, its weights drawn from the seed, on the context's device.
 models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context);

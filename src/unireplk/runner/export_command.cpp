@@ -69,7 +69,7 @@ ExitCode export_run(const ExportOptions& options, bool json) {
   const auto registries = builtins();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
-  const auto dataset = validation_data(run.config.data);
+  const auto dataset = evaluation_data(run.config.data, Split::kValidation);
   auto network = load_network(run, dataset.info, context);
   const auto task = make_task(run.config.task, network, dataset.info);
   log_info("weights: {}", run.weights_file.string());

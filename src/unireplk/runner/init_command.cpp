@@ -96,7 +96,8 @@ FoundData look_into(const fs::path& folder) {
     count_of(images, data::Part::kHeldOut);
     found.count = count_of(images, data::Part::kRest);
   } else {
-    check_same_classes(images->info(), data::image::make_image_folder({.root = found.validation})->info());
+    check_same_classes(images->info(), data::image::make_image_folder({.root = found.validation})->info(),
+                       key_of(Split::kValidation));
     found.count = images->size();
   }
   found.classes = images->info().classes.size();

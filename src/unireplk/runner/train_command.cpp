@@ -46,6 +46,7 @@ struct Parts {
   Context context;
   std::unique_ptr<Feed> training;
   std::unique_ptr<Feed> validation;  ///< null: nothing is measured
+  std::unique_ptr<Feed> test;        ///< null: nothing is measured at the end
   models::UniRepLKNet network;
   std::unique_ptr<tasks::Task> task;
 };
@@ -57,8 +58,12 @@ std::unique_ptr<Feed> training_feed(const ExperimentConfig& config, const Contex
   return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kTrain, loader, context);
 }
 
-std::unique_ptr<Feed> validation_feed(const ExperimentConfig& config, const Context& context) {
-  auto dataset = validation_data(config.data);
+/// Data to measure on; null when the config names none. \throws UserError when they do not fit the training data.
+std::unique_ptr<Feed> evaluation_feed(const ExperimentConfig& config, Split split, const DataInfo& training,
+                                      const Context& context) {
+  if ((split == Split::kTest ? config.data.test : config.data.validation).empty()) return nullptr;
+  auto dataset = evaluation_data(config.data, split);
+  check_same_classes(training, dataset.info, key_of(split));
   const auto& loader = config.data.loader;
   auto order = data::sequential_sampler(dataset.size(), loader.batch_size);
   return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kEvaluation, loader, context);
@@ -78,20 +83,20 @@ Parts::Parts(const ExperimentConfig& config, const Context& run_context, const c
              bool resumes)
     : context(run_context),
       training(training_feed(config, context)),
+      validation(evaluation_feed(config, Split::kValidation, training->dataset.info, context)),
+      test(evaluation_feed(config, Split::kTest, training->dataset.info, context)),
       network(starting_network(config, training->dataset.info, context, registries, resumes)),
       task(make_task(config.task, network, training->dataset.info)) {
-  if (!config.data.validation.empty()) {
-    validation = validation_feed(config, context);
-    check_same_classes(training->dataset.info, validation->dataset.info);
-  }
   train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr);
 }
 
 void announce(const ExperimentConfig& config, const Parts& parts) {
   log_info("{}", version_line());
   log_info("device {}, seed {}", describe_device(parts.context.device), parts.context.seed);
-  log_info("data: {} to train with, {} to validate with, {} classes", parts.training->dataset.size(),
-           parts.validation ? parts.validation->dataset.size() : 0, parts.training->dataset.info.classes.size());
+  log_info("data: {} to train with, {} to validate with, {}{} classes", parts.training->dataset.size(),
+           parts.validation ? parts.validation->dataset.size() : 0,
+           parts.test ? format("{} to test with, ", parts.test->dataset.size()) : "",
+           parts.training->dataset.info.classes.size());
   log_info("network: {}, {} parameters", config.model.backbone.name(), models::count_parameters(parts.task->network()));
 }
 
@@ -106,6 +111,9 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
     if (trainer.best().step() >= 0) {
       line["best"] = trainer.best().value();
       line["best_step"] = trainer.best().step();
+    }
+    for (const auto& [weights, metrics] : trainer.test()) {
+      for (const auto& metric : metrics) line["test"][weights][metric.name] = metric.value;
     }
     print_json(line);
     return;
@@ -129,6 +137,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
                                         .train_data = parts.training->loader,
                                         .batches_per_epoch = parts.batches_per_epoch(),
                                         .validation_data = parts.validation ? &parts.validation->loader : nullptr,
+                                        .test_data = parts.test ? &parts.test->loader : nullptr,
                                         .folder = folder,
                                         .context = parts.context,
                                         .stop_requested = [&stop] { return stop.requested(); }});

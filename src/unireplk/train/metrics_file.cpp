@@ -22,8 +22,8 @@ std::string line_of(const StepRecord& record) {
   return line.dump() + '\n';
 }
 
-std::string line_of(const ValidationRecord& record) {
-  Json line = {{"kind", "validation"}, {"step", record.step}, {"epoch", record.epoch}};
+std::string line_of(const char* kind, const ValidationRecord& record) {
+  Json line = {{"kind", kind}, {"step", record.step}, {"epoch", record.epoch}};
   for (const auto& [weights, metrics] : record.results) {
     for (const auto& metric : metrics) line[weights][metric.name] = metric.value;
   }
@@ -54,7 +54,9 @@ void MetricsFile::on_steps(std::span<const StepRecord> records) {
   append(text);
 }
 
-void MetricsFile::on_validation(const ValidationRecord& record) { append(line_of(record)); }
+void MetricsFile::on_validation(const ValidationRecord& record) { append(line_of("validation", record)); }
+
+void MetricsFile::on_test(const ValidationRecord& record) { append(line_of("test", record)); }
 
 void MetricsFile::save(StateWriter& writer) const {
   if (fsync(file_) != 0) io::throw_system_error(path_, "write the file", errno);

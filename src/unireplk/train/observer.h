@@ -35,8 +35,9 @@ struct WeightsMetrics {
   std::vector<tasks::Metric> metrics;
 };
 
+/// What a data set has said of some weights.
 struct ValidationRecord {
-  int64_t step = 0;
+  int64_t step = 0;  ///< that the weights are of
   int64_t epoch = 0;
   std::vector<WeightsMetrics> results;
 };
@@ -47,6 +48,9 @@ class Observer {
   virtual ~Observer() = default;
   virtual void on_steps(std::span<const StepRecord> /*records*/) {}
   virtual void on_validation(const ValidationRecord& /*record*/) {}
+
+  /// At the end of a run: the best weights on the test data.
+  virtual void on_test(const ValidationRecord& /*record*/) {}
 };
 
 }  // namespace unireplk::train

@@ -32,11 +32,11 @@ double ProgressObserver::percent_waited() const {
   return 100 * (loader_.seconds_waited() - waited_before_) / std::max(since_start_.seconds(), 1e-9);
 }
 
-void ProgressObserver::on_validation(const ValidationRecord& record) {
+void ProgressObserver::tell(const char* what, const ValidationRecord& record) {
   for (const auto& [weights, metrics] : record.results) {
     std::string text;
     for (const auto& metric : metrics) text += format("  {} {:.4g}{}", metric.name, metric.value, metric.unit);
-    log_info("epoch {}, step {}, {}:{}", record.epoch + 1, record.step, weights, text);
+    log_info("{}epoch {}, step {}, {}:{}", what, record.epoch + 1, record.step, weights, text);
   }
 }
 

@@ -11,20 +11,22 @@
 namespace unireplk::train {
 
 /// Shows on stderr how far a run is: steps, time left, epoch, loss, samples a second, share of time spent waiting for
-/// data; and one line of log for each validation.
+/// data; and one line of log for each validation and the test.
 class ProgressObserver : public Observer {
  public:
   /// Both must outlive the observer.
   ProgressObserver(const RunClock& clock, const data::Loader& loader) : clock_(clock), loader_(loader) {}
 
   void on_steps(std::span<const StepRecord> records) override;
-  void on_validation(const ValidationRecord& record) override;
+  void on_validation(const ValidationRecord& record) override { tell("", record); }
+  void on_test(const ValidationRecord& record) override { tell("test of ", record); }
 
   /// Percent of the time since the first reading that training has waited for data.
   double percent_waited() const;
 
  private:
   void start(int64_t first_step);
+  static void tell(const char* what, const ValidationRecord& record);
   std::string text(const StepRecord& last) const;
 
   const RunClock& clock_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "unireplk/tensor/state.h"
@@ -25,6 +26,9 @@ class RunClock : public Stateful {
   int64_t epoch() const { return epoch_; }                  ///< from 0
   int64_t step_in_epoch() const { return step_in_epoch_; }  ///< steps done in this epoch
   int64_t samples() const { return samples_; }              ///< training samples seen
+
+  /// Epoch, from 0, of the step that is number `step` from 1.
+  int64_t epoch_of(int64_t step) const { return std::max<int64_t>(step - 1, 0) / length_.steps_per_epoch; }
 
   bool finished() const { return step_ >= length_.total_steps; }
   bool epoch_is_done() const { return step_in_epoch_ >= length_.steps_per_epoch; }

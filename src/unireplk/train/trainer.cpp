@@ -2,7 +2,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/all.h>
-#include <ATen/ops/isfinite.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -77,6 +76,7 @@ std::vector<Section> Trainer::sections() {
       {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
   if (Stateful* state = schedule_->state()) sections.push_back({"schedule", state});
   if (ema_) sections.push_back({"ema", &*ema_});
+  if (has_ending()) sections.push_back({"ending", &ending_});
   if (loss_scale_) sections.push_back({"loss_scale", &*loss_scale_});
   return sections;
 }
@@ -112,8 +112,7 @@ RunEnd Trainer::run_epochs() {
     clock_.end_epoch();
     if (save_after_epoch() && clock_.finished()) break;
   }
-  writer_.finish();
-  return RunEnd::kFinished;
+  return finish();
 }
 
 /// Train to the end of the epoch or of the run.
@@ -190,15 +189,10 @@ bool Trainer::validation_is_due() const {
 Trainer::Part Trainer::validate() {
   if (!flush_log()) return Part::kRolledBack;
   ValidationRecord record{.step = clock_.step(), .epoch = clock_.epoch(), .results = {}};
-  const auto measure = [&](const char* weights) {
-    auto metrics = evaluate(parts_.task, *parts_.validation_data, autocast_, [this] { return stop_requested(); });
-    if (metrics) record.results.push_back({weights, std::move(*metrics)});
-    return metrics.has_value();
-  };
-  if (!measure("model")) return Part::kStopped;
+  if (!measure("model", parts_.validation_data, record)) return Part::kStopped;
   if (ema_) {
     const Ema::Swap averages(*ema_);
-    if (!measure("ema")) return Part::kStopped;
+    if (!measure("ema", parts_.validation_data, record)) return Part::kStopped;
   }
   clock_.mark_validated();
   for (Observer* observer : observers_) observer->on_validation(record);
@@ -207,6 +201,13 @@ Trainer::Part Trainer::validate() {
   schedule_->consider(primary);
   is_saved_ = false;
   return Part::kDone;
+}
+
+/// Measure the network as it is. False when asked to stop; then nothing is recorded.
+bool Trainer::measure(const char* weights, data::Loader* data, ValidationRecord& record) {
+  auto metrics = evaluate(parts_.task, *data, autocast_, [this] { return stop_requested(); });
+  if (metrics) record.results.push_back({weights, std::move(*metrics)});
+  return metrics.has_value();
 }
 
 bool Trainer::resume() {
@@ -276,57 +277,6 @@ bool Trainer::flush_log() {
   if (!guard_.has_diverged()) return true;
   roll_back(taken.back());
   return false;
-}
-
-/// Go back to the newest checkpoint from before the steps that were skipped, with a smaller learning rate.
-void Trainer::roll_back(const StepRecord& last) {
-  const std::string what = divergence(last);
-  log_warning("step {}: {}", last.step, what);
-  writer_.finish();
-  const bool may = guard_.may_roll_back();
-  const int64_t last_sound = last.step - guard_.skipped_in_a_row();
-  const std::optional<Checkpoint> checkpoint = may ? checkpoints_.newest(last_sound) : std::nullopt;
-  if (!checkpoint) {
-    throw UserError(
-        {format("step {}", last.step), what,
-         std::string(may ? "There is no checkpoint to go back to. " : "The checkpoints written before are good. ") +
-             "Start a new run: lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
-  }
-  const int64_t before = guard_.roll_backs();
-  checkpoint->restore(sections());
-  checkpoints_.go_back_to(checkpoint->step(), best_.step());
-  guard_.count_roll_back(before);
-  is_best_ = false;
-  is_saved_ = false;  // the count of roll backs is not
-  log_warning("rolled back to {}, the learning rate times {:.3g}", checkpoint->folder().string(), guard_.lr_factor());
-}
-
-std::string Trainer::divergence(const StepRecord& last) {
-  const std::string part = first_unsound_part(last);
-  return format("the loss is {}, the gradient norm {}, {} steps in a row: training has diverged{}", last.loss,
-                last.grad_norm, guard_.skipped_in_a_row(),
-                part.empty() ? "" : format("; the first output that is not finite is that of {}", part));
-}
-
-/// Run the batches of a step once more, with the weights as they are now, and name the first part of the network whose
-/// output is not finite; empty when all are. The training data have to be started anew afterwards.
-std::string Trainer::first_unsound_part(const StepRecord& record) try {
-  std::vector<std::string> parts;
-  const int64_t step = record.step - 1, step_in_epoch = step - record.epoch * clock_.length().steps_per_epoch;
-  parts_.train_data.start(record.epoch, step_in_epoch * config_.accumulate_steps);
-  for (int64_t i = 0; i < config_.accumulate_steps && parts.empty(); ++i) {
-    std::optional<Batch> batch = parts_.train_data.next();
-    UNIREPLK_CHECK(batch, "the training data ended within epoch {}", record.epoch);
-    const tasks::Step at_step = step_at(step, record.epoch, i);
-    parts_.task.prepare(*batch, at_step, /*training=*/true);
-    const AutocastGuard guard(autocast_);
-    parts_.task.observe(*batch, at_step, [&](std::string_view part, const at::Tensor& value) {
-      if (parts.empty() && !at::isfinite(value).all().item<bool>()) parts.emplace_back(part);
-    });
-  }
-  return parts.empty() ? "" : parts.front();
-} catch (const UserError&) {  // the data cannot be read again; that must not hide the divergence
-  return "";
 }
 
 }  // namespace unireplk::train

@@ -14,6 +14,7 @@
 #include "unireplk/train/best_metric.h"
 #include "unireplk/train/checkpoint_writer.h"
 #include "unireplk/train/ema.h"
+#include "unireplk/train/ending.h"
 #include "unireplk/train/guard.h"
 #include "unireplk/train/loss_scale.h"
 #include "unireplk/train/metrics_file.h"
@@ -31,6 +32,7 @@ struct TrainerParts {
   data::Loader& train_data;
   int64_t batches_per_epoch = 0;            ///< micro-batches that train_data gives
   data::Loader* validation_data = nullptr;  ///< null: no validation, no best checkpoint
+  data::Loader* test_data = nullptr;        ///< null: no test at the end
   const RunFolder& folder;
   Context context;
   std::function<bool()> stop_requested = {};  ///< asked before every step and every batch of validation
@@ -68,6 +70,9 @@ class Trainer {
   const RunClock& clock() const { return clock_; }
   const BestMetric& best() const { return best_; }
 
+  /// What the test at the end has said; empty before, without test data, and when an earlier process has made it.
+  const std::vector<WeightsMetrics>& test() const { return test_; }
+
  private:
   RunEnd run_epochs();
   void tell_what_is_saved() const noexcept;
@@ -80,7 +85,11 @@ class Trainer {
   tasks::Step step_at(int64_t step, int64_t epoch, int64_t micro_step);
   bool validation_is_due() const;
   Part validate();
+  bool measure(const char* weights, data::Loader* data, ValidationRecord& record);
   RunEnd stop();
+  RunEnd finish();
+  bool has_ending() const { return parts_.test_data != nullptr; }
+  bool test_best(ValidationRecord& test);
   bool save_after_epoch();
   bool save();
   void write_checkpoint();
@@ -103,6 +112,8 @@ class Trainer {
   AutocastSettings autocast_;
   std::optional<LossScale> loss_scale_;  ///< in fp16
   BestMetric best_;
+  Ending ending_;
+  std::vector<WeightsMetrics> test_;
   Guard guard_;
   MetricsFile metrics_;
   CheckpointStore checkpoints_;
