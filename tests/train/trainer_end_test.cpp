@@ -15,8 +15,20 @@ namespace unireplk::train {
 namespace {
 
 namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
 using test::Recorder;
 using test::TinyRun;
+
+/// All files of the last checkpoint, and the metrics.
+std::map<std::string, std::string> outcome(const fs::path& folder) {
+  std::map<std::string, std::string> files{{"metrics", io::read_file(folder / "metrics.jsonl")}};
+  const auto latest = CheckpointStore(folder / "checkpoints", 1).pointed("latest");
+  REQUIRE(latest);
+  for (const auto& entry : fs::directory_iterator(*latest)) {
+    files[entry.path().filename()] = io::read_file(entry.path());
+  }
+  return files;
+}
 
 int64_t lines_of_kind(const fs::path& folder, const std::string& kind) {
   std::ifstream file(folder / "metrics.jsonl");
@@ -75,6 +87,65 @@ TEST_CASE("trainer: without validation the last weights are tested") {
   CHECK(recorder.tests[0].step == 24);
   CHECK(primary_of(*evaluate(tiny.task, tiny.test_loader)).value ==
         primary_of(recorder.tests[0].results[0].metrics).value);
+}
+
+TEST_CASE("trainer: an early stop ends the run, and for good", "[numeric]") {
+  const test::CapturedLog log;
+  const test::TemporaryFolder folder;
+  auto config = test::tiny_config();
+  config.epochs = 9;
+  config.early_stop = EarlyStopConfig{.patience = 2, .min_delta = 101};  // percent: nothing is better by so much
+  Recorder recorder;
+  {
+    TinyRun tiny(folder.path(), config, {.tests = true});
+    tiny.trainer.observe(recorder);
+    CHECK(tiny.trainer.run() == RunEnd::kFinished);
+    CHECK(tiny.trainer.clock().step() == 18);
+  }
+  CHECK(recorder.validations.size() == 3);
+  REQUIRE(recorder.tests.size() == 1);
+  CHECK(recorder.tests[0].step <= 18);
+  CHECK_THAT(log.text(), Contains("early stop after 2 validations without a better top1"));
+  const auto before = outcome(folder.path());
+  TinyRun tiny(folder.path(), config, {.tests = true});
+  CHECK(tiny.trainer.resume());
+  CHECK(tiny.trainer.run() == RunEnd::kFinished);
+  CHECK((outcome(folder.path()) == before));
+}
+
+TEST_CASE("trainer: while the metric gets better there is no early stop") {
+  const test::TemporaryFolder folder;
+  auto config = test::tiny_config();
+  config.early_stop = EarlyStopConfig{.patience = 4};
+  TinyRun tiny(folder.path(), config);
+  Recorder recorder;
+  test::run(tiny, recorder);
+  CHECK(recorder.steps.size() == 24);
+}
+
+TEST_CASE("early stop: a gain below min_delta is none") {
+  EarlyStop stop({.patience = 2, .min_delta = 0.5});
+  const auto value = [](double v) {
+    return tasks::Metric{.name = "loss", .value = v, .unit = "", .higher_is_better = false, .primary = true};
+  };
+  for (const double v : {3.0, 2.6}) stop.consider(value(v));
+  CHECK_FALSE(stop.is_over());
+  stop.consider(value(2.4));  // 0.6 below the best
+  stop.consider(value(2.0));
+  CHECK_FALSE(stop.is_over());
+  stop.consider(value(1.95));
+  CHECK_FALSE(stop.is_over());
+  stop.consider(value(1.7));  // 0.7 below
+  CHECK_FALSE(stop.is_over());
+}
+
+TEST_CASE("trainer: an early stop needs validation data") {
+  const test::TemporaryFolder folder;
+  auto config = test::tiny_config();
+  TinyRun tiny(folder.path(), config);
+  config.early_stop = EarlyStopConfig{};
+  CHECK_THROWS_WITH(check_trainable(config, tiny.task, 6, /*is_validated=*/false),
+                    Contains("train.early_stop: hears of validations, and there is no data.validation"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
 #include "unireplk/config/registry.h"
+#include "unireplk/train/early_stop.h"
 #include "unireplk/train/ema.h"
 #include "unireplk/train/guard.h"
 #include "unireplk/train/optimizer.h"
@@ -46,6 +47,7 @@ struct TrainConfig {
   CheckpointConfig checkpoint;
   int64_t log_every = 50;
   int64_t validate_every_epochs = 1;
+  std::optional<EarlyStopConfig> early_stop;
 
   static void fields(auto& self, auto&& visit) {
     visit("epochs", self.epochs, config::at_least(1), "Passes over the training set.");
@@ -65,6 +67,7 @@ struct TrainConfig {
     visit("log_every", self.log_every, config::at_least(1), "Steps between two readings of the loss.");
     visit("validate_every_epochs", self.validate_every_epochs, config::at_least(1),
           "Epochs between two validations; the end of the run is always validated.");
+    visit("early_stop", self.early_stop, "Ends the run when validations get no better; left out, nothing does.");
   }
 
   void validate(config::Problems& problems) const {

@@ -49,6 +49,10 @@ int64_t count_samples(const Batch& batch) {
 
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
   schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch), is_validated);
+  if (config.early_stop && !is_validated) {
+    throw UserError({"train.early_stop", "hears of validations, and there is no data.validation",
+                     "Add data.validation, or leave early_stop out."});
+  }
 }
 
 Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
@@ -65,6 +69,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       writer_(checkpoints_),
       observers_{&metrics_},
       generator_(at::globalContext().defaultGenerator(parts_.context.device).clone()) {
+  if (config_.early_stop) early_stop_.emplace(*config_.early_stop);
   if (config_.ema) ema_.emplace(parts_.task.network(), config_.ema->decay);
   if (config_.precision == Precision::kFp16) loss_scale_.emplace(parts_.context.device, LossScaleOptions{});
 }
@@ -75,6 +80,7 @@ std::vector<Section> Trainer::sections() {
       {"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},    {"best", &best_},
       {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
   if (Stateful* state = schedule_->state()) sections.push_back({"schedule", state});
+  if (early_stop_) sections.push_back({"early_stop", &*early_stop_});
   if (ema_) sections.push_back({"ema", &*ema_});
   if (has_ending()) sections.push_back({"ending", &ending_});
   if (loss_scale_) sections.push_back({"loss_scale", &*loss_scale_});
@@ -110,14 +116,14 @@ RunEnd Trainer::run_epochs() {
     if (part == Part::kStopped) return stop();
     if (part == Part::kRolledBack) continue;
     clock_.end_epoch();
-    if (save_after_epoch() && clock_.finished()) break;
+    if (save_after_epoch() && is_over()) break;
   }
   return finish();
 }
 
 /// Train to the end of the epoch or of the run.
 Trainer::Part Trainer::train_epoch() {
-  if (clock_.epoch_is_done() || clock_.finished()) return Part::kDone;
+  if (clock_.epoch_is_done() || is_over()) return Part::kDone;
   parts_.train_data.start(clock_.epoch(), clock_.step_in_epoch() * config_.accumulate_steps);
   while (true) {
     if (stop_requested()) return Part::kStopped;
@@ -196,11 +202,20 @@ Trainer::Part Trainer::validate() {
   }
   clock_.mark_validated();
   for (Observer* observer : observers_) observer->on_validation(record);
-  const tasks::Metric& primary = primary_of(record.results.back().metrics);
-  is_best_ = best_.consider(primary, clock_.step());
-  schedule_->consider(primary);
+  judge(primary_of(record.results.back().metrics));
   is_saved_ = false;
   return Part::kDone;
+}
+
+/// Let everything hear of a validation that depends on one.
+void Trainer::judge(const tasks::Metric& primary) {
+  is_best_ = best_.consider(primary, clock_.step());
+  schedule_->consider(primary);
+  if (!early_stop_) return;
+  early_stop_->consider(primary);
+  if (early_stop_->is_over()) {
+    log_info("early stop after {} validations without a better {}", config_.early_stop->patience, primary.name);
+  }
 }
 
 /// Measure the network as it is. False when asked to stop; then nothing is recorded.
@@ -250,7 +265,7 @@ bool Trainer::interval_is_over() const {
 bool Trainer::save_after_epoch() {
   const auto every = config_.checkpoint.every_epochs;
   const bool epoch_counts = every && clock_.step_in_epoch() == 0 && clock_.epoch() % *every == 0;
-  if (!is_saved_ && (clock_.finished() || is_best_ || epoch_counts || interval_is_over())) return save();
+  if (!is_saved_ && (is_over() || is_best_ || epoch_counts || interval_is_over())) return save();
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include "unireplk/tensor/context.h"
 #include "unireplk/train/best_metric.h"
 #include "unireplk/train/checkpoint_writer.h"
+#include "unireplk/train/early_stop.h"
 #include "unireplk/train/ema.h"
 #include "unireplk/train/ending.h"
 #include "unireplk/train/guard.h"
@@ -84,7 +85,9 @@ class Trainer {
   int64_t backward(int64_t micro_step, StepLog::Pending& log);
   tasks::Step step_at(int64_t step, int64_t epoch, int64_t micro_step);
   bool validation_is_due() const;
+  bool is_over() const { return clock_.finished() || (early_stop_ && early_stop_->is_over()); }
   Part validate();
+  void judge(const tasks::Metric& primary);
   bool measure(const char* weights, data::Loader* data, ValidationRecord& record);
   RunEnd stop();
   RunEnd finish();
@@ -112,6 +115,7 @@ class Trainer {
   AutocastSettings autocast_;
   std::optional<LossScale> loss_scale_;  ///< in fp16
   BestMetric best_;
+  std::optional<EarlyStop> early_stop_;
   Ending ending_;
   std::vector<WeightsMetrics> test_;
   Guard guard_;
