@@ -109,9 +109,7 @@ void add_eval(CLI::App& app, Program& program) {
   auto options = std::make_shared<EvalOptions>();
   add_target(*command, options->target, "RUN",
              "Run folder, checkpoint folder, or deploy file with data.validation.*=... .");
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
-  command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
-      ->check(CLI::IsMember({"ema", "model"}));
+  add_weights_choice(*command, options->weights);
   command->add_option("--split", options->split, "validation, or test.")
       ->check(CLI::IsMember({"validation", "test"}))
       ->capture_default_str();

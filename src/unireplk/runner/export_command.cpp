@@ -93,9 +93,7 @@ void add_export(CLI::App& app, Program& program) {
   auto options = std::make_shared<ExportOptions>();
   add_target(*command, options->target, "RUN", "Run folder or checkpoint folder.");
   command->add_option("--output", options->output, "Deploy file to write: NAME.safetensors.")->required();
-  command->add_option("--checkpoint", options->weights.checkpoint, "best, latest or step_N.")->capture_default_str();
-  command->add_option("--weights", options->weights.weights, "ema or model; ema when the run has it.")
-      ->check(CLI::IsMember({"ema", "model"}));
+  add_weights_choice(*command, options->weights);
   command->callback([options, &program] {
     program.run = [options, &program] {
       if (!is_run(options->target.path)) {

@@ -1,5 +1,7 @@
 #include "unireplk/runner/weights.h"
 
+#include <CLI/CLI.hpp>
+
 #include "unireplk/io/files.h"
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/models/state_dict.h"
@@ -48,13 +50,21 @@ fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
   }
   auto file = checkpoint / (weights + ".safetensors");
   if (!fs::exists(file)) {
-    throw UserError(
-        {file.string(), "expected weights, got no such file", "Pass --weights model; the run has no average."});
+    throw UserError({file.string(), "expected weights, got no such file",
+                     weights == "average"
+                         ? "Pass ema or model; only runs with train.weight_average have it, from its first epoch on."
+                         : "Pass --weights model; the run has no average."});
   }
   return file;
 }
 
 }  // namespace
+
+void add_weights_choice(CLI::App& command, WeightsChoice& choice) {
+  command.add_option("--checkpoint", choice.checkpoint, "best, latest or step_N; best, of an average latest.");
+  command.add_option("--weights", choice.weights, "ema, model or average (of epochs); ema when the run has it.")
+      ->check(CLI::IsMember({"ema", "model", "average"}));
+}
 
 void require_existing(const fs::path& path) {
   if (is_there(path)) return;
@@ -71,7 +81,9 @@ fs::path run_of(const fs::path& path) {
 OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
                    const config::Registries& registries) {
   const auto folder = run_of(path);
-  const auto checkpoint = is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint);
+  const auto usual = choice.weights == "average" ? "latest" : "best";
+  const auto checkpoint =
+      is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint.empty() ? usual : choice.checkpoint);
   const auto weights = weights_file(checkpoint, choice.weights);
   train::Checkpoint::verify(checkpoint, weights.filename().string());
   return {load_experiment(folder / "config.yaml", overrides, registries), weights};

@@ -7,14 +7,20 @@
 #include "unireplk/export/deploy_file.h"
 #include "unireplk/runner/experiment.h"
 
+namespace CLI {
+class App;
+}
+
 namespace unireplk::runner {
 
 /// Which weights of a run are meant.
 struct WeightsChoice {
-  std::string checkpoint =
-      "best";           ///< best, latest or the name of a checkpoint folder; for a checkpoint folder: unused
-  std::string weights;  ///< ema or model; empty: ema when the run has it
+  std::string checkpoint;  ///< best, latest or the name of a checkpoint folder; empty: best, of an average latest
+  std::string weights;     ///< ema, model or average; empty: ema when the run has it
 };
+
+/// Add the options that choose weights of a run.
+void add_weights_choice(CLI::App& command, WeightsChoice& choice);
 
 /// A checkpoint of a run: its config, and the weights as they lie on disk.
 struct OpenedRun {

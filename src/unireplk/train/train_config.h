@@ -13,6 +13,7 @@
 #include "unireplk/train/optimizer.h"
 #include "unireplk/train/precision.h"
 #include "unireplk/train/schedule.h"
+#include "unireplk/train/weight_average.h"
 
 namespace unireplk::train {
 
@@ -42,6 +43,7 @@ struct TrainConfig {
   config::Choice<MakeOptimizer> optimizer{"adamw"};
   config::Choice<MakeSchedule> schedule{"cosine"};
   std::optional<EmaConfig> ema;
+  std::optional<WeightAverageConfig> weight_average;
   std::optional<double> clip_grad_norm;
   GuardConfig guard;
   CheckpointConfig checkpoint;
@@ -61,6 +63,7 @@ struct TrainConfig {
     visit("optimizer", self.optimizer, "How gradients change the weights.");
     visit("schedule", self.schedule, "Learning rate and weight decay over the run.");
     visit("ema", self.ema, "Running average of the weights; left out, there is none.");
+    visit("weight_average", self.weight_average, "Mean of the weights after some epochs; left out, there is none.");
     visit("clip_grad_norm", self.clip_grad_norm, config::positive, "Largest L2 norm of all gradients together.");
     visit("guard", self.guard, "What becomes of steps whose loss or gradient is not finite.");
     visit("checkpoint", self.checkpoint, "When to save, and how much to keep.");

@@ -41,6 +41,15 @@ std::unique_ptr<Schedule> schedule_of(const TrainConfig& config, const Optimizer
                                .is_validated = is_validated});
 }
 
+/// Epochs that a run cuts short are not taken in.
+void check_epochs(const WeightAverageConfig& config, const RunLength& length) {
+  const int64_t whole = length.total_steps / length.steps_per_epoch;
+  if (config.from_epoch <= whole) return;
+  throw UserError({"train.weight_average.from_epoch",
+                   format("expected at most the {} epochs of the run, got {}", whole, config.from_epoch),
+                   "Begin earlier, or train longer."});
+}
+
 int64_t count_samples(const Batch& batch) {
   return std::count_if(batch.keys.begin(), batch.keys.end(), [](const SampleKey& key) { return !key.padding; });
 }
@@ -49,6 +58,7 @@ int64_t count_samples(const Batch& batch) {
 
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
   schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch), is_validated);
+  if (config.weight_average) check_epochs(*config.weight_average, length_of(config, batches_per_epoch));
   if (config.early_stop && !is_validated) {
     throw UserError({"train.early_stop", "hears of validations, and there is no data.validation",
                      "Add data.validation, or leave early_stop out."});
@@ -71,6 +81,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       generator_(at::globalContext().defaultGenerator(parts_.context.device).clone()) {
   if (config_.early_stop) early_stop_.emplace(*config_.early_stop);
   if (config_.ema) ema_.emplace(parts_.task.network(), config_.ema->decay);
+  if (config_.weight_average) average_.emplace(parts_.task.network(), *config_.weight_average);
   if (config_.precision == Precision::kFp16) loss_scale_.emplace(parts_.context.device, LossScaleOptions{});
 }
 
@@ -82,6 +93,7 @@ std::vector<Section> Trainer::sections() {
   if (Stateful* state = schedule_->state()) sections.push_back({"schedule", state});
   if (early_stop_) sections.push_back({"early_stop", &*early_stop_});
   if (ema_) sections.push_back({"ema", &*ema_});
+  if (average_) sections.push_back({"average", &*average_});
   if (has_ending()) sections.push_back({"ending", &ending_});
   if (loss_scale_) sections.push_back({"loss_scale", &*loss_scale_});
   return sections;
@@ -115,10 +127,15 @@ RunEnd Trainer::run_epochs() {
     if (part == Part::kDone && validation_is_due()) part = validate();
     if (part == Part::kStopped) return stop();
     if (part == Part::kRolledBack) continue;
-    clock_.end_epoch();
+    end_epoch();
     if (save_after_epoch() && is_over()) break;
   }
   return finish();
+}
+
+void Trainer::end_epoch() {
+  if (average_ && clock_.epoch_is_done()) average_->end_epoch(clock_.epoch() + 1);
+  clock_.end_epoch();
 }
 
 /// Train to the end of the epoch or of the run.

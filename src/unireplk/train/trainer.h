@@ -24,6 +24,7 @@
 #include "unireplk/train/run_folder.h"
 #include "unireplk/train/step_log.h"
 #include "unireplk/train/train_config.h"
+#include "unireplk/train/weight_average.h"
 
 namespace unireplk::train {
 
@@ -89,10 +90,13 @@ class Trainer {
   Part validate();
   void judge(const tasks::Metric& primary);
   bool measure(const char* weights, data::Loader* data, ValidationRecord& record);
+  void end_epoch();
   RunEnd stop();
   RunEnd finish();
-  bool has_ending() const { return parts_.test_data != nullptr; }
+  bool has_ending() const { return parts_.test_data || average_; }
   bool test_best(ValidationRecord& test);
+  bool finish_average(ValidationRecord& validation, ValidationRecord& test);
+  bool compute_statistics();
   bool save_after_epoch();
   bool save();
   void write_checkpoint();
@@ -112,6 +116,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;
   std::optional<Ema> ema_;
+  std::optional<WeightAverage> average_;  ///< of epochs
   AutocastSettings autocast_;
   std::optional<LossScale> loss_scale_;  ///< in fp16
   BestMetric best_;
