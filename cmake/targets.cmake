@@ -8,6 +8,7 @@ function(unireplk_layer name)
   add_library(unireplk_${name} STATIC ${sources})
   target_include_directories(unireplk_${name} PUBLIC "${PROJECT_SOURCE_DIR}/src")
   target_link_libraries(unireplk_${name} PUBLIC ${arg_DEPENDS} PRIVATE unireplk_flags)
+  set_property(GLOBAL APPEND PROPERTY UNIREPLK_LAYERS unireplk_${name})
 endfunction()
 
 # unireplk_test(<name> LABELS labels... DEPENDS targets...): one program from tests/<name>/*_test.cpp.

@@ -12,7 +12,6 @@
 #include "unireplk/analysis/bench_ops.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/data/image/jpeg_yardstick.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/child_program.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
@@ -115,10 +114,10 @@ struct LoaderOptions {
   int64_t warmup = 2;
 };
 
-nlohmann::json bench_loader(const LoaderOptions& options) {
+nlohmann::json bench_loader(const LoaderOptions& options, PluginRegistries registries) {
   auto overrides = options.target.overrides;
   overrides.push_back("data.loader.batch_size=" + std::to_string(options.batch));
-  const auto config = load_experiment(options.target.path, overrides, builtins());
+  const auto config = load_experiment(options.target.path, overrides, registries);
   const Context context = make_context("cpu", 1, config.seed);
   const auto dataset = training_data(config.data);
   const auto network = new_network(config, dataset.info, context);
@@ -141,7 +140,9 @@ void add_bench_loader(CLI::App& bench, Program& program) {
   command->add_option("--batch", options->batch)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--iters", options->iterations)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--warmup", options->warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
-  command->callback([options, &program] { program.run = [options] { return print(bench_loader(*options)); }; });
+  command->callback([options, &program] {
+    program.run = [options, &program] { return print(bench_loader(*options, program.registries())); };
+  });
 }
 
 /// One measurement with the options all of them share.

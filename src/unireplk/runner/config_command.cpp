@@ -5,24 +5,25 @@
 #include "unireplk/config/dump.h"
 #include "unireplk/config/schema.h"
 #include "unireplk/config/show.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 
 namespace unireplk::runner {
 namespace {
 
-ExitCode show(const Target& target, bool json) {
-  const auto registries = builtins();
+ExitCode show(const Target& target, const Program& program) {
+  auto registries = program.registries();
   const auto tree = config::load(target.path, target.overrides);
+  registries.load_named(tree);
   const auto experiment = config::parse<ExperimentConfig>(tree, registries);
-  std::cout << (json ? config::to_json(experiment) + '\n' : config::show(experiment, tree));
+  std::cout << (program.json ? config::to_json(experiment) + '\n' : config::show(experiment, tree));
   return ExitCode::kGood;
 }
 
-ExitCode check(const Target& target, bool json) {
-  const auto experiment = load_experiment(target.path, target.overrides, builtins());
-  if (json) {
+ExitCode check(const Target& target, const Program& program) {
+  auto registries = program.registries();
+  const auto experiment = load_experiment(target.path, target.overrides, registries);
+  if (program.json) {
     print_json({{"valid", true}, {"name", experiment.name}});
   } else {
     std::cout << target.path << ": good; run folder " << experiment.run_folder().string() << '\n';
@@ -30,8 +31,8 @@ ExitCode check(const Target& target, bool json) {
   return ExitCode::kGood;
 }
 
-ExitCode print_schema() {
-  std::cout << config::schema<ExperimentConfig>(builtins()) << '\n';
+ExitCode print_schema(const Program& program) {
+  std::cout << config::schema<ExperimentConfig>(program.registries()) << '\n';
   return ExitCode::kGood;
 }
 
@@ -44,16 +45,16 @@ void add_config(CLI::App& app, Program& program) {
   auto shown = std::make_shared<Target>();
   auto* show_command = command->add_subcommand("show", "The resolved config with the origin of each value.");
   add_target(*show_command, *shown, "CONFIG", "YAML file.");
-  show_command->callback([shown, &program] { program.run = [shown, &program] { return show(*shown, program.json); }; });
+  show_command->callback([shown, &program] { program.run = [shown, &program] { return show(*shown, program); }; });
 
   auto checked = std::make_shared<Target>();
   auto* check_command = command->add_subcommand("check", "Report every mistake in a config, or that there is none.");
   add_target(*check_command, *checked, "CONFIG", "YAML file.");
   check_command->callback(
-      [checked, &program] { program.run = [checked, &program] { return check(*checked, program.json); }; });
+      [checked, &program] { program.run = [checked, &program] { return check(*checked, program); }; });
 
   auto* schema_command = command->add_subcommand("schema", "JSON Schema of config files, for editors.");
-  schema_command->callback([&program] { program.run = print_schema; });
+  schema_command->callback([&program] { program.run = [&program] { return print_schema(program); }; });
 }
 
 }  // namespace unireplk::runner

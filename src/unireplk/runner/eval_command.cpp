@@ -5,7 +5,6 @@
 #include "unireplk/core/log.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/export/merge.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 #include "unireplk/train/evaluate.h"
@@ -68,8 +67,8 @@ ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::Lo
   return ExitCode::kGood;
 }
 
-ExitCode eval_run(const EvalOptions& options, bool json) {
-  const auto registries = builtins();
+ExitCode eval_run(const EvalOptions& options, const Program& program) {
+  const auto registries = program.registries();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = evaluation_data(run.config.data, options.data());
@@ -77,11 +76,11 @@ ExitCode eval_run(const EvalOptions& options, bool json) {
   if (options.form == "deploy") network = exporting::merged(*network);
   const auto task = make_task(run.config.task, network, dataset.info);
   const auto what = format("{}, {} form", run.weights_file.string(), options.form);
-  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what, json);
+  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what, program.json);
 }
 
-ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
-  const auto registries = builtins();
+ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
+  const auto registries = program.registries();
   const auto config =
       config::parse<EvaluationConfig>(config::load_text("{}", "command line", options.target.overrides), registries);
   const Context context = make_context(config.device, config.threads);
@@ -98,7 +97,7 @@ ExitCode eval_deploy_file(const EvalOptions& options, bool json) {
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
   return measure(*task, dataset, config.data.loader, context, train::Precision::kFp32,
-                 options.target.path + ", deploy form", json);
+                 options.target.path + ", deploy form", program.json);
 }
 
 }  // namespace
@@ -119,7 +118,7 @@ void add_eval(CLI::App& app, Program& program) {
   command->callback([options, &program] {
     program.run = [options, &program] {
       require_existing(options->target.path);
-      return is_run(options->target.path) ? eval_run(*options, program.json) : eval_deploy_file(*options, program.json);
+      return is_run(options->target.path) ? eval_run(*options, program) : eval_deploy_file(*options, program);
     };
   });
 }

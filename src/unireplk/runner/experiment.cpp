@@ -3,9 +3,9 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
+#include "unireplk/config/dump.h"
 #include "unireplk/config/parse.h"
 #include "unireplk/data/image/image_pipeline.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/tasks/classification.h"
 
 namespace unireplk::runner {
@@ -61,8 +61,22 @@ void ExperimentConfig::validate(config::Problems& problems) const {
 }
 
 ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                 const config::Registries& registries) {
-  return config::parse<ExperimentConfig>(config::load(file, overrides), registries);
+                                 PluginRegistries& registries) {
+  const auto tree = config::load(file, overrides);
+  registries.load_named(tree);
+  return config::parse<ExperimentConfig>(tree, registries);
+}
+
+ExperimentConfig load_experiment_of_run(const std::filesystem::path& folder, const std::vector<std::string>& overrides,
+                                        const config::Registries& registries) {
+  const auto tree = config::load(folder / "config.yaml", overrides);
+  refuse_plugins(tree);
+  return config::parse<ExperimentConfig>(tree, registries);
+}
+
+std::string config_for_run(ExperimentConfig config) {
+  config.plugins.clear();
+  return config::dump(config);
 }
 
 Context make_context(const std::string& device, int64_t threads, uint64_t seed) {

@@ -15,6 +15,7 @@
 #include "unireplk/data/sampler.h"
 #include "unireplk/models/network.h"
 #include "unireplk/runner/initial_weights.h"
+#include "unireplk/runner/plugins.h"
 #include "unireplk/tasks/network.h"
 #include "unireplk/tasks/task.h"
 #include "unireplk/train/train_config.h"
@@ -45,6 +46,7 @@ struct DataConfig {
 /// A whole config file.
 struct ExperimentConfig {
   std::string name;
+  std::vector<std::filesystem::path> plugins;  ///< loaded before the rest is parsed
   std::filesystem::path output = "runs";
   uint64_t seed = 0;
   std::string device = "auto";
@@ -57,6 +59,7 @@ struct ExperimentConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("name", self.name, config::non_empty, "Name of the run; its folder is <output>/<name>.");
+    visit("plugins", self.plugins, "Shared libraries that add names; a run's config.yaml lists none.");
     visit("output", self.output, "Folder that holds the runs.");
     visit("seed", self.seed, "All randomness of the run follows from it.");
     visit("device", self.device, "auto, cpu, cuda or cuda:N.");
@@ -73,9 +76,17 @@ struct ExperimentConfig {
   std::filesystem::path run_folder() const { return output / name; }
 };
 
-/// Parse a config file with overrides. \throws UserError with every mistake it holds.
+/// Parse a user's config file with overrides, after loading the plugins it names.
+/// \throws UserError with every mistake it holds, or the first plugin that cannot be loaded.
 ExperimentConfig load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                 const config::Registries& registries);
+                                 PluginRegistries& registries);
+
+/// Parse the config in the folder of a run, which may name no plugin. \throws UserError with every mistake it holds.
+ExperimentConfig load_experiment_of_run(const std::filesystem::path& folder, const std::vector<std::string>& overrides,
+                                        const config::Registries& registries);
+
+/// The config as its run keeps it, in YAML: whoever resumes says anew which plugins to load.
+std::string config_for_run(ExperimentConfig config);
 
 /// Device, threads (0: every core, or OMP_NUM_THREADS) and seed of a command; sets the number of threads of this
 /// process. \throws UserError when there is no such device.

@@ -6,7 +6,6 @@
 #include "unireplk/core/log.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/export/merge.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 
@@ -56,7 +55,7 @@ void report(const ExportOptions& options, const exporting::DeployFile& file, boo
                       static_cast<double>(std::filesystem::file_size(options.output)) / 1e6);
 }
 
-ExitCode export_run(const ExportOptions& options, bool json) {
+ExitCode export_run(const ExportOptions& options, const Program& program) {
   if (options.output.extension() != ".safetensors") {
     throw UserError({"--output",
                      format("expected a name that ends in .safetensors, got \"{}\"", options.output.string()),
@@ -66,7 +65,7 @@ ExitCode export_run(const ExportOptions& options, bool json) {
   if (!std::filesystem::is_directory(folder)) {
     throw UserError({"--output", format("there is no folder {}", folder.string()), "Make it first."});
   }
-  const auto registries = builtins();
+  const auto registries = program.registries();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = evaluation_data(run.config.data, Split::kValidation);
@@ -82,7 +81,7 @@ ExitCode export_run(const ExportOptions& options, bool json) {
   file.proof = exporting::verify(*network, *file.network, proof_input(*task, dataset, run.config.data.loader, context));
   exporting::require(file.proof);
   exporting::write_deploy_file(options.output, file);
-  report(options, file, json);
+  report(options, file, program.json);
   return ExitCode::kGood;
 }
 
@@ -100,7 +99,7 @@ void add_export(CLI::App& app, Program& program) {
         throw UserError({options->target.path, "expected a run folder or a checkpoint folder, got something else",
                          "Pass the folder that `unireplk train` made."});
       }
-      return export_run(*options, program.json);
+      return export_run(*options, program);
     };
   });
 }

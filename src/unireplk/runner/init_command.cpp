@@ -11,7 +11,6 @@
 #include "unireplk/data/subset.h"
 #include "unireplk/io/files.h"
 #include "unireplk/models/describe.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 
@@ -187,8 +186,8 @@ std::string name_of(const fs::path& folder) {
   return fs::absolute(folder / ".").lexically_normal().parent_path().filename().string();
 }
 
-ExitCode init(const InitOptions& options, bool json) {
-  const auto registries = builtins();
+ExitCode init(const InitOptions& options, const Program& program) {
+  const auto registries = program.registries();
   const auto name = name_of(options.data);
   const fs::path output = options.output.empty() ? fs::path(name + ".yaml") : options.output;
   if (fs::exists(output)) {
@@ -199,7 +198,7 @@ ExitCode init(const InitOptions& options, bool json) {
   const auto text = config_text(name, data, network, options.weights);
   config::parse<ExperimentConfig>(config::load_text(text, output.string()), registries);  // before it is written
   io::write_file_atomically(output, text);
-  if (json) {
+  if (program.json) {
     print_json({{"config", output.string()}, {"images", data.count}, {"classes", data.classes}});
     return ExitCode::kGood;
   }
@@ -225,7 +224,7 @@ void add_init(CLI::App& app, Program& program) {
       ->add_option("--model", options->model, "A published variant; left out, unireplknet_a or what the weights are.")
       ->check(CLI::IsMember(models::backbones().names()));
   command->callback(
-      [options, &program] { program.run = [options, &program] { return init(*options, program.json); }; });
+      [options, &program] { program.run = [options, &program] { return init(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

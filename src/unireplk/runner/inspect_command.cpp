@@ -4,7 +4,6 @@
 
 #include "unireplk/io/weight_file.h"
 #include "unireplk/models/describe.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 
@@ -27,9 +26,10 @@ Subject from_weights(const std::string& path) {
 }
 
 /// The network that a config makes of its data.
-Subject from_config(const Target& target) {
-  const auto file = is_run(target.path) ? (run_of(target.path) / "config.yaml").string() : target.path;
-  const auto config = load_experiment(file, target.overrides, builtins());
+Subject from_config(const Target& target, const Program& program) {
+  auto registries = program.registries();
+  const auto config = is_run(target.path) ? load_experiment_of_run(run_of(target.path), target.overrides, registries)
+                                          : load_experiment(target.path, target.overrides, registries);
   const auto info = training_data(config.data).info;
   Subject subject{.network = models::classifier_options(config.model, info)};
   const auto* image = info.find("image");
@@ -63,16 +63,16 @@ void print_table(const std::vector<models::LayerRow>& rows) {
   }
 }
 
-ExitCode inspect(const InspectOptions& options, bool json) {
+ExitCode inspect(const InspectOptions& options, const Program& program) {
   auto subject =
-      io::is_weight_name(options.target.path) ? from_weights(options.target.path) : from_config(options.target);
+      io::is_weight_name(options.target.path) ? from_weights(options.target.path) : from_config(options.target, program);
   if (options.size > 0) subject.height = subject.width = options.size;
   if (options.deploy) subject.network.deploy = true;
   const auto rows = models::layer_table(subject.network, subject.height, subject.width);
   const auto counts = models::count(subject.network, subject.height, subject.width);
   const auto name = models::variant_name(subject.network);
   const char* form = subject.network.deploy ? "deploy" : "train";
-  if (json) {
+  if (program.json) {
     print_json({{"network", name},
                 {"form", form},
                 {"input", {subject.network.in_channels, subject.height, subject.width}},
@@ -98,7 +98,7 @@ void add_inspect(CLI::App& app, Program& program) {
       ->check(CLI::PositiveNumber);
   command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
   command->callback(
-      [options, &program] { program.run = [options, &program] { return inspect(*options, program.json); }; });
+      [options, &program] { program.run = [options, &program] { return inspect(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "unireplk/data/image/transform.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 
@@ -24,14 +23,14 @@ std::vector<Kind> kinds() {
           {"schedules", &typeid(train::MakeSchedule)}};
 }
 
-ExitCode list(const std::string& word, bool json) {
-  const auto registries = builtins();
+ExitCode list(const std::string& word, const Program& program) {
+  const auto registries = program.registries();
   auto all = nlohmann::ordered_json::object();
   for (const auto& [kind, signature] : kinds()) {
     if (!word.empty() && word != kind) continue;
     for (const auto& entry : registries.get(*signature).entries()) all[kind][entry->name] = entry->help;
   }
-  if (json) {
+  if (program.json) {
     print_json(all);
     return ExitCode::kGood;
   }
@@ -51,7 +50,7 @@ void add_list(CLI::App& app, Program& program) {
   std::vector<std::string> words;
   for (const auto& [kind, signature] : kinds()) words.emplace_back(kind);
   command->add_option("kind", *word, "One kind only.")->check(CLI::IsMember(words));
-  command->callback([word, &program] { program.run = [word, &program] { return list(*word, program.json); }; });
+  command->callback([word, &program] { program.run = [word, &program] { return list(*word, program); }; });
 }
 
 }  // namespace unireplk::runner

@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "unireplk/data/image/pack.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 
@@ -20,8 +19,9 @@ struct PackCommandOptions {
   data::image::PackOptions pack{.workers = std::max(1u, std::thread::hardware_concurrency())};
 };
 
-ExitCode pack(const PackCommandOptions& options, bool json) {
-  const auto config = load_experiment(options.target.path, options.target.overrides, builtins());
+ExitCode pack(const PackCommandOptions& options, const Program& program) {
+  auto registries = program.registries();
+  const auto config = load_experiment(options.target.path, options.target.overrides, registries);
   const auto& origin = options.set == "train" ? config.data.train : config.data.validation;
   if (origin.empty()) {
     throw UserError(
@@ -33,7 +33,7 @@ ExitCode pack(const PackCommandOptions& options, bool json) {
   auto how = options.pack;
   if (options.pixels) how.quality = 0;
   const auto counts = data::image::write_pack(origin, how, options.output);
-  if (json) {
+  if (program.json) {
     print_json({{"pack", options.output.string()},
                 {"items", counts.items},
                 {"resized", counts.resized},
@@ -70,8 +70,7 @@ void add_pack(CLI::App& app, Program& program) {
   command->add_option("--workers", options->pack.workers, "Threads; they change no byte.")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  command->callback(
-      [options, &program] { program.run = [options, &program] { return pack(*options, program.json); }; });
+  command->callback([options, &program] { program.run = [options, &program] { return pack(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

@@ -4,7 +4,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 
@@ -38,8 +37,8 @@ void print(const std::filesystem::path& file, const tasks::Prediction& predictio
     std::cout << format("  {:>6.2f} %  {}\n", 100 * prediction.items[i].score, prediction.items[i].label);
 }
 
-ExitCode predict(const PredictOptions& options, bool json) {
-  const auto registries = builtins();
+ExitCode predict(const PredictOptions& options, const Program& program) {
+  const auto registries = program.registries();
   const Context context = make_context(options.device, options.threads);
   auto file = exporting::read_deploy_file(options.weights);
   const auto parts = deploy_parts(file, options.weights, registries);
@@ -57,7 +56,7 @@ ExitCode predict(const PredictOptions& options, bool json) {
     }
     auto batch = data::make_batch(std::move(samples).value(), file.data).to(context.device);
     task->prepare(batch, {}, /*training=*/false);
-    for (const auto& prediction : task->predict(batch)) print(path, prediction, options.top, json);
+    for (const auto& prediction : task->predict(batch)) print(path, prediction, options.top, program.json);
   }
   if (!unreadable.empty()) throw UserError(std::move(unreadable));
   return ExitCode::kGood;
@@ -75,8 +74,7 @@ void add_predict(CLI::App& app, Program& program) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--top", options->top, "Classes to print.")->check(CLI::PositiveNumber)->capture_default_str();
-  command->callback(
-      [options, &program] { program.run = [options, &program] { return predict(*options, program.json); }; });
+  command->callback([options, &program] { program.run = [options, &program] { return predict(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

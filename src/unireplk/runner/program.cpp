@@ -64,6 +64,9 @@ ExitCode run_program(int argc, const char* const* argv) {
   Program program;
   app.set_version_flag("--version", version_line());
   app.add_flag("--json", program.json, "Print one machine-readable line on stdout.");
+  app.add_option("--plugin", program.plugins, "Shared libraries that add names; see also `plugins` in configs.")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   app.require_subcommand(1);
   app.fallthrough();
   app.set_help_all_flag("--help-all", "Help of every command.");

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "unireplk/core/error.h"
+#include "unireplk/runner/plugins.h"
 
 namespace CLI {
 class App;
@@ -15,8 +17,12 @@ namespace unireplk::runner {
 
 /// What the commands share: each adds itself to the command line and leaves its work in `run`.
 struct Program {
-  bool json = false;  ///< one machine-readable line on stdout; people's text goes to stderr
+  bool json = false;                           ///< one machine-readable line on stdout; people's text goes to stderr
+  std::vector<std::filesystem::path> plugins;  ///< of the command line
   std::function<ExitCode()> run;
+
+  /// What `name:` may say: builtins, and what these plugins add.
+  PluginRegistries registries() const { return PluginRegistries(plugins); }
 };
 
 /// Run the program: parse the command line, do the work, report errors.

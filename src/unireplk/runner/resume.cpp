@@ -10,6 +10,7 @@ namespace {
 
 /// Keys, with everything below them, that a resumed run may change.
 constexpr std::array kFreeKeys = std::to_array<std::string_view>({
+    "plugins",
     "output",
     "device",
     "threads",

@@ -2,13 +2,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "unireplk/config/dump.h"
 #include "unireplk/core/log.h"
 #include "unireplk/core/signal.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/models/freeze.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/resume.h"
@@ -143,7 +141,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
                                         .stop_requested = [&stop] { return stop.requested(); }});
   train::ProgressObserver progress(trainer.clock(), parts.training->loader);
   trainer.observe(progress);
-  if (!folder.config()) folder.write_config(config::dump(config));
+  if (!folder.config()) folder.write_config(config_for_run(config));
   if (resume) trainer.resume();
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   if (!finished) {
@@ -154,8 +152,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
   return finished ? ExitCode::kGood : ExitCode::kStopped;
 }
 
-ExitCode train_run(const TrainOptions& options, bool json) {
-  const auto registries = builtins();
+ExitCode train_run(const TrainOptions& options, const Program& program) {
+  auto registries = program.registries();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
   const bool resumes =
       options.resume && !train::CheckpointStore::steps_in(train::checkpoints_of(config.run_folder())).empty();
@@ -165,7 +163,7 @@ ExitCode train_run(const TrainOptions& options, bool json) {
     log_info("dry run: config, data and network are good; nothing was written");
     return ExitCode::kGood;
   }
-  return train_in_folder(config, registries, options.resume, parts, json);
+  return train_in_folder(config, registries, options.resume, parts, program.json);
 }
 
 }  // namespace
@@ -177,7 +175,7 @@ void add_train(CLI::App& app, Program& program) {
   command->add_flag("--resume", options->resume, "Go on from the newest sound checkpoint; start when there is none.");
   command->add_flag("--dry-run", options->dry_run, "Check config, data and network; train and write nothing.");
   command->callback(
-      [options, &program] { program.run = [options, &program] { return train_run(*options, program.json); }; });
+      [options, &program] { program.run = [options, &program] { return train_run(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

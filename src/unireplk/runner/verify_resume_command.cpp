@@ -15,7 +15,6 @@
 #include "unireplk/core/clock.h"
 #include "unireplk/core/log.h"
 #include "unireplk/io/files.h"
-#include "unireplk/runner/builtins.h"
 #include "unireplk/runner/child_program.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/kill_phase.h"
@@ -33,6 +32,7 @@ struct VerifyOptions {
   int64_t kills = 10;
   uint64_t seed = 0;
   bool keep = false;
+  std::vector<fs::path> plugins;
 };
 
 /// A file that takes what the trainings print.
@@ -58,9 +58,13 @@ class LogFile {
 /// One training that is started as often as it takes; its run folder is `output`/<name>.
 class Training {
  public:
-  Training(const Target& target, const std::string& name, const fs::path& output, std::vector<std::string> overrides)
-      : run_(output / name), log_(output.string() + ".log"), arguments_{"train", target.path} {
-    arguments_.insert(arguments_.end(), target.overrides.begin(), target.overrides.end());
+  Training(const VerifyOptions& options, const std::string& name, const fs::path& output,
+           std::vector<std::string> overrides)
+      : run_(output / name), log_(output.string() + ".log") {
+    for (const auto& plugin : options.plugins) arguments_.insert(arguments_.end(), {"--plugin", plugin.string()});
+    arguments_.insert(arguments_.end(), {"train", options.target.path});
+    const auto& given = options.target.overrides;
+    arguments_.insert(arguments_.end(), given.begin(), given.end());
     arguments_.insert(arguments_.end(), overrides.begin(), overrides.end());
     arguments_.push_back("output=" + output.string());
     arguments_.push_back("--resume");
@@ -149,7 +153,7 @@ class Verification {
       : options_(options), name_(std::move(name)), folder_(std::move(folder)), random_(options.seed) {}
 
   Verdict run() {
-    Training unbroken(options_.target, name_, folder_ / "unbroken", {});
+    Training unbroken(options_, name_, folder_ / "unbroken", {});
     const Stopwatch clock;
     unbroken.run_to_end();
     seconds_ = clock.seconds();
@@ -157,7 +161,7 @@ class Verification {
     verdict_.steps = course_.last_step;
     while (kills() < options_.kills) {
       ++verdict_.trainings;
-      Training killed(options_.target, name_, folder_ / format("killed_{}", verdict_.trainings), {saving_often()});
+      Training killed(options_, name_, folder_ / format("killed_{}", verdict_.trainings), {saving_often()});
       bring_to_end(killed);
       for (const auto& file : differing_files(unbroken.run(), killed.run())) {
         verdict_.differences.push_back((killed.run() / file).string());
@@ -239,8 +243,10 @@ void report(const VerifyOptions& options, const Verdict& verdict, bool json) {
                              fmt::join(verdict.differences, "\n  ")));
 }
 
-ExitCode verify_resume(VerifyOptions& options, bool json) {
-  const auto config = load_experiment(options.target.path, options.target.overrides, builtins());
+ExitCode verify_resume(VerifyOptions& options, const Program& program) {
+  options.plugins = program.plugins;
+  auto registries = program.registries();
+  const auto config = load_experiment(options.target.path, options.target.overrides, registries);
   const fs::path folder = config.output / (config.name + "_verify_resume");
   if (fs::exists(folder)) {
     throw UserError({folder.string(), "the folder of an earlier verification exists", "Remove it."});
@@ -248,7 +254,7 @@ ExitCode verify_resume(VerifyOptions& options, bool json) {
   fs::create_directories(folder);
   if (options.seed == 0) options.seed = std::random_device{}();
   const Verdict verdict = Verification(options, config.name, folder).run();
-  report(options, verdict, json);
+  report(options, verdict, program.json);
   if (!verdict.differences.empty()) return ExitCode::kInternal;
   if (!options.keep) fs::remove_all(folder);
   return ExitCode::kGood;
@@ -268,7 +274,7 @@ void add_verify_resume(CLI::App& app, Program& program) {
   command->add_option("--seed", options->seed, "Of the instants; 0 draws one.")->capture_default_str();
   command->add_flag("--keep", options->keep, "Keep the folder <output>/<name>_verify_resume.");
   command->callback(
-      [options, &program] { program.run = [options, &program] { return verify_resume(*options, program.json); }; });
+      [options, &program] { program.run = [options, &program] { return verify_resume(*options, program); }; });
 }
 
 }  // namespace unireplk::runner

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include "unireplk/core/format.h"
+#include "unireplk/runner/build_stamp.h"
 
 namespace unireplk::runner {
 

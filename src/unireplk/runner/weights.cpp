@@ -58,6 +58,17 @@ fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
   return file;
 }
 
+/// \throws UserError unless a part of a deploy file is of a kind that this program has.
+void require_known(const char* part, const config::RegistryBase& registry, const std::string& json,
+                   const fs::path& file) {
+  const auto tree = config::load_text(json, file.string());
+  const auto* name = tree.root.find("name");
+  if (!name || registry.find(name->scalar)) return;  // parsing tells that there is no name
+  throw UserError({format("{}: {}", file.string(), part),
+                   format("needs the {} \"{}\", which this program does not have", registry.kind(), name->scalar),
+                   "If a plugin adds it, pass --plugin FILE."});
+}
+
 }  // namespace
 
 void add_weights_choice(CLI::App& command, WeightsChoice& choice) {
@@ -86,7 +97,7 @@ OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std:
       is_checkpoint(path) ? path : checkpoint_folder(path, choice.checkpoint.empty() ? usual : choice.checkpoint);
   const auto weights = weights_file(checkpoint, choice.weights);
   train::Checkpoint::verify(checkpoint, weights.filename().string());
-  return {load_experiment(folder / "config.yaml", overrides, registries), weights};
+  return {load_experiment_of_run(folder, overrides, registries), weights};
 }
 
 models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {
@@ -100,6 +111,8 @@ models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, con
 
 DeployParts deploy_parts(const exporting::DeployFile& file, const fs::path& path,
                          const config::Registries& registries) {
+  require_known("pipeline", registries.get<data::PipelineSignature>(), file.pipeline, path);
+  require_known("task", registries.get<tasks::TaskSignature>(), file.task, path);
   const auto text = format("pipeline: {}\ntask: {}\n", file.pipeline, file.task);  // JSON is YAML
   return config::parse<DeployParts>(config::load_text(text, path.string()), registries);
 }
