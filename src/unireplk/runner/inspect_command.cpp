@@ -5,6 +5,7 @@
 #include "unireplk/io/weight_file.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/runner/program.h"
+#include "unireplk/runner/sample_pictures.h"
 #include "unireplk/runner/weights.h"
 
 namespace unireplk::runner {
@@ -14,6 +15,8 @@ struct InspectOptions {
   Target target;
   int64_t size = 0;
   bool deploy = false;
+  std::filesystem::path sample;
+  int64_t count = 16;
 };
 
 struct Subject {
@@ -25,11 +28,15 @@ Subject from_weights(const std::string& path) {
   return {.network = models::infer_options(io::read_weights(path).content.tensors, path)};
 }
 
+ExperimentConfig config_of(const Target& target, const Program& program) {
+  auto registries = program.registries();
+  return is_run(target.path) ? load_experiment_of_run(run_of(target.path), target.overrides, registries)
+                             : load_experiment(target.path, target.overrides, registries);
+}
+
 /// The network that a config makes of its data.
 Subject from_config(const Target& target, const Program& program) {
-  auto registries = program.registries();
-  const auto config = is_run(target.path) ? load_experiment_of_run(run_of(target.path), target.overrides, registries)
-                                          : load_experiment(target.path, target.overrides, registries);
+  const auto config = config_of(target, program);
   const auto info = training_data(config.data).info;
   Subject subject{.network = models::classifier_options(config.model, info)};
   const auto* image = info.find("image");
@@ -64,8 +71,8 @@ void print_table(const std::vector<models::LayerRow>& rows) {
 }
 
 ExitCode inspect(const InspectOptions& options, const Program& program) {
-  auto subject =
-      io::is_weight_name(options.target.path) ? from_weights(options.target.path) : from_config(options.target, program);
+  auto subject = io::is_weight_name(options.target.path) ? from_weights(options.target.path)
+                                                         : from_config(options.target, program);
   if (options.size > 0) subject.height = subject.width = options.size;
   if (options.deploy) subject.network.deploy = true;
   const auto rows = models::layer_table(subject.network, subject.height, subject.width);
@@ -88,6 +95,23 @@ ExitCode inspect(const InspectOptions& options, const Program& program) {
   return ExitCode::kGood;
 }
 
+ExitCode show_samples(const InspectOptions& options, const Program& program) {
+  if (io::is_weight_name(options.target.path)) {
+    throw UserError({"--sample", "expected a config or a run, got a weight file, which has no data", ""});
+  }
+  const auto written = write_samples(config_of(options.target, program), options.sample, options.count);
+  if (program.json) {
+    auto images = nlohmann::ordered_json::array();
+    for (const auto& image : written.images) images.push_back(image.string());
+    print_json({{"samples", written.count}, {"images", images}, {"text", written.text.string()}});
+    return ExitCode::kGood;
+  }
+  for (const auto& image : written.images) std::cout << format("written: {}\n", image.string());
+  std::cout << format("{} samples of the training, row by row; what each is: {}\n", written.count,
+                      written.text.string());
+  return ExitCode::kGood;
+}
+
 }  // namespace
 
 void add_inspect(CLI::App& app, Program& program) {
@@ -97,8 +121,16 @@ void add_inspect(CLI::App& app, Program& program) {
   command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
       ->check(CLI::PositiveNumber);
   command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
-  command->callback(
-      [options, &program] { program.run = [options, &program] { return inspect(*options, program); }; });
+  command->add_option("--sample", options->sample,
+                      "Folder to write pictures to of what the network sees in training, instead.");
+  command->add_option("--count", options->count, "Samples in the pictures.")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->callback([options, &program] {
+    program.run = [options, &program] {
+      return options->sample.empty() ? inspect(*options, program) : show_samples(*options, program);
+    };
+  });
 }
 
 }  // namespace unireplk::runner

@@ -60,6 +60,10 @@ struct Batch {
 /// How the samples of one field become a batch.
 enum class Collate { kStack, kPad, kList };
 
+/// How people look at a map: rows and columns as they are, or time to the right and frequency upwards, where the map
+/// has them as rows and columns.
+enum class View { kRowsColumns, kTimeFrequency };
+
 /// What a field holds: the contract between data and tasks, checked before the first step.
 struct FieldSpec {
   std::string name;
@@ -67,6 +71,7 @@ struct FieldSpec {
   std::vector<int64_t> shape;  ///< of one sample; -1: free
   Collate collate = Collate::kStack;
   std::string meaning;  ///< "RGB image, rows x columns x channels, 0..255"
+  View view = View::kRowsColumns;
 };
 
 /// What a data set says about itself.
