@@ -1,6 +1,7 @@
 #include "unireplk/core/rng.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "unireplk/core/error.h"
@@ -27,6 +28,21 @@ uint64_t splitmix64(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
   return x ^ (x >> 31);
+}
+
+/// Logarithm of a Gamma(shape) value: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000. In
+/// logarithms, as small shapes give values that no double holds.
+double log_gamma_value(double shape, RandomStream& random) {
+  const double d = shape + 1 - 1.0 / 3.0, c = 1 / std::sqrt(9 * d);  // of shape + 1, whose value is scaled down below
+  while (true) {
+    const double x = random.normal();
+    const double v = std::pow(1 + c * x, 3);
+    const double u = 1 - random.uniform();  // (0, 1]
+    if (v > 0 && std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) {
+      const double scale = std::log(1 - random.uniform()) / shape;
+      return std::max(std::log(d * v) + scale, std::numeric_limits<double>::lowest());  // a difference stays a number
+    }
+  }
 }
 
 }  // namespace
@@ -77,6 +93,11 @@ int64_t RandomStream::integer(int64_t low, int64_t high) {
 double RandomStream::normal(double mean, double std) {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));  // 1 - u lies in (0, 1]
   return mean + std * radius * std::cos(2.0 * std::numbers::pi * uniform());
+}
+
+double RandomStream::beta(double alpha) {
+  const double first = log_gamma_value(alpha, *this);
+  return 1 / (1 + std::exp(log_gamma_value(alpha, *this) - first));
 }
 
 bool RandomStream::bernoulli(double probability) { return uniform() < probability; }

@@ -20,6 +20,7 @@ class RandomStream {
   double uniform(double low, double high);             ///< [low, high)
   int64_t integer(int64_t low, int64_t high);          ///< uniform in [low, high], both included; unbiased
   double normal(double mean = 0.0, double std = 1.0);  ///< Box-Muller, one value a call
+  double beta(double alpha);                           ///< Beta(alpha, alpha)
   bool bernoulli(double probability);
 
  private:

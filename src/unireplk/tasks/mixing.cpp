@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "unireplk/core/error.h"
@@ -21,27 +20,6 @@ struct Mix {
   bool cuts = false;
   int64_t top = 0, bottom = 0, left = 0, right = 0;  ///< of the box, ends excluded
 };
-
-/// Logarithm of a Gamma(shape) value: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000. In
-/// logarithms, as small shapes give values that no double holds.
-double log_gamma_value(double shape, RandomStream& random) {
-  const double d = shape + 1 - 1.0 / 3.0, c = 1 / std::sqrt(9 * d);  // of shape + 1, whose value is scaled down below
-  while (true) {
-    const double x = random.normal();
-    const double v = std::pow(1 + c * x, 3);
-    const double u = 1 - random.uniform();  // (0, 1]
-    if (v > 0 && std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) {
-      const double scale = std::log(1 - random.uniform()) / shape;
-      return std::max(std::log(d * v) + scale, std::numeric_limits<double>::lowest());  // a difference stays a number
-    }
-  }
-}
-
-/// Beta(alpha, alpha).
-double beta_value(double alpha, RandomStream& random) {
-  const double first = log_gamma_value(alpha, random);
-  return 1 / (1 + std::exp(log_gamma_value(alpha, random) - first));
-}
 
 /// A box of the size that leaves `kept` of a map, about a place drawn in it, so that the border may cut it off.
 Mix box_about(double kept, int64_t height, int64_t width, RandomStream& random) {
@@ -73,9 +51,9 @@ Mix draw_mix(const MixingConfig& config, int64_t height, int64_t width, RandomSt
   if (!random.bernoulli(config.mixup_prob)) return {};
   const bool has_both = config.mixup > 0 && config.uses_cutmix();
   const bool cuts = has_both ? random.bernoulli(config.mixup_switch_prob) : config.uses_cutmix();
-  if (!cuts) return {.kept = beta_value(config.mixup, random)};
+  if (!cuts) return {.kept = random.beta(config.mixup)};
   Mix mix = config.cutmix_minmax ? box_within(*config.cutmix_minmax, height, width, random)
-                                 : box_about(beta_value(config.cutmix, random), height, width, random);
+                                 : box_about(random.beta(config.cutmix), height, width, random);
   const auto area = static_cast<double>((mix.bottom - mix.top) * (mix.right - mix.left));
   mix.kept = 1 - area / static_cast<double>(height * width);
   return mix;
@@ -154,6 +132,10 @@ at::Tensor mixed_targets(const at::Tensor& labels, int64_t classes, double label
   const double off = label_smoothing / static_cast<double>(classes);
   const at::Tensor own = at::full({labels.size(0), classes}, off, kept.options());
   own.scatter_(1, labels.unsqueeze(1), 1 - label_smoothing + off);
+  return shared_targets(own, kept);
+}
+
+at::Tensor shared_targets(const at::Tensor& own, const at::Tensor& kept) {
   const at::Tensor share = kept.unsqueeze(1);
   return own.mul(share).add(at::flip(own, 0).mul(share.neg().add(1)));
 }

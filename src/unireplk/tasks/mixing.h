@@ -54,6 +54,9 @@ at::Tensor mix(at::Tensor& maps, const MixingConfig& config, const at::Generator
 /// \param labels  int64 [B];  \param kept  of mix(), [B].
 at::Tensor mixed_targets(const at::Tensor& labels, int64_t classes, double label_smoothing, const at::Tensor& kept);
 
+/// Targets [B, classes] with those of the partners mixed in, as the maps were. \param kept  of mix(), [B].
+at::Tensor shared_targets(const at::Tensor& own, const at::Tensor& kept);
+
 }  // namespace unireplk::tasks
 
 template <>
