@@ -10,6 +10,11 @@ Result<std::vector<Sample>> Dataset::samples(int64_t index, const Draw& draw) co
   auto record = source->read(index);
   if (!record) return record.problem();
   record->key = {.item = index, .view = draw.view};
+  if (const auto partner = pipeline->partner(draw, size())) {
+    auto other = source->read(*partner);
+    if (!other) return other.problem();
+    record->partner = std::make_shared<const Record>(std::move(other).value());
+  }
   return pipeline->apply(*record, draw);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ class Pipeline {
 
   /// A pure function of its arguments, thread-safe. Several samples: copies or views of one item.
   virtual Result<std::vector<Sample>> apply(const Record& record, const Draw& draw) const = 0;
+
+  /// Another of the source's items that apply() wants as the record's partner; a pure function of its arguments.
+  virtual std::optional<int64_t> partner(const Draw& /*draw*/, int64_t /*items*/) const { return std::nullopt; }
 
   /// `source` with the fields and constants this pipeline adds.
   virtual DataInfo describe(DataInfo source) const = 0;

@@ -12,6 +12,7 @@ class Repeat : public Source {
   int64_t size() const override { return once_->size() * times_; }
   SourceRef where(int64_t index) const override { return once_->where(index % once_->size()); }
   std::optional<int64_t> label(int64_t index) const override { return once_->label(index % once_->size()); }
+  std::vector<int64_t> labels(int64_t index) const override { return once_->labels(index % once_->size()); }
   DataInfo info() const override { return once_->info(); }
   std::vector<std::filesystem::path> files() const override { return once_->files(); }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -26,6 +27,7 @@ struct Record {
   TensorMap target;  ///< `label`: int64 scalar for classification
   SampleKey key;
   SourceRef source;
+  std::shared_ptr<const Record> partner = {};  ///< another item, where the pipeline asked for one
 };
 
 /// The target of classification.
@@ -56,6 +58,12 @@ class Source {
 
   /// Class of item `index`, known without reading it; nothing where items have none.
   virtual std::optional<int64_t> label(int64_t) const { return std::nullopt; }
+
+  /// All classes of item `index`, known without reading it; several where a sample has several labels.
+  virtual std::vector<int64_t> labels(int64_t index) const {
+    const auto only = label(index);
+    return only ? std::vector{*only} : std::vector<int64_t>{};
+  }
 
   /// The files that the items are read from; none when they come from elsewhere.
   virtual std::vector<std::filesystem::path> files() const { return {}; }
