@@ -73,12 +73,20 @@ TEST_CASE("transfer: a stem for other channels sees n equal channels as it saw t
     CHECK_THROWS_WITH(transfer(*network, given, {.place = "net.pth"}),
                       Contains("downsample_layers.0.0.weight") && Contains("init.stem"));
     CHECK(is_blank(state_dict(*network).front().second));
-    const auto rows = transfer(*network, given, {.place = "net.pth", .sum_channels = true});
+    const auto rows = transfer(*network, given, {.place = "net.pth", .stem = StemRule::kSum});
     CHECK(count(rows, Fate::kAdapted) == 1);
     network->eval();
     const auto found = network->forward(grey.expand({-1, channels, -1, -1}));
     CHECK((found - expected).abs().max().item<double>() < 1e-5 * expected.abs().max().item<double>());
   }
+}
+
+TEST_CASE("transfer: a stem of one channel may be the mean of three") {
+  const auto given = weights(small());
+  auto network = blank(small(3, 1));
+  transfer(*network, given, {.place = "net.pth", .stem = StemRule::kMean});
+  const auto stem = state_dict(*network).front().second;
+  CHECK(at::allclose(stem.mul(3), given.front().second.sum(1, /*keepdim=*/true), 1e-5, 1e-7));
 }
 
 TEST_CASE("transfer: names are changed as `map` says") {

@@ -25,8 +25,10 @@ bool is_head(const std::string& name) { return name.starts_with("head."); }
 bool is_stem(const std::string& name) { return name.ends_with("downsample_layers.0.0.weight"); }
 
 /// [out, in, k, k] for another number of channels.
-at::Tensor with_channels(const at::Tensor& weight, int64_t channels) {
-  return (weight.sum(1, /*keepdim=*/true) / channels).expand({-1, channels, -1, -1});
+at::Tensor with_channels(const at::Tensor& weight, int64_t channels, StemRule rule) {
+  const at::Tensor one =
+      rule == StemRule::kSum ? weight.sum(1, /*keepdim=*/true) / channels : weight.mean(1, /*keepdim=*/true);
+  return one.expand({-1, channels, -1, -1});
 }
 
 bool differs_in_channels_alone(const at::Tensor& a, const at::Tensor& b) {
@@ -57,7 +59,7 @@ class Plan {
     if (row.fate == Fate::kFresh) return {};
     const auto found = given_.find(row.name);
     if (found == given_.end()) return at::zeros_like(target);  // a count of batches that old files lack
-    return row.fate == Fate::kAdapted ? with_channels(found->second, target.size(1)) : found->second;
+    return row.fate == Fate::kAdapted ? with_channels(found->second, target.size(1), options_.stem) : found->second;
   }
 
  private:
@@ -74,8 +76,8 @@ class Plan {
     }
     if (tensor.sizes() == target.sizes()) return {name};
     const auto detail = format("expected {}, got {}", ops::shape_text(target), ops::shape_text(tensor));
-    if (options_.sum_channels && is_stem(name) && differs_in_channels_alone(target, tensor)) {
-      return {name, Fate::kAdapted, "channels summed", detail};
+    if (options_.stem != StemRule::kExact && is_stem(name) && differs_in_channels_alone(target, tensor)) {
+      return {name, Fate::kAdapted, options_.stem == StemRule::kSum ? "channels summed" : "mean of channels", detail};
     }
     return {name, Fate::kFresh, kOtherShape, detail};
   }

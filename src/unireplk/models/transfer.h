@@ -9,12 +9,16 @@
 /// Weights of one network as the start of another: other classes, other channels, another depth.
 namespace unireplk::models {
 
+/// What becomes of the first convolution where the file has another number of channels: refused; each of its n kernels
+/// the sum over the file's channels divided by n, so that n equal channels are seen as a grey photo was; or their mean.
+enum class StemRule { kExact, kSum, kMean };
+
 struct TransferOptions {
   std::string place;                               ///< where the weights came from, for messages
   std::map<std::string, std::string> rename = {};  ///< beginnings of names in the file -> in the network
   std::vector<std::string> skip = {};              ///< patterns (core/name_pattern.h) of what starts anew all the same
-  bool sum_channels = false;                       ///< adapt the first convolution to another number of channels
-  bool partial = false;                            ///< load what fits, whatever else does not
+  StemRule stem = StemRule::kExact;
+  bool partial = false;  ///< load what fits, whatever else does not
 };
 
 enum class Fate { kLoaded, kAdapted, kFresh, kUnused };
@@ -29,9 +33,8 @@ struct TransferRow {
 
 /// Load what fits; the rest of the network keeps the values it has.
 ///
-/// What may fail to fit: the head, whose shape follows the number of classes; what `skip` names; with `sum_channels`
-/// the first convolution, each of whose n kernels becomes the sum over the file's channels divided by n, so that n
-/// equal channels are seen as a grey photo was. All else is refused unless `partial`. Names lose prefixes as in
+/// What may fail to fit: the head, whose shape follows the number of classes; what `skip` names; with a `stem`
+/// rule the first convolution. All else is refused unless `partial`. Names lose prefixes as in
 /// load_state_dict(). Nothing is changed when it throws.
 ///
 /// \return a row for every tensor of the network in its order, then for those of the file that found no place.

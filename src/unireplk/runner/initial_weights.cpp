@@ -85,12 +85,9 @@ std::string transfer_table(const std::vector<models::TransferRow>& rows) {
 
 void initialise_from(const InitConfig& config, torch::nn::Module& network, const config::Registries& registries) {
   const auto [place, tensors] = read_initial_weights(config, registries);
-  const auto rows = models::transfer(network, tensors,
-                                     {.place = place,
-                                      .rename = config.map,
-                                      .skip = config.skip,
-                                      .sum_channels = config.stem == Stem::kSum,
-                                      .partial = config.partial});
+  const auto rows = models::transfer(
+      network, tensors,
+      {.place = place, .rename = config.map, .skip = config.skip, .stem = config.stem, .partial = config.partial});
   log_info("init: {}{}", place, transfer_table(rows));
 }
 

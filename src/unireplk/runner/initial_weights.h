@@ -12,16 +12,13 @@
 
 namespace unireplk::runner {
 
-/// What the first convolution makes of weights for another number of channels.
-enum class Stem { kExact, kSum };
-
 /// `init:` of a config file: what a run starts from.
 struct InitConfig {
   std::filesystem::path weights;
   std::string key = {};
   std::map<std::string, std::string> map = {};
   std::vector<std::string> skip = {};
-  Stem stem = Stem::kExact;
+  models::StemRule stem = models::StemRule::kExact;
   bool partial = false;
 
   static void fields(auto& self, auto&& visit) {
@@ -29,7 +26,7 @@ struct InitConfig {
     visit("key", self.key, "Dictionary of a .pth file that holds the weights; left out, the usual names are tried.");
     visit("map", self.map, "Beginnings of names in the file, and what stands for them in the network.");
     visit("skip", self.skip, "Parts that start anew all the same: head, stages.3, stages.*.*.norm.");
-    visit("stem", self.stem, "sum: adapt the first convolution to another number of channels.");
+    visit("stem", self.stem, "sum or mean: adapt the first convolution to another number of channels.");
     visit("partial", self.partial, "Load what fits, whatever else does not.");
   }
 };
@@ -55,9 +52,9 @@ std::string transfer_table(const std::vector<models::TransferRow>& rows);
 namespace unireplk::config {
 
 template <>
-struct EnumNames<runner::Stem> {
-  static constexpr std::pair<std::string_view, runner::Stem> values[] = {{"exact", runner::Stem::kExact},
-                                                                         {"sum", runner::Stem::kSum}};
+struct EnumNames<models::StemRule> {
+  static constexpr std::pair<std::string_view, models::StemRule> values[] = {
+      {"exact", models::StemRule::kExact}, {"sum", models::StemRule::kSum}, {"mean", models::StemRule::kMean}};
 };
 
 }  // namespace unireplk::config
