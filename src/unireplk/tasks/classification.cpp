@@ -5,13 +5,13 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/sort.h>
 
 #include <algorithm>
 
 #include "unireplk/core/error.h"
 #include "unireplk/nn/evaluation_mode.h"
 #include "unireplk/tasks/classification_evaluation.h"
+#include "unireplk/tasks/ranked_classes.h"
 
 namespace unireplk::tasks {
 namespace {
@@ -72,7 +72,10 @@ at::Tensor Classification::loss_of(const at::Tensor& logits, const Batch& batch)
 
 /// Targets [B, classes], mixed as the maps were.
 at::Tensor Classification::targets_of(const Batch& batch, int64_t classes) const {
-  if (batch.has("target")) return batch.tensor("target");
+  if (batch.has("target")) {
+    const at::Tensor& target = batch.tensor("target");
+    return batch.has("kept") ? shared_targets(target, batch.tensor("kept")) : target;
+  }
   const at::Tensor& labels = batch.tensor("label");
   const at::Tensor kept =
       batch.has("kept") ? batch.tensor("kept") : at::ones(labels.sizes(), labels.options().dtype(at::kFloat));
@@ -91,23 +94,7 @@ void Classification::observe(const Batch& batch, const Step& step, const PartObs
 std::vector<Prediction> Classification::predict(const Batch& batch) {
   const nn::EvaluationMode mode(network());
   const at::Tensor logits = network_.forward(batch.tensor("image"), std::nullopt);
-  const auto [top, index] = at::sort(at::softmax(logits.to(at::kDouble), 1), /*dim=*/1, /*descending=*/true);
-  const at::Tensor scores = top.cpu();
-  const at::Tensor classes = index.cpu();
-  std::vector<Prediction> predictions;
-  for (int64_t i = 0; i < batch.size(); ++i) {
-    Prediction& prediction = predictions.emplace_back(Prediction{.key = batch.keys[i], .items = {}});
-    for (int64_t j = 0; j < logits.size(1); ++j) {
-      prediction.items.push_back({class_name(classes[i][j].item<int64_t>()), scores[i][j].item<double>()});
-    }
-  }
-  return predictions;
-}
-
-/// A head may have more classes than the data name.
-std::string Classification::class_name(int64_t label) const {
-  const auto index = static_cast<size_t>(label);
-  return index < info_.classes.size() ? info_.classes[index] : format("class {}", label);
+  return ranked_classes(at::softmax(logits.to(at::kDouble), 1), batch.keys, info_);
 }
 
 std::unique_ptr<Evaluation> Classification::start_evaluation() {

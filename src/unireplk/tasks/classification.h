@@ -73,8 +73,6 @@ class Classification : public Task {
   std::unique_ptr<Evaluation> start_evaluation() override;
 
  private:
-  std::string class_name(int64_t label) const;
-
   at::Tensor loss_of(const at::Tensor& logits, const Batch& batch) const;
   at::Tensor targets_of(const Batch& batch, int64_t classes) const;
 
