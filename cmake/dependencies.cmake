@@ -12,6 +12,7 @@ find_package(hwy 1.0.3 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(Jpeg REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(Spng REQUIRED IMPORTED_TARGET spng)
+pkg_check_modules(Sndfile REQUIRED IMPORTED_TARGET sndfile)
 # Images that are neither JPEG nor PNG, when OpenCV is there. Its Debian packages have no CMake files. Set-up leaves it out:
 # it draws in GDAL, of some 150 libraries.
 find_path(OpenCV_INCLUDE_DIR opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4)

@@ -1,5 +1,11 @@
 #include "unireplk/runner/builtins.h"
 
+#include "unireplk/data/audio/audio_folder.h"
+#include "unireplk/data/audio/audio_manifest.h"
+#include "unireplk/data/audio/audio_pipeline.h"
+#include "unireplk/data/audio/audioset.h"
+#include "unireplk/data/audio/esc50.h"
+#include "unireplk/data/audio/speech_commands.h"
 #include "unireplk/data/file_list.h"
 #include "unireplk/data/image/color_jitter.h"
 #include "unireplk/data/image/crops.h"
@@ -15,16 +21,28 @@
 #include "unireplk/data/subset.h"
 #include "unireplk/models/network.h"
 #include "unireplk/tasks/classification.h"
+#include "unireplk/tasks/multi_label.h"
 #include "unireplk/train/optimizer.h"
 #include "unireplk/train/schedule.h"
 
 namespace unireplk::runner {
 namespace {
 
+namespace audio = data::audio;
 namespace image = data::image;
 
 config::Registry<data::SourceSignature> sources() {
   config::Registry<data::SourceSignature> registry{"data source"};
+  registry.add<audio::AudioFolderConfig>("audio_folder", "A folder of sounds for each class.",
+                                         audio::make_audio_folder);
+  registry.add<data::FileListConfig>("audio_list", "Sounds that a CSV file lists with their classes.",
+                                     data::make_file_list);
+  registry.add<audio::AudioManifestConfig>(
+      "audio_manifest", "Sounds that a JSON file lists with any number of classes.", audio::make_audio_manifest);
+  registry.add<audio::AudioSetConfig>("audioset", "AudioSet, as its segment lists name it.", audio::make_audioset);
+  registry.add<audio::Esc50Config>("esc50", "ESC-50 or ESC-10, one fold held out.", audio::make_esc50);
+  registry.add<audio::SpeechCommandsConfig>("speech_commands", "Speech Commands V2, 35 words, published split.",
+                                            audio::make_speech_commands);
   registry.add<image::IdxConfig>("idx", "A pair of IDX files, as MNIST comes; plain or gzip.", image::make_idx);
   registry.add<image::ImageFolderConfig>("image_folder", "A folder of images for each class.",
                                          image::make_image_folder);
@@ -41,6 +59,7 @@ config::Registry<data::SourceSignature> sources() {
 
 config::Registry<data::PipelineSignature> pipelines() {
   config::Registry<data::PipelineSignature> registry{"pipeline"};
+  registry.add<audio::AudioPipelineConfig>("audio", "Decode, to a log-mel spectrogram.", audio::make_audio_pipeline);
   registry.add<image::ImagePipelineConfig>("image", "Decode, transform, to a square of bytes.",
                                            image::make_image_pipeline);
   return registry;
@@ -71,6 +90,11 @@ config::Registry<tasks::TaskSignature> tasks_registry() {
       "classification", "One label for each sample; cross-entropy, top-1 and top-5.",
       [](const tasks::ClassificationConfig& config, tasks::Network network, const DataInfo& info) {
         return std::make_unique<tasks::Classification>(config, std::move(network), info);
+      });
+  registry.add<tasks::MultiLabelConfig>(
+      "multi_label", "Any number of labels for each sample; binary cross-entropy, mAP, AUC and d-prime.",
+      [](const tasks::MultiLabelConfig& config, tasks::Network network, const DataInfo& info) {
+        return std::make_unique<tasks::MultiLabel>(config, std::move(network), info);
       });
   return registry;
 }

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "unireplk/config/fields.h"
+#include "unireplk/data/source.h"
+
+namespace unireplk::data::audio {
+
+/// `name: audio_folder`: a folder with one sub-folder of sounds for each class.
+struct AudioFolderConfig {
+  std::filesystem::path root;
+  std::optional<std::filesystem::path> class_map = {};
+
+  static void fields(auto& self, auto&& visit) {
+    visit("root", self.root, config::required, "Folder that holds one folder of sounds for each class.");
+    visit("class_map", self.class_map,
+          "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which "
+          "`class` each `name` becomes.");
+  }
+};
+
+/// As data/class_folders.h says. \throws UserError as class_folders() does.
+std::unique_ptr<Source> make_audio_folder(const AudioFolderConfig& config);
+
+}  // namespace unireplk::data::audio
