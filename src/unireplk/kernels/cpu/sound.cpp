@@ -21,7 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// Lanes are frames, so that an FFT is plain code without shuffles: the same operations, in order, for each frame.
 using Floats = hn::ScalableTag<float>;
-using Ints = hn::RebindToSigned<Floats>;
 using Vec = hn::Vec<Floats>;
 constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
 
@@ -56,14 +55,12 @@ HWY_INLINE Complex turned(Complex a, const float* turns, int64_t k) {
 /// The frames that begin at samples, samples + shift, ...: centred, pre-emphasised, windowed, with zeros behind.
 /// \param lanes  frames there are; lanes behind repeat the last.
 HWY_INLINE void take_frames(const LogMelTables& tables, const float* samples, int64_t lanes, float* to) {
-  const auto frame = hn::Min(hn::Iota(Ints(), 0), hn::Set(Ints(), static_cast<int32_t>(lanes - 1)));
-  const auto starts = hn::Mul(frame, hn::Set(Ints(), static_cast<int32_t>(tables.shift)));
-  Vec total = all(0);
-  for (int64_t j = 0; j < tables.frame; ++j) {
-    const Vec value = hn::GatherIndex(Floats(), samples + j, starts);
-    store(value, to + j * kLanes);
-    total = hn::Add(total, value);
+  for (int64_t lane = 0; lane < kLanes; ++lane) {  // a gather instruction is slower
+    const float* frame = samples + std::min(lane, lanes - 1) * tables.shift;
+    for (int64_t j = 0; j < tables.frame; ++j) to[j * kLanes + lane] = frame[j];
   }
+  Vec total = all(0);
+  for (int64_t j = 0; j < tables.frame; ++j) total = hn::Add(total, load(to + j * kLanes));
   const Vec mean = hn::Div(total, all(static_cast<float>(tables.frame)));
   Vec before = hn::Sub(load(to), mean);
   for (int64_t j = 0; j < tables.frame; ++j) {

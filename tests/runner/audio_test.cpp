@@ -1,0 +1,106 @@
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <random>
+#include <string>
+
+#include "support/catch.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+
+namespace unireplk::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string little_endian(uint32_t value, int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text.push_back(static_cast<char>(value >> (8 * i)));
+  return text;
+}
+
+/// A quarter of a second at 16 kHz, 16 bits.
+template <class Value>
+std::string wav_of(Value value) {
+  constexpr int kSamples = 4000;
+  std::string samples;
+  for (int i = 0; i < kSamples; ++i) {
+    samples += little_endian(static_cast<uint32_t>(static_cast<int>(8000 * value(i / 16000.0))), 2);
+  }
+  return "RIFF" + little_endian(static_cast<uint32_t>(36 + samples.size()), 4) + "WAVEfmt " + little_endian(16, 4) +
+         little_endian(1, 2) + little_endian(1, 2) + little_endian(16000, 4) + little_endian(32000, 4) +
+         little_endian(2, 2) + little_endian(16, 2) + "data" + little_endian(static_cast<uint32_t>(samples.size()), 4) +
+         samples;
+}
+
+void write(const fs::path& file, const std::string& content) {
+  fs::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << content;
+}
+
+/// Four each of tones, rising and falling chirps, and noise.
+void write_sounds(const fs::path& root) {
+  constexpr double kTurn = 2 * std::numbers::pi;
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = std::to_string(i) + ".wav";
+    const double hz = 400 + 300 * i;
+    write(root / "tone" / name, wav_of([&](double t) { return std::sin(kTurn * hz * t); }));
+    write(root / "up" / name, wav_of([&](double t) { return std::sin(kTurn * (hz * t + 6000 * t * t)); }));
+    write(root / "down" / name, wav_of([&](double t) { return std::sin(kTurn * ((hz + 4000) * t - 6000 * t * t)); }));
+    std::mt19937 random(static_cast<uint32_t>(i));
+    write(root / "noise" / name, wav_of([&](double) { return static_cast<double>(random()) / 2147483648.0 - 1; }));
+  }
+}
+
+constexpr const char* kConfig = R"(
+name: sounds
+device: cpu
+model:
+  backbone:
+    {name: unireplknet, depths: [1, 1, 1, 1], dims: [16, 24, 32, 48], kernel_sizes: [[3], [3], [13], [13]],
+     layer_scale_init: 0.1}
+data:
+  train: {name: audio_folder, root: sounds}
+  validation: {name: audio_folder, root: sounds}
+  pipeline: {name: audio, target_length: 32, num_mel_bins: 64, mean: -5, std: 5, mixup: MIXUP}
+  loader: {batch_size: 8, workers: 1}
+task: TASK
+train:
+  epochs: 25
+  optimizer: {name: adamw, lr: 4.0e-3, weight_decay: 0}
+  schedule: {name: cosine, warmup_epochs: 1}
+  validate_every_epochs: 25
+)";
+
+std::string with(std::string text, const std::string& word, const std::string& value) {
+  return text.replace(text.find(word), word.size(), value);
+}
+
+}  // namespace
+
+TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and as labels", "[numeric]") {
+  const auto [task, mixup] = GENERATE(table<std::string, std::string>(
+      {{"{name: classification}", "0"}, {"{name: multi_label, metric: accuracy}", "0.5"}}));
+  const TemporaryFolder folder;
+  write_sounds(folder / "sounds");
+  write(folder / "sounds.yaml", with(with(kConfig, "MIXUP", mixup), "TASK", task));
+  const auto in_folder = [&](const std::string& command) {
+    return run({"/bin/sh", "-c", "cd '" + folder.path().string() + "' && '" + unireplk_path() + "' " + command});
+  };
+  const auto trained = in_folder("train sounds.yaml --json");
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  CHECK(nlohmann::json::parse(trained.out)["best"] == 100);
+  REQUIRE(in_folder("export runs/sounds --output sounds.safetensors").exit_code == 0);
+  const auto predicted = in_folder("predict sounds.safetensors sounds/up/2.wav --json");
+  INFO(predicted.err);
+  CHECK(nlohmann::json::parse(predicted.out)["classes"][0]["label"] == "up");
+  write(folder / "none.wav", "nothing");
+  const auto refused = in_folder("predict sounds.safetensors none.wav");
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Catch::Matchers::Contains("none.wav: expected a sound file"));
+}
+
+}  // namespace unireplk::test
