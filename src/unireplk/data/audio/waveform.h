@@ -27,11 +27,14 @@ class WaveformReader {
 
   int64_t rate_;
   mutable std::mutex mutex_;
-  mutable std::map<int64_t, std::shared_ptr<const kernels::RateChange>> changes_;  ///< of rates met, some kMost of them
+  mutable std::map<int64_t, std::shared_ptr<const kernels::RateChange>> changes_;  ///< of the first rates met
 };
 
-void subtract(std::vector<float>& samples, double value);
+/// Of at least one sample; summed in double.
 double mean_of(std::span<const float> samples);
+
+/// Take a value away from each sample.
+void subtract(std::vector<float>& samples, double value);
 
 /// share * own + (1 - share) * other, whose length becomes that of `own` (zeros behind, or its end cut off), the mean
 /// taken away again: spec/audio.md section 3, step 3.
