@@ -27,7 +27,7 @@ if(UNIREPLK_CUDA)
   find_package(LibTorch 2.11 REQUIRED COMPONENTS CPU CUDA)
   set(UNIREPLK_LIBTORCH LibTorch::CUDA)
 else()
-  find_package(LibTorch 2.11 REQUIRED COMPONENTS CPU)
+  find_package(LibTorch 2.11 REQUIRED COMPONENTS CPU OPTIONAL_COMPONENTS Gloo)  # for tests
   set(UNIREPLK_LIBTORCH LibTorch::CPU)
 endif()
 if(UNIREPLK_TESTS)

@@ -210,6 +210,33 @@ TEST_CASE("Block: norms in different modes run one by one", "[numeric]") {
   CHECK_FALSE(at::equal(block->dwconv_dilated->origin_bn->running_mean, moving));
 }
 
+TEST_CASE("Block: norms in different modes equal the graph of parts", "[numeric]") {
+  const auto make = [] {
+    auto block = filled({.channels = 8, .kernel_size = 7, .layer_scale_init = 0}, "stages.0.0.");
+    block->train();
+    block->norm->eval();
+    return block;
+  };
+  auto mixed = make(), judge = make();
+  const auto x = map_input({2, 8, 9, 9}, at::kFloat);
+  const PartObserver watcher = [](std::string_view, const at::Tensor&) {};
+  CHECK(relative_difference(mixed->forward(x), judge->forward(x, {}, Pass{.observer = &watcher})) <= test::kOutputF32);
+}
+
+TEST_CASE("Block: training with one value for each channel is refused, without images it is not", "[numeric]") {
+  const int64_t kernel = GENERATE(0, 3, 7);
+  const auto dtype = GENERATE(at::kFloat, at::kDouble);
+  auto block = filled({.channels = 8, .kernel_size = kernel, .tensor = dtype}, "stages.0.0.");
+  block->train();
+  const auto one = map_input({1, 8, 1, 1}, dtype);
+  CHECK_THROWS_WITH(block->forward(one), Contains("expected at least 2 values for each channel, got 1"));
+  CHECK(block->forward(map_input({2, 8, 1, 1}, dtype)).isfinite().all().item<bool>());
+  CHECK(block->forward(at::empty({0, 8, 9, 9}, dtype)).sizes() == at::IntArrayRef{0, 8, 9, 9});
+  block->eval();
+  CHECK(block->forward(one).isfinite().all().item<bool>());
+  CHECK(block->forward(at::empty({0, 8, 9, 9}, dtype)).sizes() == at::IntArrayRef{0, 8, 9, 9});
+}
+
 TEST_CASE("Block: maps stay channels_last", "[numeric]") {
   const int64_t kernel = GENERATE(3, 13);
   const bool training = GENERATE(true, false);

@@ -7,8 +7,8 @@
 
 #include "support/captured_log.h"
 #include "support/catch.h"
+#include "support/child.h"
 #include "support/temporary_folder.h"
-#include "train/child.h"
 #include "train/keeper.h"
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"

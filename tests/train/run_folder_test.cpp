@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "support/catch.h"
+#include "support/child.h"
 #include "support/temporary_folder.h"
-#include "train/child.h"
 #include "unireplk/core/error.h"
 
 namespace unireplk::train {

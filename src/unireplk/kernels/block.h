@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -21,7 +22,7 @@ namespace unireplk::kernels {
 inline constexpr int64_t kMaxBranches = 8;
 
 struct BlockShape {
-  MapShape map;                       ///< at least two pixels in all
+  MapShape map;                       ///< with those of other processes at least two pixels in all
   std::vector<KernelShape> branches;  ///< the large one, whose reach none exceeds, and then at most 7 more
   double eps = 1e-5;                  ///< of all norms
 
@@ -65,22 +66,40 @@ struct BlockGradients {
   float* x;  ///< [images, height, width, channels], or null: not wanted
 };
 
+/// How a block learns of the batches of other processes, so that all count as one. Called between two passes, on the
+/// thread that called the block. Without functions there are no others.
+struct OtherBatches {
+  /// Moments of `maps` maps over this process's `pixels` pixels (means and the upper triangle of the covariance, each
+  /// [channels]), to be replaced by those over the pixels of all processes. \return how many these are.
+  std::function<double(int64_t maps, double pixels, std::span<float> moments)> merge;
+  /// Sums over this process's pixels, to be replaced by those over all.
+  std::function<void(std::span<double> sums)> add;
+};
+
+/// What forward finds besides moments.
+struct BlockCounts {
+  double pixels = 0;      ///< over which the moments are taken
+  int64_t cancelled = 0;  ///< channels whose branches cancel so far that the variance of their sum was taken from it
+};
+
 /// Floats of workspace for either function, at most, on the instruction set in use. The workspace starts at a cache
 /// line.
 int64_t block_workspace(const BlockShape& shape, int64_t workers);
 
 /// \param running  null: left alone.
 /// \param moments  [moment_rows(), channels], written: means of the branches, upper triangle of their covariance,
-/// variance
-///                 of their normalised sum.
-/// \return         channels whose branches cancel so far that the variance of their sum was taken from the sum itself.
+///                 variance of their normalised sum.
 /// Numerics: float32; moments of images are centred, merged in float64 over more than 64, and folded in float64.
-int64_t block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
-                      const float* x, float* y, float* moments, std::span<float> workspace, const Parallel& parallel);
+BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
+                          const float* x, float* y, float* moments, std::span<float> workspace,
+                          const Parallel& parallel, const OtherBatches& others = {});
 
 /// \param moments  as forward left them, of the same x and weights.
-void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, const float* x,
-                    const float* dy, const BlockGradients& gradients, std::span<float> workspace,
-                    const Parallel& parallel);
+/// \param pixels   as forward returned them.
+/// \param gradients  those of norms come from the sums of all processes, those of x and kernels are of this one's
+/// pixels.
+void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, double pixels,
+                    const float* x, const float* dy, const BlockGradients& gradients, std::span<float> workspace,
+                    const Parallel& parallel, const OtherBatches& others = {});
 
 }  // namespace unireplk::kernels

@@ -93,7 +93,8 @@ at::Tensor BlockImpl::add_output(const at::Tensor& x, const at::Tensor& y, const
                                  .eps = BatchNormImpl::kEps,
                                  .momentum = BatchNormImpl::kMomentum,
                                  .layer_scale = gamma,
-                                 .mask = drop_mask};
+                                 .mask = drop_mask,
+                                 .collective = pwconv2_norm->collective};
   if (!pwconv2_norm->is_training() || !ops::can_fuse(branch, x)) {
     return ops::add_branch(x, pwconv2_norm->forward(y, pass), gamma, drop_mask);
   }

@@ -32,7 +32,7 @@ at::Tensor DilatedReparamBlockImpl::forward(const at::Tensor& x, const Pass& pas
 
 at::Tensor DilatedReparamBlockImpl::forward_with_norm(const at::Tensor& x, BatchNormImpl& outer, const Pass& pass) {
   const bool training = outer.is_training();
-  if (is_merged() || !norms_agree(training)) return outer.forward(forward(x, pass), pass);
+  if (is_merged() || !norms_agree(outer)) return outer.forward(forward(x, pass), pass);
   const auto block = tensors(outer);
   if (!ops::can_fuse(block, x, training)) return outer.forward(forward(x, pass), pass);
   if (!training) return ops::merged_dilated_reparam(block, x);
@@ -48,15 +48,18 @@ ops::DilatedReparam DilatedReparamBlockImpl::tensors(const BatchNormImpl& outer)
   ops::DilatedReparam block{.branches = {{lk_origin->weight, 1, origin_bn->tensors()}},
                             .outer = outer.tensors(),
                             .eps = BatchNormImpl::kEps,
-                            .momentum = BatchNormImpl::kMomentum};
+                            .momentum = BatchNormImpl::kMomentum,
+                            .collective = outer.collective};
   for (size_t i = 0; i < branches.size(); ++i) {
     block.branches.push_back({dil_convs[i]->weight, branches[i].dilation, dil_bns[i]->tensors()});
   }
   return block;
 }
 
-bool DilatedReparamBlockImpl::norms_agree(bool training) const {
-  const auto agrees = [&](const BatchNorm& bn) { return bn->is_training() == training; };
+bool DilatedReparamBlockImpl::norms_agree(const BatchNormImpl& outer) const {
+  const auto agrees = [&](const BatchNorm& bn) {
+    return bn->is_training() == outer.is_training() && bn->collective == outer.collective;
+  };
   return agrees(origin_bn) && std::all_of(dil_bns.begin(), dil_bns.end(), agrees);
 }
 

@@ -39,8 +39,8 @@ struct DilatedReparamBlockImpl : torch::nn::Module {
  private:
   ops::DilatedReparam tensors(const BatchNormImpl& outer) const;
 
-  /// Whether every batch norm here is in training (`training`), or none is.
-  bool norms_agree(bool training) const;
+  /// Whether every batch norm here is in the mode of `outer` and counts the same batches.
+  bool norms_agree(const BatchNormImpl& outer) const;
 };
 TORCH_MODULE(DilatedReparamBlock);
 

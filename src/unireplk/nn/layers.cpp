@@ -11,8 +11,10 @@
 #include <algorithm>
 
 #include "unireplk/core/error.h"
+#include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/shared_batch_norm.h"
 #include "unireplk/ops/squeeze_excite.h"
 
 namespace unireplk::nn {
@@ -108,10 +110,14 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x, const Pass& pass) {
   if (!is_training()) {
     return at::batch_norm(x, weight, bias, running_mean, running_var, false, kMomentum, kEps, /*cudnn=*/true);
   }
+  if (pass.update_statistics) count_batch();
+  if (collective) {
+    return ops::shared_batch_norm(x, tensors(), kEps, kMomentum, pass.update_statistics, collective);
+  }
+  if (x.numel() > 0) ops::check_has_variance(static_cast<double>(x.numel() / x.size(1)));
   if (!pass.update_statistics) {
     return at::batch_norm(x, weight, bias, {}, {}, true, kMomentum, kEps, /*cudnn=*/true);
   }
-  count_batch();
   return at::batch_norm(x, weight, bias, running_mean, running_var, true, kMomentum, kEps, /*cudnn=*/true);
 }
 

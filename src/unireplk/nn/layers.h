@@ -3,6 +3,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
+
 #include "unireplk/nn/pass.h"
 #include "unireplk/ops/dilated_reparam.h"
 
@@ -65,7 +67,8 @@ struct ChannelNormImpl : torch::nn::Module {
 };
 TORCH_MODULE(ChannelNorm);
 
-/// Batch normalisation of [N, C, H, W]: eps 1e-5, momentum 0.1.
+/// Batch normalisation of [N, C, H, W]: eps 1e-5, momentum 0.1. Training with one value for each channel is a
+/// UserError.
 struct BatchNormImpl : torch::nn::Module {
   static constexpr double kEps = 1e-5;
   static constexpr double kMomentum = 0.1;
@@ -81,10 +84,11 @@ struct BatchNormImpl : torch::nn::Module {
   /// Another batch has moved the running statistics.
   void count_batch() { num_batches_tracked.add_(1); }
 
-  at::Tensor weight, bias;               ///< [C]
-  at::Tensor running_mean, running_var;  ///< [C]; the variance is the unbiased one
-  at::Tensor num_batches_tracked;        ///< int64 scalar
-  bool frozen = false;                   ///< in eval mode, whatever train() is told
+  at::Tensor weight, bias;                      ///< [C]
+  at::Tensor running_mean, running_var;         ///< [C]; the variance is the unbiased one
+  at::Tensor num_batches_tracked;               ///< int64 scalar
+  bool frozen = false;                          ///< in eval mode, whatever train() is told
+  std::shared_ptr<Collective> collective = {};  ///< joins processes whose batches count as one in training
 };
 TORCH_MODULE(BatchNorm);
 

@@ -3,8 +3,11 @@
 #include <ATen/TensorIndexing.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
@@ -14,6 +17,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 #include "unireplk/kernels/block.h"
+#include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/depthwise_conv2d.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
@@ -33,7 +37,29 @@ struct FusedBlock : torch::CustomClassHolder {
   kernels::BlockShape shape;
   kernels::RunningStatistics running;
   bool update_statistics = false;
+  std::shared_ptr<Collective> collective;
+  double pixels = 0;  ///< of the batch, of all processes; set by forward
 };
+
+/// How the kernel learns of the other processes.
+kernels::OtherBatches others_of(const FusedBlock& block) {
+  if (!block.collective) return {};
+  auto* collective = block.collective.get();
+  const int64_t channels = block.shape.map.channels;
+  const auto merge = [=](int64_t maps, double pixels, std::span<float> values) {
+    auto moments = at::from_blob(values.data(), {static_cast<int64_t>(values.size()) / channels, channels}, at::kFloat);
+    if (pixels == 0) moments.zero_();
+    const auto count = at::full({1, channels}, pixels, at::kDouble);
+    const auto all = merge_over_ranks(at::cat({count, moments.to(at::kDouble)}), maps, *collective);
+    moments.copy_(all.slice(0, 1));
+    return all[0][0].item<double>();
+  };
+  const auto add = [=](std::span<double> sums) {
+    auto mine = at::from_blob(sums.data(), {static_cast<int64_t>(sums.size())}, at::kDouble);
+    mine.copy_(collective->all_reduce(mine));
+  };
+  return {.merge = merge, .add = add};
+}
 
 kernels::BlockWeights weights_of(at::TensorList tensors) {
   kernels::BlockWeights weights;
@@ -48,6 +74,15 @@ kernels::BlockWeights weights_of(at::TensorList tensors) {
   return weights;
 }
 
+/// Of the gradients that backward returns, behind those of the block and x: turn sums over all ranks into means.
+void average_norm_gradients(variable_list& result, int64_t ranks) {
+  constexpr size_t kFirst = 2;
+  for (size_t i = kFirst; i < result.size(); ++i) {
+    const bool is_kernel = i + 2 < result.size() && (i - kFirst) % kTensorsOfBranch == 0;
+    if (!is_kernel) result[i].div_(static_cast<double>(ranks));
+  }
+}
+
 struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
   /// \param tensors  kernel, gamma, beta of each branch, outer gamma and beta.
   static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<FusedBlock>& block, const at::Tensor& x,
@@ -57,12 +92,13 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const auto moments = at::empty({shape.moment_rows(), x.size(1)}, x.options().memory_format(std::nullopt));
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
-    const int64_t cancelled = kernels::block_forward(
+    const auto counts = kernels::block_forward(
         shape, weights_of(tensors), block->update_statistics ? &block->running : nullptr, x.const_data_ptr<float>(),
-        y.data_ptr<float>(), moments.data_ptr<float>(), workspace.span(), threads);
-    if (cancelled > 0) {
+        y.data_ptr<float>(), moments.data_ptr<float>(), workspace.span(), threads, others_of(*block));
+    block->pixels = counts.pixels;
+    if (counts.cancelled > 0) {
       write_log(LogLevel::kDebug,
-                format("dilated_reparam: in {} of {} channels the branches cancel", cancelled, x.size(1)));
+                format("dilated_reparam: in {} of {} channels the branches cancel", counts.cancelled, x.size(1)));
     }
     variable_list saved{x, moments};
     saved.insert(saved.end(), tensors.begin(), tensors.end());
@@ -75,7 +111,8 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     UNIREPLK_CHECK(!at::GradMode::is_enabled(),
                    "dilated_reparam: its gradient has no gradient (create_graph); use float64 for that");
     const auto capsule = context->saved_data["block"].toCapsule();
-    const auto& shape = static_cast<const FusedBlock&>(*capsule).shape;
+    const auto& block = static_cast<const FusedBlock&>(*capsule);
+    const auto& shape = block.shape;
     const auto saved = context->get_saved_variables();
     const auto& x = saved[0];
     const at::TensorList tensors(saved.data() + 2, saved.size() - 2);
@@ -97,8 +134,10 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     gradients.beta = result.back().data_ptr<float>();
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
-    kernels::block_backward(shape, weights_of(tensors), saved[1].const_data_ptr<float>(), x.const_data_ptr<float>(),
-                            dy.const_data_ptr<float>(), gradients, workspace.span(), threads);
+    kernels::block_backward(shape, weights_of(tensors), saved[1].const_data_ptr<float>(), block.pixels,
+                            x.const_data_ptr<float>(), dy.const_data_ptr<float>(), gradients, workspace.span(), threads,
+                            others_of(block));
+    if (block.collective) average_norm_gradients(result, block.collective->rank().count);
     return result;
   }
 };
@@ -110,7 +149,9 @@ void check_shapes(const DilatedReparam& block, const at::Tensor& x) {
                    x.size(1));
   };
   const auto check_norm = [&](const NormTensors& norm) {
-    for (const auto& vector : {norm.weight, norm.bias, norm.running_mean, norm.running_var}) check_vector(vector);
+    for (const auto& vector : {norm.weight, norm.bias, norm.running_mean, norm.running_var}) {
+      if (vector.defined()) check_vector(vector);
+    }
   };
   for (const auto& [weight, dilation, norm] : block.branches) {
     UNIREPLK_CHECK(weight.dim() == 4 && weight.size(0) == x.size(1) && weight.size(1) == 1 &&
@@ -125,9 +166,12 @@ void check_shapes(const DilatedReparam& block, const at::Tensor& x) {
   check_norm(block.outer);
 }
 
-bool has_plain_floats(const NormTensors& norm) {
-  return is_plain_float(norm.weight) && is_plain_float(norm.bias) && is_plain_float(norm.running_mean) &&
-         is_plain_float(norm.running_var);
+bool has_plain_floats(const NormTensors& norm, bool wants_running) {
+  const auto takes = [&](const at::Tensor& running) {
+    return running.defined() ? is_plain_float(running) : !wants_running;
+  };
+  return is_plain_float(norm.weight) && is_plain_float(norm.bias) && takes(norm.running_mean) &&
+         takes(norm.running_var);
 }
 
 /// The kernel's own version counter does not see writes through a pointer.
@@ -148,22 +192,29 @@ bool every_tap_meets(const DilatedReparam& block, const at::Tensor& x) {
   });
 }
 
-kernels::RunningStatistics::Norm running_of(const NormTensors& norm) {
-  return {norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
+kernels::RunningStatistics running_of(const DilatedReparam& block) {
+  const auto of = [](const NormTensors& norm) {
+    UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
+                   "dilated_reparam: no running statistics to move");
+    return kernels::RunningStatistics::Norm{norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
+  };
+  kernels::RunningStatistics running{.branches = {}, .outer = of(block.outer), .momentum = block.momentum};
+  for (const auto& branch : block.branches) running.branches.push_back(of(branch.norm));
+  return running;
 }
 
 }  // namespace
 
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics) {
   if (block.branches.empty() || block.branches.size() > static_cast<size_t>(kernels::kMaxBranches)) return false;
-  if (x.dim() != 4 || !has_plain_floats(block.outer)) return false;
+  if (x.dim() != 4 || !has_plain_floats(block.outer, !batch_statistics)) return false;
   const auto& large = block.branches[0];
   if (!has_depthwise_kernel(x, large.weight, large.dilation) || large.dilation != 1) return false;
-  const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [](const DilatedBranch& branch) {
-    return is_plain_float(branch.weight) && has_plain_floats(branch.norm);
+  const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [&](const DilatedBranch& branch) {
+    return is_plain_float(branch.weight) && has_plain_floats(branch.norm, !batch_statistics);
   });
-  const bool has_deviation = x.size(0) * x.size(2) * x.size(3) > 1;
-  return all_float && (!batch_statistics || (has_deviation && every_tap_meets(block, x)));
+  const bool may_vary = block.collective || x.size(0) * x.size(2) * x.size(3) > 1;
+  return all_float && (!batch_statistics || (may_vary && every_tap_meets(block, x)));
 }
 
 at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics) {
@@ -172,12 +223,12 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   check_shapes(block, x);
   auto fused = c10::make_intrusive<FusedBlock>();
   fused->update_statistics = update_statistics;
+  fused->collective = block.collective;
   fused->shape = {.map = map_shape(x), .branches = {}, .eps = block.eps};
-  fused->running = {.branches = {}, .outer = running_of(block.outer), .momentum = block.momentum};
+  if (update_statistics) fused->running = running_of(block);
   variable_list tensors;
   for (const auto& [weight, dilation, norm] : block.branches) {
     fused->shape.branches.push_back({weight.size(2), dilation});
-    fused->running.branches.push_back(running_of(norm));
     tensors.insert(tensors.end(), {weight.contiguous(), norm.weight, norm.bias});
   }
   tensors.insert(tensors.end(), {block.outer.weight, block.outer.bias});

@@ -2,14 +2,17 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
+
+#include "unireplk/tensor/collective.h"
 
 namespace unireplk::ops {
 
 /// A batch norm's tensors, each [C].
 struct NormTensors {
   at::Tensor weight, bias;
-  at::Tensor running_mean, running_var;
+  at::Tensor running_mean, running_var;  ///< undefined: not kept
 };
 
 /// A depthwise kernel and the norm behind it.
@@ -25,12 +28,13 @@ struct DilatedReparam {
   std::vector<DilatedBranch> branches;
   NormTensors outer;
   double eps;
-  double momentum;
+  double momentum;  ///< share of a batch in running statistics; 1 / batches for their plain mean
+  std::shared_ptr<Collective> collective = {};  ///< joins processes whose batches count as one
 };
 
 /// Whether the two functions below take these: on the CPU, parameters in float32 and x in float32 or a narrower type;
-/// at most 8 branches, the large kernel undilated and from 7; and, with batch statistics, more than one pixel and a map
-/// that every tap of the smaller branches meets.
+/// at most 8 branches, the large kernel undilated and from 7; and, with batch statistics, more than one pixel (unless
+/// other processes may have them) and a map that every tap of the smaller branches meets.
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics);
 
 /// The block with batch statistics.
@@ -38,7 +42,11 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
 /// \param x                  [N, C, H, W], any strides; channels_last is not copied.
 /// \param update_statistics  running statistics move as batch_norm moves them.
 /// \return                   [N, C, H, W], channels_last.
-/// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again.
+/// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again. UserError when
+/// the
+///         processes have but one pixel in all.
+/// With a collective: one all_gather forward (a second where branches cancel), one all_reduce backward, gradients as
+/// those of shared_batch_norm(), of kernels over this process's pixels.
 /// Numerics: as in depthwise_conv2d(), statistics merged and folded in float64; the same bits for any number of
 /// threads. Keeps x and, for each channel, the moments of its branches. The branches' biases cancel in the output;
 /// their gradients are exactly 0.

@@ -2,13 +2,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/row_passes.h"
+#include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
@@ -23,34 +24,14 @@ using torch::autograd::variable_list;
 /// A row [C] for each image.
 at::Tensor table_of(const at::Tensor& row, const at::Tensor& mask) { return (mask * row).contiguous(); }
 
-struct Statistics {
-  at::Tensor mean, variance;  ///< [C]; the biased one
-};
-
-Statistics statistics_of(const at::Tensor& y) {
-  const auto shape = map_rows(y);
-  const Statistics result{at::empty({shape.channels}, at::kFloat), at::empty({shape.channels}, at::kFloat)};
-  const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-  kernels::row_moments(shape, y.const_data_ptr<float>(), result.mean.data_ptr<float>(),
-                       result.variance.data_ptr<float>(), workspace.span(), intra_op_threads());
-  return result;
-}
-
-void move(const NormTensors& norm, const Statistics& batch, double momentum, int64_t count) {
-  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-  at::Tensor mean = norm.running_mean, variance = norm.running_var;
-  mean.mul_(1 - momentum).add_(batch.mean, momentum);
-  variance.mul_(1 - momentum).add_(batch.variance, momentum * unbiased);
-}
-
 struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
   /// \param branch  gives what carries no gradient; its map, weights, layer scale and mask [N, 1] follow.
   static at::Tensor forward(AutogradContext* context, const NormedBranch& branch, bool update_statistics,
                             const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
                             const at::Tensor& layer_scale, const at::Tensor& mask) {
     const auto shape = map_rows(y);
-    const auto statistics = statistics_of(y);
-    if (update_statistics) move(branch.norm, statistics, branch.momentum, shape.images * shape.pixels);
+    const auto statistics = batch_moments(y, branch.collective.get());
+    if (update_statistics) move_running_statistics(branch.norm, statistics, branch.momentum);
     const auto inverse = (statistics.variance + branch.eps).rsqrt();
     const auto slope = table_of(weight * inverse * layer_scale, mask), shift = table_of(bias * layer_scale, mask);
     const auto result = empty_map(x);
@@ -62,6 +43,8 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
                            .shift = shift.const_data_ptr<float>()},
                           result.data_ptr<float>(), intra_op_threads());
     context->save_for_backward({y, weight, bias, layer_scale, mask, statistics.mean, inverse});
+    context->saved_data["pixels"] = statistics.pixels;
+    context->saved_data["collective"] = capsule_of(branch.collective);
     return result;
   }
 
@@ -78,9 +61,14 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
     const Workspace workspace(kernels::row_sums_workspace(shape, 2));
     kernels::sum_rows(shape, gradient.const_data_ptr<float>(), y.const_data_ptr<float>(), mean.const_data_ptr<float>(),
                       sums.data_ptr<float>(), products.data_ptr<float>(), workspace.span(), threads);
-    const auto sum = (sums * mask).sum(0), of_normal = (products * mask).sum(0).mul_(inverse);  // of sample and scale
+    auto sum = (sums * mask).sum(0), of_normal = (products * mask).sum(0).mul_(inverse);  // of sample and scale
+    double ranks = 1;
+    if (const auto collective = collective_of(context->saved_data["collective"])) {
+      const auto of_all = collective->all_reduce(at::stack({sum, of_normal}));
+      sum = of_all[0], of_normal = of_all[1], ranks = static_cast<double>(collective->rank().count);
+    }
     const auto slope = weight * inverse * scale;
-    const auto share = slope / static_cast<double>(shape.images * shape.pixels);
+    const auto share = slope / context->saved_data["pixels"].toDouble();
     const auto factor = table_of(slope, mask);
     const auto ones = at::ones_like(mask);
     const auto slopes = table_of(share * inverse * of_normal, -ones), shift = table_of(share * sum, -ones);
@@ -93,7 +81,17 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
                            .slope = slopes.const_data_ptr<float>(),
                            .shift = shift.const_data_ptr<float>()},
                           dy.data_ptr<float>(), threads);
-    return {{}, {}, gradient, dy, scale * of_normal, scale * sum, weight * of_normal + bias * sum, {}};
+    const auto share_of_rank = [&](const at::Tensor& gradient_of_all) {
+      return ranks == 1 ? gradient_of_all : gradient_of_all / ranks;
+    };
+    return {{},
+            {},
+            gradient,
+            dy,
+            share_of_rank(scale * of_normal),
+            share_of_rank(scale * sum),
+            share_of_rank(weight * of_normal + bias * sum),
+            {}};
   }
 };
 
@@ -106,7 +104,7 @@ void check_shapes(const at::Tensor& x, const NormedBranch& branch) {
                    x.size(1));
   };
   for (const auto& vector : {branch.norm.weight, branch.norm.bias, branch.norm.running_mean, branch.norm.running_var}) {
-    check(vector);
+    if (vector.defined()) check(vector);
   }
   if (branch.layer_scale.defined()) check(branch.layer_scale);
   UNIREPLK_CHECK(!branch.mask.defined() || branch.mask.numel() == x.size(0),
@@ -118,9 +116,10 @@ void check_shapes(const at::Tensor& x, const NormedBranch& branch) {
 bool can_fuse(const NormedBranch& branch, const at::Tensor& x) {
   const auto takes = [](const at::Tensor& tensor) { return !tensor.defined() || is_plain_float(tensor); };
   const auto& norm = branch.norm;
-  return x.dim() == 4 && x.size(0) * x.size(2) * x.size(3) > 1 && is_plain_float(x) && is_plain_float(branch.y) &&
-         takes(norm.weight) && takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) &&
-         takes(branch.layer_scale) && takes(branch.mask);
+  const bool may_vary = branch.collective || x.size(0) * x.size(2) * x.size(3) > 1;
+  return x.dim() == 4 && may_vary && is_plain_float(x) && is_plain_float(branch.y) && takes(norm.weight) &&
+         takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) && takes(branch.layer_scale) &&
+         takes(branch.mask);
 }
 
 at::Tensor add_normed_branch(const at::Tensor& x, const NormedBranch& branch, bool update_statistics) {

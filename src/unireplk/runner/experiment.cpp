@@ -6,6 +6,7 @@
 #include "unireplk/config/dump.h"
 #include "unireplk/config/parse.h"
 #include "unireplk/data/image/image_pipeline.h"
+#include "unireplk/nn/synchronise.h"
 #include "unireplk/tasks/classification.h"
 
 namespace unireplk::runner {
@@ -117,6 +118,7 @@ std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature
 models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context) {
   auto network = models::make_classifier(config.model, info, at::detail::createCPUGenerator(context.seed));
   network->to(context.device);
+  nn::synchronise_norms(*network, context.collective);
   return network;
 }
 

@@ -3,15 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
-namespace unireplk {
+#include "unireplk/tensor/collective.h"
 
-/// This process among those that train together.
-struct Rank {
-  int64_t index = 0;
-  int64_t count = 1;
-};
+namespace unireplk {
 
 /// What every part of a run needs to know, passed explicitly.
 struct Context {
@@ -19,6 +16,7 @@ struct Context {
   int64_t threads = 1;  ///< intra-op threads of this process
   uint64_t seed = 0;
   Rank rank;
+  std::shared_ptr<Collective> collective = {};  ///< joins the ranks; none for one process
 };
 
 /// The device a config names: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:N".

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
+#include <vector>
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/cpu/block_algebra.h"
@@ -81,9 +83,10 @@ void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const 
   }
 }
 
-/// Variance, over all images, of vector `v` of a line convolved with `filters` of the large kernel's size.
+/// Mean and variance [2][lanes], over all images, of vector `v` of a line convolved with `filters` of the large
+/// kernel's size.
 void variance_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const float* x,
-                   int64_t line, int64_t v, float* variance, float* start) {
+                   int64_t line, int64_t v, float* of_sum, float* start) {
   const Scratch scratch(plan, start);
   const auto image_pixels = static_cast<float>(plan.map.height * plan.map.width);
   const Term term{scratch.x + plan.layout.first_pixel(), filters, plan.large().size, plan.large().dilation};
@@ -97,7 +100,8 @@ void variance_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
     moments_of(plan.layout, scratch.result, 1, 0, scratch.moments);
     merge_moments(1, pixels, image_pixels, scratch.moments, moments);
   }
-  store(hn::Mul(load(moments + kLanes), all(1.0F / pixels)), variance);
+  store(load(moments), of_sum);
+  store(hn::Mul(load(moments + kLanes), all(1.0F / pixels)), of_sum + kLanes);
 }
 
 /// Forward 2: one convolution with the merged kernels [taps][lanes] and, behind each, its bias.
@@ -308,55 +312,79 @@ void pack_kernels(const BlockPlan& plan, const BlockWeights& weights, const Work
 class Folder {
  public:
   Folder(const PlaneFunctions& planes, const BlockShape& shape, const BlockPlan& plan, const BlockWeights& weights,
-         const RunningStatistics* running, const float* x, float* moments)
-      : planes_(planes), shape_(shape), plan_(plan), weights_(weights), running_(running), x_(x), moments_(moments) {}
+         const float* x, float* moments)
+      : planes_(planes),
+        shape_(shape),
+        plan_(plan),
+        weights_(weights),
+        x_(x),
+        moments_(moments),
+        cancels_(static_cast<size_t>(plan.map.channels)) {}
 
-  /// \param filters   of the vector
-  /// \param partials  moments of the line's chunks
-  /// \param merged    written: kernel and bias of the vector
-  /// \return          channels that cancel.
-  int64_t fold(int64_t line, int64_t vector, const float* filters, const float* partials, float* merged,
-               float* scratch) const {
-    const int64_t first = line * kMaxLanes + vector * plan_.lanes;
-    const int64_t end = std::min(first + plan_.lanes, plan_.map.channels);
-    bool cancels[kMaxLanes] = {};
+  /// Set the variance of the sum of branches from their moments, where branches cancel from the sum itself.
+  /// \param filters  of the vector
+  /// \param merged   of the vector, any content
+  /// \param own      [2][channels]: written where branches cancel, the mean and variance of the sum
+  /// \return         channels that cancel.
+  int64_t set_variances(int64_t line, int64_t vector, const float* filters, float* merged, float* scratch, float* own) {
+    const auto [first, end] = channels_of(line, vector);
     alignas(64) double factors[kMaxBranches * kMaxLanes] = {};
-    const auto set_factors = [&](int64_t channel, const ChannelNorms& norms, double scale) {
-      for (int64_t b = 0; b < plan_.count; ++b) {
-        factors[b * plan_.lanes + channel - first] = scale * norms.slope[b];
-      }
-    };
     int64_t cancelled = 0;
     for (int64_t channel = first; channel < end; ++channel) {
-      kernels::merge_moments(plan_, channel, partials, moments_);
-      bool& lost = cancels[channel - first];
+      bool cancels = false;
       const auto norms = norms_of(channel);
-      set_variance_of_sum(plan_, moments_, channel, variance_of_sum(plan_, norms, of(channel), lost));
-      set_factors(channel, norms, 1);
-      cancelled += lost ? 1 : 0;
+      set_variance_of_sum(plan_, moments_, channel, variance_of_sum(plan_, norms, of(channel), cancels));
+      set_factors(norms, 1, channel - first, factors);
+      cancels_[static_cast<size_t>(channel)] = cancels ? 1 : 0;
+      cancelled += cancels ? 1 : 0;
     }
-    const auto merge = HWY_DYNAMIC_DISPATCH(merge_kernels);
-    if (cancelled > 0) {
-      alignas(64) float variance[kMaxLanes];
-      merge(plan_, filters, factors, merged, scratch);
-      HWY_DYNAMIC_DISPATCH(variance_task)(planes_, plan_, merged, x_, line, vector, variance, scratch);
-      for (int64_t channel = first; channel < end; ++channel) {
-        if (cancels[channel - first]) set_variance_of_sum(plan_, moments_, channel, variance[channel - first]);
-      }
+    if (cancelled == 0) return 0;
+    alignas(64) float of_sum[2 * kMaxLanes];
+    HWY_DYNAMIC_DISPATCH(merge_kernels)(plan_, filters, factors, merged, scratch);
+    HWY_DYNAMIC_DISPATCH(variance_task)(planes_, plan_, merged, x_, line, vector, of_sum, scratch);
+    for (int64_t channel = first; channel < end; ++channel) {
+      if (!cancels(channel)) continue;
+      own[channel] = of_sum[channel - first];
+      own[plan_.map.channels + channel] = of_sum[plan_.lanes + channel - first];
     }
+    return cancelled;
+  }
+
+  /// Where branches cancel, set the variance of their sum to this one, [channels].
+  void replace_variances(const float* variances) {
+    for (int64_t channel = 0; channel < plan_.map.channels; ++channel) {
+      if (cancels(channel)) set_variance_of_sum(plan_, moments_, channel, variances[channel]);
+    }
+  }
+
+  /// \param merged   written: kernel and bias of the vector
+  /// \param running  or null
+  void fold(int64_t line, int64_t vector, const float* filters, double pixels, const RunningStatistics* running,
+            float* merged, float* scratch) const {
+    const auto [first, end] = channels_of(line, vector);
+    alignas(64) double factors[kMaxBranches * kMaxLanes] = {};
     float* bias = merged + plan_.large().taps * plan_.lanes;
     std::fill(bias, bias + plan_.lanes, 0.0F);
     for (int64_t channel = first; channel < end; ++channel) {
       const auto norms = norms_of(channel);
-      set_factors(channel, norms, norms.outer_slope);
+      set_factors(norms, norms.outer_slope, channel - first, factors);
       bias[channel - first] = static_cast<float>(merged_bias(plan_, weights_, norms, of(channel), channel));
-      if (running_) update_running(plan_, weights_, of(channel), channel, *running_);
+      if (running) update_running(plan_, weights_, of(channel), channel, pixels, *running);
     }
-    merge(plan_, filters, factors, merged, scratch);
-    return cancelled;
+    HWY_DYNAMIC_DISPATCH(merge_kernels)(plan_, filters, factors, merged, scratch);
   }
 
  private:
+  std::pair<int64_t, int64_t> channels_of(int64_t line, int64_t vector) const {
+    const int64_t first = line * kMaxLanes + vector * plan_.lanes;
+    return {first, std::min(first + plan_.lanes, plan_.map.channels)};
+  }
+
+  void set_factors(const ChannelNorms& norms, double scale, int64_t lane, double* factors) const {
+    for (int64_t b = 0; b < plan_.count; ++b) factors[b * plan_.lanes + lane] = scale * norms.slope[b];
+  }
+
+  bool cancels(int64_t channel) const { return cancels_[static_cast<size_t>(channel)] != 0; }
   ChannelMoments of(int64_t channel) const { return {plan_, moments_, channel}; }
   ChannelNorms norms_of(int64_t channel) const { return {plan_, shape_.eps, weights_, of(channel), channel}; }
 
@@ -364,10 +392,25 @@ class Folder {
   const BlockShape& shape_;
   const BlockPlan& plan_;
   const BlockWeights& weights_;
-  const RunningStatistics* running_;
   const float* x_;
   float* moments_;
+  std::vector<char> cancels_;  ///< of each channel
 };
+
+/// Call task(line, vector, worker) for every vector of channels.
+void run_vectors(const BlockPlan& plan, const Parallel& parallel, const auto& task) {
+  parallel.run(plan.grid.lines, [&](int64_t line, int64_t worker) {
+    for (int64_t v = 0; v < plan.vectors; ++v) task(line, v, worker);
+  });
+}
+
+/// Call task(channel) for every channel.
+void run_channels(const BlockPlan& plan, const Parallel& parallel, const auto& task) {
+  parallel.run(plan.grid.lines, [&](int64_t line, int64_t) {
+    const int64_t end = std::min((line + 1) * kMaxLanes, plan.map.channels);
+    for (int64_t channel = line * kMaxLanes; channel < end; ++channel) task(channel);
+  });
+}
 
 }  // namespace
 
@@ -383,36 +426,55 @@ int64_t block_workspace(const BlockShape& shape, int64_t workers) {
   return Workspace::floats(BlockPlan(shape, plane_functions().lanes), workers);
 }
 
-int64_t block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
-                      const float* x, float* y, float* moments, std::span<float> space, const Parallel& parallel) {
+BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
+                          const float* x, float* y, float* moments, std::span<float> space, const Parallel& parallel,
+                          const OtherBatches& others) {
   const auto planes = plane_functions();
   const BlockPlan plan(shape, planes.lanes);
   const Workspace workspace(plan, space, parallel.workers);
+  const auto filters = [&](int64_t line, int64_t v) { return workspace.filters(line) + v * plan.filters(); };
+  const auto merged = [&](int64_t line, int64_t v) { return workspace.merged(line) + v * plan.merged(); };
   pack_kernels(plan, weights, workspace, parallel);
   const auto statistics = HWY_DYNAMIC_DISPATCH(statistics_task);
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {
     statistics(planes, plan, workspace.filters(plan.grid.line(task)), x, task, workspace.moments(task),
                workspace.worker(worker));
   });
-  const Folder folder(planes, shape, plan, weights, running, x, moments);
+  const int64_t channels = plan.map.channels;
+  run_channels(plan, parallel, [&](int64_t channel) {
+    merge_moments(plan, channel, workspace.moments(channel / kMaxLanes * plan.grid.chunks), moments);
+  });
+  const double own_pixels = plan.pixels(plan.map.images);
+  BlockCounts counts{.pixels = own_pixels, .cancelled = 0};
+  if (others.merge) {
+    const auto rows = static_cast<size_t>((plan.count + plan.products()) * channels);
+    counts.pixels = others.merge(plan.count, own_pixels, {moments, rows});
+  }
+  Folder folder(planes, shape, plan, weights, x, moments);
+  std::vector<float> of_sum(static_cast<size_t>(2 * channels));
   std::atomic<int64_t> cancelled = 0;
-  parallel.run(plan.grid.lines, [&](int64_t line, int64_t worker) {
-    for (int64_t v = 0; v < plan.vectors; ++v) {
-      cancelled +=
-          folder.fold(line, v, workspace.filters(line) + v * plan.filters(), workspace.moments(line * plan.grid.chunks),
-                      workspace.merged(line) + v * plan.merged(), workspace.worker(worker));
-    }
+  run_vectors(plan, parallel, [&](int64_t line, int64_t v, int64_t worker) {
+    cancelled +=
+        folder.set_variances(line, v, filters(line, v), merged(line, v), workspace.worker(worker), of_sum.data());
+  });
+  counts.cancelled = cancelled;
+  if (cancelled > 0) {
+    if (others.merge) others.merge(1, own_pixels, of_sum);
+    folder.replace_variances(of_sum.data() + channels);
+  }
+  run_vectors(plan, parallel, [&](int64_t line, int64_t v, int64_t worker) {
+    folder.fold(line, v, filters(line, v), counts.pixels, running, merged(line, v), workspace.worker(worker));
   });
   const auto apply = HWY_DYNAMIC_DISPATCH(apply_task);
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {
     apply(planes, plan, workspace.merged(plan.grid.line(task)), x, y, task, workspace.worker(worker));
   });
-  return cancelled;
+  return counts;
 }
 
-void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, const float* x,
-                    const float* dy, const BlockGradients& gradients, std::span<float> space,
-                    const Parallel& parallel) {
+void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, double pixels,
+                    const float* x, const float* dy, const BlockGradients& gradients, std::span<float> space,
+                    const Parallel& parallel, const OtherBatches& others) {
   const auto planes = plane_functions();
   const BlockPlan plan(shape, planes.lanes);
   const Workspace workspace(plan, space, parallel.workers);
@@ -421,22 +483,26 @@ void block_backward(const BlockShape& shape, const BlockWeights& weights, const 
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {
     correlation(planes, plan, x, dy, task, workspace.correlation(task), workspace.worker(worker));
   });
+  const int64_t channels = plan.map.channels;
+  std::vector<double> products(static_cast<size_t>((plan.count + 1) * channels));
   const auto multiply = HWY_DYNAMIC_DISPATCH(branch_products);
-  parallel.run(plan.grid.lines, [&](int64_t line, int64_t worker) {
-    for (int64_t v = 0; v < plan.vectors; ++v) {
-      alignas(64) double products[(kMaxBranches + 1) * kMaxLanes];
-      multiply(plan, workspace.filters(line) + v * plan.filters(),
-               workspace.correlation(line * plan.grid.chunks) + v * plan.correlation(), products,
-               workspace.worker(worker));
-      float* coefficients = workspace.coefficients(line) + v * plan.coefficients();
-      std::fill(coefficients, coefficients + plan.coefficients(), 0.0F);
-      const int64_t first = line * kMaxLanes + v * plan.lanes;
-      const int64_t end = std::min(first + plan.lanes, plan.map.channels);
-      for (int64_t channel = first; channel < end; ++channel) {
-        finish_norm_gradients(plan, shape.eps, weights, ChannelMoments(plan, moments, channel), channel, products,
-                              gradients, coefficients);
-      }
+  run_vectors(plan, parallel, [&](int64_t line, int64_t v, int64_t worker) {
+    alignas(64) double of_vector[(kMaxBranches + 1) * kMaxLanes];
+    multiply(plan, workspace.filters(line) + v * plan.filters(),
+             workspace.correlation(line * plan.grid.chunks) + v * plan.correlation(), of_vector,
+             workspace.worker(worker));
+    const int64_t first = line * kMaxLanes + v * plan.lanes, count = std::min(plan.lanes, channels - first);
+    for (int64_t row = 0; row <= plan.count && count > 0; ++row) {
+      std::copy_n(of_vector + row * plan.lanes, count, products.begin() + row * channels + first);
     }
+  });
+  if (others.add) others.add(products);
+  std::fill_n(workspace.coefficients(0), plan.grid.lines * plan.vectors * plan.coefficients(), 0.0F);
+  run_channels(plan, parallel, [&](int64_t channel) {
+    const int64_t vector = channel % kMaxLanes / plan.lanes;
+    finish_norm_gradients(plan, shape.eps, weights, ChannelMoments(plan, moments, channel), channel, pixels,
+                          products.data(), gradients,
+                          workspace.coefficients(channel / kMaxLanes) + vector * plan.coefficients());
   });
   const auto gradient = HWY_DYNAMIC_DISPATCH(gradient_task);
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {

@@ -90,8 +90,8 @@ double merged_bias(const BlockPlan& plan, const BlockWeights& weights, const Cha
 }
 
 void update_running(const BlockPlan& plan, const BlockWeights& weights, const ChannelMoments& moments, int64_t channel,
-                    const RunningStatistics& running) {
-  const double pixels = plan.pixels(plan.map.images), unbiased = pixels / (pixels - 1);
+                    double pixels, const RunningStatistics& running) {
+  const double unbiased = pixels / (pixels - 1);
   double mean_of_sum = 0;
   for (int64_t b = 0; b < plan.count; ++b) {
     const auto& norm = running.branches[static_cast<size_t>(b)];
@@ -104,17 +104,16 @@ void update_running(const BlockPlan& plan, const BlockWeights& weights, const Ch
 }
 
 void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights& weights,
-                           const ChannelMoments& moments, int64_t channel, const double* products,
+                           const ChannelMoments& moments, int64_t channel, double pixels, const double* products,
                            const BlockGradients& gradients, float* coefficients) {
   const ChannelNorms norms(plan, eps, weights, moments, channel);
   const int64_t lane = channel % plan.lanes;
-  const double sum_dy = products[plan.count * plan.lanes + lane];
-  const double pixels = plan.pixels(plan.map.images);
+  const double sum_dy = products[plan.count * plan.map.channels + channel];
 
   double inner[kMaxBranches];  // sum over pixels of dy times the centred branch
   double outer = 0;            // gradient of the outer gamma
   for (int64_t b = 0; b < plan.count; ++b) {
-    inner[b] = products[b * plan.lanes + lane] - moments.mean(b) * sum_dy;
+    inner[b] = products[b * plan.map.channels + channel] - moments.mean(b) * sum_dy;
     outer += norms.slope[b] * inner[b] / norms.outer_sigma;
   }
   gradients.gamma[channel] = static_cast<float>(outer);

@@ -51,16 +51,17 @@ double merged_bias(const BlockPlan& plan, const BlockWeights& weights, const Cha
                    const ChannelMoments& moments, int64_t channel);
 
 /// Move one channel's running statistics.
+/// \param pixels  over which the moments are taken
 void update_running(const BlockPlan& plan, const BlockWeights& weights, const ChannelMoments& moments, int64_t channel,
-                    const RunningStatistics& running);
+                    double pixels, const RunningStatistics& running);
 
 /// Of one channel: write the gradients of all norms, and the coefficients of gradient_task.
-/// \param products      of the channel's vector, [count + 1][lanes]: for each branch the sum over pixels of dy times
-/// the
-///                      branch, and the sum of dy.
+/// \param pixels        over which moments and products are taken
+/// \param products      [count + 1][channels]: for each branch the sum over pixels of dy times the branch, and the sum
+///                      of dy.
 /// \param coefficients  of the channel's vector
 void finish_norm_gradients(const BlockPlan& plan, double eps, const BlockWeights& weights,
-                           const ChannelMoments& moments, int64_t channel, const double* products,
+                           const ChannelMoments& moments, int64_t channel, double pixels, const double* products,
                            const BlockGradients& gradients, float* coefficients);
 
 }  // namespace unireplk::kernels
