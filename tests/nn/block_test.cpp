@@ -199,6 +199,19 @@ TEST_CASE("Block: fused branches equal the branches one by one", "[numeric]") {
   }
 }
 
+TEST_CASE("Block: kept branches change no bit", "[numeric]") {
+  const auto x = map_input({2, 8, 14, 14}, at::kFloat);
+  std::vector<at::Tensor> gradients;
+  for (const bool keep : {false, true}) {
+    auto block = filled({.channels = 8, .kernel_size = 13, .keep_branches = keep}, "stages.0.0.");
+    block->train();
+    const auto leaf = x.clone().requires_grad_();
+    block->forward(leaf).square().sum().backward();
+    gradients.push_back(leaf.grad());
+  }
+  CHECK(gradients[0].equal(gradients[1]));
+}
+
 TEST_CASE("Block: norms in different modes run one by one", "[numeric]") {
   auto block = filled({.channels = 8, .kernel_size = 7}, "stages.0.0.");
   block->train();

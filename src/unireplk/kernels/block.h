@@ -8,12 +8,13 @@
 #include "unireplk/kernels/depthwise.h"
 
 /// A large depthwise kernel and small dilated ones beside it, each followed by a batch norm, their sum by another (the
-/// outer one), in training. float32 maps. No branch is kept, and each pass reads its maps once:
+/// outer one), in training. float32 maps. No branch is kept unless memory for them is given, and each pass reads its
+/// maps once:
 ///
 /// forward  1. mean and covariance of all branches; from these follow the statistics of every norm,
 ///          2. one convolution with the one kernel that branches and norms come to.
 /// backward 1. one correlation of x with the gradient, of which the gradients of all norms follow,
-///          2. the branches again, their gradients in place, from these those of x and of all kernels.
+///          2. the branches again (or as kept), their gradients, from these those of x and of all kernels.
 ///
 /// Source of the algebra: batch normalisation is affine once its statistics are known, and the outer norm's are a
 /// quadratic form of the branches' covariance.
@@ -76,7 +77,14 @@ struct OtherBatches {
   std::function<void(std::span<double> sums)> add;
 };
 
-/// What forward finds besides moments.
+/// What forward leaves for backward.
+struct BlockMemory {
+  float* moments;             ///< [moment_rows(), channels]: means of the branches, upper triangle of their covariance,
+                              ///< variance of their normalised sum
+  float* branches = nullptr;  ///< kept_branches() floats, or null: backward computes the branches again
+};
+
+/// What forward finds besides.
 struct BlockCounts {
   double pixels = 0;      ///< over which the moments are taken
   int64_t cancelled = 0;  ///< channels whose branches cancel so far that the variance of their sum was taken from it
@@ -86,19 +94,21 @@ struct BlockCounts {
 /// line.
 int64_t block_workspace(const BlockShape& shape, int64_t workers);
 
+/// Floats of all branches of all pixels, as the instruction set in use lays them out.
+int64_t kept_branches(const BlockShape& shape);
+
 /// \param running  null: left alone.
-/// \param moments  [moment_rows(), channels], written: means of the branches, upper triangle of their covariance,
-///                 variance of their normalised sum.
+/// \param memory   written.
 /// Numerics: float32; moments of images are centred, merged in float64 over more than 64, and folded in float64.
 BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
-                          const float* x, float* y, float* moments, std::span<float> workspace,
+                          const float* x, float* y, const BlockMemory& memory, std::span<float> workspace,
                           const Parallel& parallel, const OtherBatches& others = {});
 
-/// \param moments  as forward left them, of the same x and weights.
-/// \param pixels   as forward returned them.
+/// \param memory  as forward left it, of the same x and weights and on the same instruction set.
+/// \param pixels  as forward returned them.
 /// \param gradients  those of norms come from the sums of all processes, those of x and kernels are of this one's
 /// pixels.
-void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, double pixels,
+void block_backward(const BlockShape& shape, const BlockWeights& weights, const BlockMemory& memory, double pixels,
                     const float* x, const float* dy, const BlockGradients& gradients, std::span<float> workspace,
                     const Parallel& parallel, const OtherBatches& others = {});
 

@@ -23,7 +23,8 @@ UniRepLKNetOptions options_of(const PerStage& depths, const PerStage& dims, cons
                    .in_channels = channels,
                    .drop_path = config.drop_path,
                    .layer_scale_init = config.layer_scale_init,
-                   .checkpointing = config.checkpointing});
+                   .checkpointing = config.checkpointing,
+                   .keep_branches = config.keep_branches});
 }
 
 ClassifierHead head_of(const ClassifierConfig& config, const TargetInfo& target) {

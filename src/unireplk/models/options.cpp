@@ -155,7 +155,8 @@ nn::BlockOptions block_options(const UniRepLKNetOptions& options, size_t stage, 
                          .kernel_size = options.kernel_sizes[stage][index],
                          .layer_scale_init = options.layer_scale_init,
                          .deploy = options.deploy,
-                         .tensor = tensor};
+                         .tensor = tensor,
+                         .keep_branches = options.keep_branches};
   for (const auto& rule : options.branches) {  // a later rule wins
     const bool meant = rule.kernel_size == block.kernel_size &&
                        rule.stage.value_or(static_cast<int64_t>(stage)) == static_cast<int64_t>(stage);

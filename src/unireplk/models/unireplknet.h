@@ -40,6 +40,7 @@ struct BackboneConfig {
   std::vector<BranchRule> branches;
   std::optional<int64_t> in_channels;
   bool checkpointing = false;
+  bool keep_branches = false;
 
   static void fields(auto& self, auto&& visit) {
     visit("drop_path", self.drop_path, config::below_one, "Rate of the last block; rises evenly from 0.");
@@ -50,6 +51,8 @@ struct BackboneConfig {
     visit("in_channels", self.in_channels, config::at_least(1),
           "Channels of the input map; from the data when left out.");
     visit("checkpointing", self.checkpointing, "Recompute activations in backward: less memory, a third more time.");
+    visit("keep_branches", self.keep_branches,
+          "Keep dilated branches for backward, which else computes them again: more memory, a little less time (CPU).");
   }
 };
 
@@ -84,6 +87,7 @@ struct UniRepLKNetOptions {
   double drop_path = 0.0;
   double layer_scale_init = 1e-6;
   bool checkpointing = false;
+  bool keep_branches = false;
   bool deploy = false;
 
   bool operator==(const UniRepLKNetOptions&) const = default;

@@ -29,7 +29,7 @@ void check_options(const BlockOptions& o) {
 
 BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
   check_options(options);
-  const auto& [channels, kernel_size, layer_scale_init, branches, deploy, tensor] = options_;
+  const auto& [channels, kernel_size, layer_scale_init, branches, deploy, tensor, keep_branches] = options_;
   const int64_t width = kExpansion * channels;
   if (layer_scale_init > 0 && !deploy) {
     gamma = register_parameter("gamma", at::full({channels}, layer_scale_init, tensor));
@@ -38,6 +38,7 @@ BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
     auto list = deploy ? std::vector<Branch>{} : branches ? *branches : default_branches(kernel_size);
     dwconv_dilated =
         register_module("dwconv", DilatedReparamBlock(channels, kernel_size, std::move(list), deploy, tensor));
+    dwconv_dilated->keep_branches = keep_branches;
   } else if (kernel_size > 0) {
     dwconv = register_module("dwconv", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));
   }

@@ -18,6 +18,7 @@ struct BlockOptions {
   std::optional<std::vector<Branch>> branches = {};  ///< beside kernels from 7; default_branches() when not given
   bool deploy = false;
   at::TensorOptions tensor = {};
+  bool keep_branches = false;  ///< for backward, which else computes dilated branches again
 };
 
 /// The block's two merged maps, in float64 (spec: model, section 5).

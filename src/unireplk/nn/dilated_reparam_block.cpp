@@ -49,7 +49,8 @@ ops::DilatedReparam DilatedReparamBlockImpl::tensors(const BatchNormImpl& outer)
                             .outer = outer.tensors(),
                             .eps = BatchNormImpl::kEps,
                             .momentum = BatchNormImpl::kMomentum,
-                            .collective = outer.collective};
+                            .collective = outer.collective,
+                            .keep_branches = keep_branches};
   for (size_t i = 0; i < branches.size(); ++i) {
     block.branches.push_back({dil_convs[i]->weight, branches[i].dilation, dil_bns[i]->tensors()});
   }

@@ -31,6 +31,7 @@ struct DilatedReparamBlockImpl : torch::nn::Module {
   void become(const Affine& merged);
 
   std::vector<Branch> branches;  ///< in deploy form empty
+  bool keep_branches = false;    ///< of forward_with_norm(), until backward (ops::DilatedReparam)
   Conv2d lk_origin{nullptr};
   BatchNorm origin_bn{nullptr};
   std::vector<Conv2d> dil_convs;

@@ -31,6 +31,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr size_t kTensorsOfBranch = 3;  // kernel, gamma, beta
+constexpr size_t kSavedOfForward = 3;   // x, moments, branches; the others behind them
 
 /// What the autograd function needs besides tensors that carry gradients.
 struct FusedBlock : torch::CustomClassHolder {
@@ -38,6 +39,7 @@ struct FusedBlock : torch::CustomClassHolder {
   kernels::RunningStatistics running;
   bool update_statistics = false;
   std::shared_ptr<Collective> collective;
+  bool keep_branches = false;
   double pixels = 0;  ///< of the batch, of all processes; set by forward
 };
 
@@ -74,6 +76,10 @@ kernels::BlockWeights weights_of(at::TensorList tensors) {
   return weights;
 }
 
+kernels::BlockMemory memory_of(const at::Tensor& moments, const at::Tensor& branches) {
+  return {.moments = moments.data_ptr<float>(), .branches = branches.defined() ? branches.data_ptr<float>() : nullptr};
+}
+
 /// Of the gradients that backward returns, behind those of the block and x: turn sums over all ranks into means.
 void average_norm_gradients(variable_list& result, int64_t ranks) {
   constexpr size_t kFirst = 2;
@@ -89,18 +95,21 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
                             at::TensorList tensors) {
     const auto& shape = block->shape;
     const auto y = empty_map(x);
-    const auto moments = at::empty({shape.moment_rows(), x.size(1)}, x.options().memory_format(std::nullopt));
+    const auto options = x.options().memory_format(std::nullopt);
+    const auto moments = at::empty({shape.moment_rows(), x.size(1)}, options);
+    at::Tensor branches;
+    if (block->keep_branches) branches = at::empty({kernels::kept_branches(shape)}, options);
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
     const auto counts = kernels::block_forward(
         shape, weights_of(tensors), block->update_statistics ? &block->running : nullptr, x.const_data_ptr<float>(),
-        y.data_ptr<float>(), moments.data_ptr<float>(), workspace.span(), threads, others_of(*block));
+        y.data_ptr<float>(), memory_of(moments, branches), workspace.span(), threads, others_of(*block));
     block->pixels = counts.pixels;
     if (counts.cancelled > 0) {
       write_log(LogLevel::kDebug,
                 format("dilated_reparam: in {} of {} channels the branches cancel", counts.cancelled, x.size(1)));
     }
-    variable_list saved{x, moments};
+    variable_list saved{x, moments, branches};
     saved.insert(saved.end(), tensors.begin(), tensors.end());
     context->save_for_backward(std::move(saved));
     context->saved_data["block"] = c10::IValue::make_capsule(block);
@@ -115,7 +124,7 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const auto& shape = block.shape;
     const auto saved = context->get_saved_variables();
     const auto& x = saved[0];
-    const at::TensorList tensors(saved.data() + 2, saved.size() - 2);
+    const at::TensorList tensors(saved.data() + kSavedOfForward, saved.size() - kSavedOfForward);
     const auto dy = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor dx;
     if (x.requires_grad()) dx = empty_map(x);
@@ -134,7 +143,7 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     gradients.beta = result.back().data_ptr<float>();
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
-    kernels::block_backward(shape, weights_of(tensors), saved[1].const_data_ptr<float>(), block.pixels,
+    kernels::block_backward(shape, weights_of(tensors), memory_of(saved[1], saved[2]), block.pixels,
                             x.const_data_ptr<float>(), dy.const_data_ptr<float>(), gradients, workspace.span(), threads,
                             others_of(block));
     if (block.collective) average_norm_gradients(result, block.collective->rank().count);
@@ -224,6 +233,7 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   auto fused = c10::make_intrusive<FusedBlock>();
   fused->update_statistics = update_statistics;
   fused->collective = block.collective;
+  fused->keep_branches = block.keep_branches && at::GradMode::is_enabled();
   fused->shape = {.map = map_shape(x), .branches = {}, .eps = block.eps};
   if (update_statistics) fused->running = running_of(block);
   variable_list tensors;

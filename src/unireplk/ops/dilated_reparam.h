@@ -30,6 +30,7 @@ struct DilatedReparam {
   double eps;
   double momentum;  ///< share of a batch in running statistics; 1 / batches for their plain mean
   std::shared_ptr<Collective> collective = {};  ///< joins processes whose batches count as one
+  bool keep_branches = false;                   ///< until backward, which else computes them again; same bits
 };
 
 /// Whether the two functions below take these: on the CPU, parameters in float32 and x in float32 or a narrower type;
@@ -48,8 +49,8 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
 /// With a collective: one all_gather forward (a second where branches cancel), one all_reduce backward, gradients as
 /// those of shared_batch_norm(), of kernels over this process's pixels.
 /// Numerics: as in depthwise_conv2d(), statistics merged and folded in float64; the same bits for any number of
-/// threads. Keeps x and, for each channel, the moments of its branches. The branches' biases cancel in the output;
-/// their gradients are exactly 0.
+/// threads. Keeps x, for each channel the moments of its branches and, if told to, the branches. The biases of branches
+/// cancel in the output; their gradients are exactly 0.
 at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& x, bool update_statistics);
 
 /// The block with running statistics: one convolution with a kernel merged on the way, through which gradients reach

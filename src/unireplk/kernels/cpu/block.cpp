@@ -54,19 +54,20 @@ Term term_of(const BlockPlan& plan, int64_t b, const float* plane, const float* 
 HWY_ALIGN constexpr float kZeros[kLanes] = {};
 constexpr Pixels<const float> kNothing{kZeros, 0, 0};
 
-/// Every branch of the plane in scratch.x, with the filters of its vector.
+/// Every branch of the plane in scratch.x, with the filters of its vector, to planes one behind the other.
 void convolve_branches(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters,
-                       const Scratch& scratch, const Upcoming& upcoming) {
+                       const Scratch& scratch, float* branches, const Upcoming& upcoming) {
   for (int64_t b = 0; b < plan.count; ++b) {
     planes.convolve(plan.layout, term_of(plan, b, scratch.x, filters), kNothing,
-                    pixels_of(plan.layout, scratch.branch(b)), b == 0 ? upcoming : Upcoming());
+                    pixels_of(plan.layout, branches + b * scratch.plane_floats), b == 0 ? upcoming : Upcoming());
   }
 }
 
 /// Forward 1: moments of the branches over a chunk of images.
 /// \param filters  of the line
+/// \param kept     all branches, written, or null
 void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const float* x,
-                     int64_t task, float* moments, float* start) {
+                     int64_t task, float* kept, float* moments, float* start) {
   const Place place(plan.map, plan.grid, task);
   const Scratch scratch(plan, start);
   fill_zero(moments, plan.vectors * plan.moments());
@@ -76,8 +77,9 @@ void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const 
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       pack_plane(plan.layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
-      convolve_branches(planes, plan, filters + v * plan.filters(), scratch, place.after(image, v, x));
-      moments_of(plan.layout, scratch.branches, plan.count, scratch.plane_floats, scratch.moments);
+      float* branches = kept ? kept + plan.kept_start(plan.grid.line(task), v, image) : scratch.branches;
+      convolve_branches(planes, plan, filters + v * plan.filters(), scratch, branches, place.after(image, v, x));
+      moments_of(plan.layout, branches, plan.count, scratch.plane_floats, scratch.moments);
       merge_moments(plan.count, pixels, image_pixels, scratch.moments, moments + v * plan.moments());
     }
   }
@@ -163,10 +165,10 @@ HWY_INLINE void store_gradients(const Vec (&values)[kCount], const float* coeffi
   }
 }
 
-/// Turn kCount branches of an image into their gradients, in place.
+/// From kCount branches of an image to their gradients, which may take their place.
 template <int kCount>
 void differentiate(const PlaneLayout& layout, const float* coefficients, const float* means, const float* dy,
-                   float* branches, int64_t stride) {
+                   const float* branches, float* gradients, int64_t stride) {
   const Vec mean_dy = load(coefficients + kCount * kRowsOfBranch * kLanes);
   const Vec of_sum = load(coefficients + (kCount * kRowsOfBranch + 1) * kLanes);
   for (int64_t y = 0; y < layout.height; ++y) {
@@ -176,13 +178,16 @@ void differentiate(const PlaneLayout& layout, const float* coefficients, const f
       load_centred<0>(centred, branches + pixel, stride, means);
       const Vec sum = weighted_sum<0>(centred, coefficients, zero());
       const Vec inner = hn::NegMulAdd(of_sum, sum, hn::Sub(load(dy + pixel), mean_dy));
-      store_gradients<0>(centred, coefficients, inner, branches + pixel, stride);
+      store_gradients<0>(centred, coefficients, inner, gradients + pixel, stride);
     }
   }
 }
 
-void differentiate_branches(const BlockPlan& plan, const float* coefficients, const Scratch& scratch) {
-  using Differentiate = void (*)(const PlaneLayout&, const float*, const float*, const float*, float*, int64_t);
+/// To scratch.branches.
+void differentiate_branches(const BlockPlan& plan, const float* coefficients, const Scratch& scratch,
+                            const float* branches) {
+  using Differentiate =
+      void (*)(const PlaneLayout&, const float*, const float*, const float*, const float*, float*, int64_t);
   static constexpr Differentiate kDifferentiate[kMaxBranches] = {differentiate<1>, differentiate<2>, differentiate<3>,
                                                                  differentiate<4>, differentiate<5>, differentiate<6>,
                                                                  differentiate<7>, differentiate<8>};
@@ -190,7 +195,8 @@ void differentiate_branches(const BlockPlan& plan, const float* coefficients, co
   for (int64_t b = 0; b < plan.count; ++b) {
     store(load(coefficients + (b * kRowsOfBranch + kMean) * kLanes), means + b * kLanes);
   }
-  kDifferentiate[plan.count - 1](plan.layout, coefficients, means, scratch.dy, scratch.branches, scratch.plane_floats);
+  kDifferentiate[plan.count - 1](plan.layout, coefficients, means, scratch.dy, branches, scratch.branches,
+                                 scratch.plane_floats);
 }
 
 /// The sum of all branches, each convolved with its kernel, to `to`: a vector of an image, of which there are `count`
@@ -213,8 +219,10 @@ void add_transposed(const PlaneFunctions& planes, const BlockPlan& plan, const f
 
 /// Backward 2: gradients of x (unless dx is null) and, summed over a chunk of images, of all kernels.
 /// \param filters  of the line
+/// \param kept     all branches, or null
 void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const float* coefficients,
-                   const float* x, const float* dy, float* dx, int64_t task, float* sums, float* start) {
+                   const float* x, const float* dy, float* dx, int64_t task, const float* kept, float* sums,
+                   float* start) {
   const Place place(plan.map, plan.grid, task);
   const Scratch scratch(plan, start);
   const auto& layout = plan.layout;
@@ -231,8 +239,12 @@ void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
       const int64_t offset = place.offset(image, vector), first_filter = v * plan.filters();
       pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
       pack_plane(layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
-      convolve_branches(planes, plan, filters + first_filter, scratch, place.after(image, v, x, dy));
-      differentiate_branches(plan, coefficients + v * plan.coefficients(), scratch);
+      const float* branches = kept ? kept + plan.kept_start(plan.grid.line(task), v, image) : scratch.branches;
+      if (!kept) {
+        const auto upcoming = place.after(image, v, x, dy);
+        convolve_branches(planes, plan, filters + first_filter, scratch, scratch.branches, upcoming);
+      }
+      differentiate_branches(plan, coefficients + v * plan.coefficients(), scratch, branches);
       if (dx) {
         add_transposed(planes, plan, scratch.flipped + first_filter, scratch, dx + offset, vector.count);
       }
@@ -426,9 +438,11 @@ int64_t block_workspace(const BlockShape& shape, int64_t workers) {
   return Workspace::floats(BlockPlan(shape, plane_functions().lanes), workers);
 }
 
+int64_t kept_branches(const BlockShape& shape) { return BlockPlan(shape, plane_functions().lanes).kept(); }
+
 BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, const RunningStatistics* running,
-                          const float* x, float* y, float* moments, std::span<float> space, const Parallel& parallel,
-                          const OtherBatches& others) {
+                          const float* x, float* y, const BlockMemory& memory, std::span<float> space,
+                          const Parallel& parallel, const OtherBatches& others) {
   const auto planes = plane_functions();
   const BlockPlan plan(shape, planes.lanes);
   const Workspace workspace(plan, space, parallel.workers);
@@ -437,20 +451,20 @@ BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, 
   pack_kernels(plan, weights, workspace, parallel);
   const auto statistics = HWY_DYNAMIC_DISPATCH(statistics_task);
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {
-    statistics(planes, plan, workspace.filters(plan.grid.line(task)), x, task, workspace.moments(task),
+    statistics(planes, plan, workspace.filters(plan.grid.line(task)), x, task, memory.branches, workspace.moments(task),
                workspace.worker(worker));
   });
   const int64_t channels = plan.map.channels;
   run_channels(plan, parallel, [&](int64_t channel) {
-    merge_moments(plan, channel, workspace.moments(channel / kMaxLanes * plan.grid.chunks), moments);
+    merge_moments(plan, channel, workspace.moments(channel / kMaxLanes * plan.grid.chunks), memory.moments);
   });
   const double own_pixels = plan.pixels(plan.map.images);
   BlockCounts counts{.pixels = own_pixels, .cancelled = 0};
   if (others.merge) {
     const auto rows = static_cast<size_t>((plan.count + plan.products()) * channels);
-    counts.pixels = others.merge(plan.count, own_pixels, {moments, rows});
+    counts.pixels = others.merge(plan.count, own_pixels, {memory.moments, rows});
   }
-  Folder folder(planes, shape, plan, weights, x, moments);
+  Folder folder(planes, shape, plan, weights, x, memory.moments);
   std::vector<float> of_sum(static_cast<size_t>(2 * channels));
   std::atomic<int64_t> cancelled = 0;
   run_vectors(plan, parallel, [&](int64_t line, int64_t v, int64_t worker) {
@@ -472,7 +486,7 @@ BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, 
   return counts;
 }
 
-void block_backward(const BlockShape& shape, const BlockWeights& weights, const float* moments, double pixels,
+void block_backward(const BlockShape& shape, const BlockWeights& weights, const BlockMemory& memory, double pixels,
                     const float* x, const float* dy, const BlockGradients& gradients, std::span<float> space,
                     const Parallel& parallel, const OtherBatches& others) {
   const auto planes = plane_functions();
@@ -500,7 +514,7 @@ void block_backward(const BlockShape& shape, const BlockWeights& weights, const 
   std::fill_n(workspace.coefficients(0), plan.grid.lines * plan.vectors * plan.coefficients(), 0.0F);
   run_channels(plan, parallel, [&](int64_t channel) {
     const int64_t vector = channel % kMaxLanes / plan.lanes;
-    finish_norm_gradients(plan, shape.eps, weights, ChannelMoments(plan, moments, channel), channel, pixels,
+    finish_norm_gradients(plan, shape.eps, weights, ChannelMoments(plan, memory.moments, channel), channel, pixels,
                           products.data(), gradients,
                           workspace.coefficients(channel / kMaxLanes) + vector * plan.coefficients());
   });
@@ -508,7 +522,7 @@ void block_backward(const BlockShape& shape, const BlockWeights& weights, const 
   parallel.run(plan.grid.tasks(), [&](int64_t task, int64_t worker) {
     const int64_t line = plan.grid.line(task);
     gradient(planes, plan, workspace.filters(line), workspace.coefficients(line), x, dy, gradients.x, task,
-             workspace.gradients(task), workspace.worker(worker));
+             memory.branches, workspace.gradients(task), workspace.worker(worker));
   });
   float* of_kernels[kMaxBranches] = {};
   for (size_t b = 0; b < gradients.branches.size(); ++b) of_kernels[b] = gradients.branches[b].weight;

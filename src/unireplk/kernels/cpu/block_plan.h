@@ -42,6 +42,14 @@ struct BlockPlan {
   int64_t correlation() const { return (large().taps + 1) * lanes; }  ///< and the sum of dy
   int64_t coefficients() const { return (4 * count + 2) * lanes; }
   int64_t filters() const { return taps * lanes; }
+  int64_t kept_image() const { return count * layout.floats(); }  ///< branches of one image
+  int64_t kept() const { return grid.lines * vectors * map.images * kept_image(); }
+
+  /// Where the kept branches of an image start.
+  int64_t kept_start(int64_t line, int64_t vector, int64_t image) const {
+    return ((line * vectors + vector) * map.images + image) * kept_image();
+  }
+
   int64_t worker() const {
     return (count + 3) * layout.floats() + (vectors + 1) * line_aligned(filters()) + line_aligned(moments());
   }
