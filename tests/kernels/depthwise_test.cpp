@@ -99,14 +99,17 @@ TEST_CASE("depthwise kernels: equal the judge for hard values", "[numeric]") {
 
 TEST_CASE("depthwise kernels: each tap moves the map by its place", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
-  const int64_t size = 13, height = 9, width = 15;
-  Inputs in({1, height, width, 1}, {size, 1}, Filling::kNormal);
+  const auto [size, dilation] =
+      GENERATE(table<int64_t, int64_t>({{13, 1}, {5, 1}, {7, 2}, {3, 3}, {3, 4}, {3, 5}, {9, 2}, {3, 7}}));
+  CAPTURE(size, dilation);
+  const int64_t height = 9, width = 15;
+  Inputs in({1, height, width, 1}, {size, dilation}, Filling::kNormal);
   in.bias[0] = 0;
   for (int64_t tap = 0; tap < size * size; ++tap) {
     std::fill(in.weight.begin(), in.weight.end(), 0.0);
     in.weight[static_cast<size_t>(tap)] = 1;
     const auto y = run(in, Parallel()).y;
-    const int64_t down = tap / size - size / 2, right = tap % size - size / 2;
+    const int64_t down = dilation * (tap / size - size / 2), right = dilation * (tap % size - size / 2);
     bool equal = true;
     for (int64_t p = 0; p < height * width; ++p) {
       const int64_t from_y = p / width + down, from_x = p % width + right;

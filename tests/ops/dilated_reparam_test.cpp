@@ -41,6 +41,118 @@ TEST_CASE("dilated_reparam: output, statistics and gradients equal the unfused g
   compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
 }
 
+/// Fills memory that LibTorch hands out with not-a-number while this lives, so that what is read or returned before it
+/// is written shows.
+class Poison {
+ public:
+  Poison() { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true); }
+  ~Poison() { at::globalContext().setDeterministicAlgorithms(false, false); }
+  Poison(const Poison&) = delete;
+  Poison& operator=(const Poison&) = delete;
+};
+
+TEST_CASE("dilated_reparam: every number of channels and images, and every kernel of the table", "[numeric]") {
+  const Poison poison;
+  REQUIRE(at::empty({1}).isnan().item<bool>());
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const auto [size, images, channels] = GENERATE(table<int64_t, int64_t, int64_t>(
+      {{11, 1, 1}, {15, 2, 15}, {11, 3, 16}, {15, 8, 17}, {7, 3, 40}, {9, 2, 48}, {13, 1, 80}, {7, 70, 3}}));
+  CAPTURE(kernels::instruction_set(), size, images, channels);
+  const auto block = make_block(table_row(size), channels);
+  const auto x = random_map({images, channels, 9, 12}, 1), dy = random_map(x.sizes(), 2);
+  compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
+}
+
+TEST_CASE("dilated_reparam: the large grid", "[slow]") {
+  const Poison poison;
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const int64_t size = GENERATE(7, 9, 11, 13, 15, 17);
+  const auto [height, width] = GENERATE(table<int64_t, int64_t>(
+      {{8, 8}, {12, 9}, {13, 15}, {14, 14}, {24, 24}, {27, 29}, {28, 28}, {48, 12}, {56, 56}, {97, 10}, {10, 97}}));
+  const auto [images, channels] = GENERATE(table<int64_t, int64_t>({{1, 16}, {3, 17}, {8, 3}, {2, 96}}));
+  CAPTURE(kernels::instruction_set(), size, height, width, images, channels);
+  const auto block = make_block(table_row(size), channels);
+  const auto x = random_map({images, channels, height, width}, 1), dy = random_map(x.sizes(), 2);
+  if (can_fuse(block, x, true)) compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
+}
+
+TEST_CASE("dilated_reparam: tiny values, and one pixel alone", "[numeric]") {
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const auto block = make_block(table_row(13), 3);
+  const auto dy = random_map({2, 3, 14, 9}, 2);
+  const auto tiny = random_map(dy.sizes(), 1) * 1e-20;
+  const auto got = run_fused(block, tiny, dy), expected = run_judge(block, tiny, dy);
+  CHECK(error_of(got.y, expected.y) <= test::kFusedF32);
+  CHECK(error_of(got.dx, expected.dx) <= test::kFusedF32);
+  auto one_hot = at::zeros_like(dy);
+  one_hot[1][2][13][8] = 1;
+  one_hot[0][0][6][0] = 1;
+  compare(run_fused(block, one_hot, dy), run_judge(block, one_hot, dy), block);
+}
+
+TEST_CASE("dilated_reparam: not-a-number or infinity in, nothing finite out", "[numeric]") {
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const double bad = GENERATE(std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity());
+  const auto block = make_block(table_row(7), 3);
+  auto x = random_map({2, 3, 8, 8}, 1);
+  x[1][2][3][3] = bad;
+  const auto got = run_fused(block, x, random_map(x.sizes(), 2));
+  CHECK(got.y.select(1, 2).isnan().all().item<bool>());  // its mean is
+  CHECK(got.dx.select(1, 2).isnan().all().item<bool>());
+  CHECK(got.of_tensors[4][2].isnan().item<bool>());  // and its running variance
+  CHECK(got.y.slice(1, 0, 2).isfinite().all().item<bool>());
+  CHECK(got.dx.slice(1, 0, 2).isfinite().all().item<bool>());
+  auto dy = random_map(x.sizes(), 2);
+  dy[0][1][7][0] = bad;
+  const auto of_bad_gradient = run_fused(block, random_map(x.sizes(), 1), dy);
+  CHECK_FALSE(of_bad_gradient.dx.select(1, 1).isfinite().any().item<bool>());
+  CHECK(of_bad_gradient.dx.select(1, 2).isfinite().all().item<bool>());
+}
+
+TEST_CASE("dilated_reparam: running statistics as a plain mean of batches, or none", "[numeric]") {
+  auto block = copy_of(make_block(table_row(7), 4), at::kFloat);
+  auto judge = copy_of(block, at::kDouble);
+  for (int batch = 1; batch <= 3; ++batch) {  // what batch_norm does when it is given no momentum
+    block.momentum = judge.momentum = 1.0 / batch;
+    const auto x = random_map({2, 4, 8, 8}, static_cast<unsigned>(batch));
+    fused_dilated_reparam(block, x, true);
+    unfused(judge, x.to(at::kDouble), true);
+  }
+  CHECK(error_of(block.outer.running_var, judge.outer.running_var) <= test::kFusedF32);
+  CHECK(error_of(block.branches[2].norm.running_mean, judge.branches[2].norm.running_mean) <= test::kFusedF32);
+
+  const auto x = random_map({2, 4, 8, 8}, 9);
+  const auto expected = fused_dilated_reparam(block, x, false);
+  for_each_tensor(block, [](at::Tensor& tensor, bool is_weight) {
+    if (!is_weight) tensor = at::Tensor();
+  });
+  CHECK(can_fuse(block, x, true));
+  CHECK(fused_dilated_reparam(block, x, false).equal(expected));
+  CHECK_FALSE(can_fuse(block, x, false));
+  CHECK_THROWS_WITH(fused_dilated_reparam(block, x, true), Contains("no running statistics to move"));
+}
+
+TEST_CASE("dilated_reparam: kept branches change no bit", "[numeric]") {
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const auto [images, channels, height, width] =
+      GENERATE(table<int64_t, int64_t, int64_t, int64_t>({{2, 17, 9, 15}, {3, 3, 14, 14}, {1, 40, 7, 29}}));
+  auto block = make_block(table_row(13), channels);
+  const auto x = random_map({images, channels, height, width}, 1), dy = random_map(x.sizes(), 2);
+  const auto expected = run_fused(block, x, dy);
+  block.keep_branches = true;
+  const Poison poison;
+  const auto kept = run_fused(block, x, dy);
+  CHECK(kept.y.equal(expected.y));
+  CHECK(kept.dx.equal(expected.dx));
+  for (size_t i = 0; i < kept.of_tensors.size(); ++i) CHECK(kept.of_tensors[i].equal(expected.of_tensors[i]));
+
+  const auto leaf = x.detach().requires_grad_();
+  const auto y = fused_dilated_reparam(block, leaf, false);
+  const auto backward = [&] { return torch::autograd::grad({y}, {leaf}, {dy}, /*retain_graph=*/true)[0]; };
+  const auto first = backward();
+  CHECK(first.equal(backward()));  // what is kept stays as it is
+}
+
 TEST_CASE("dilated_reparam: any branches up to eight", "[numeric]") {
   const auto kernels = GENERATE(Kernels{{7, 1}}, Kernels{{7, 1}, {1, 1}}, Kernels{{13, 1}, {3, 6}, {5, 3}},
                                 Kernels{{9, 1}, {1, 1}, {3, 1}, {3, 2}, {3, 3}, {3, 4}, {5, 1}, {5, 2}});
