@@ -14,12 +14,12 @@
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-mode='' preset='' labels=(-LE '^slow$') ctest_arguments=()
+mode='' preset='' labels=(-LE '^(slow|bench)$') ctest_arguments=()
 while (($# > 0)); do
   case $1 in
     --cpu | --cuda) mode=${1#--} ;;
     --preset) preset=${2:?--preset needs a name} && shift ;;
-    --slow) labels=() ;;
+    --slow) labels=(-LE '^bench$') ;;
     -h | --help) usage && exit 0 ;;
     *) ctest_arguments+=("$1") ;;
   esac

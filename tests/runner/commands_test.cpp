@@ -281,6 +281,15 @@ TEST_CASE("bench: one line with the median") {
                                "--iters", "2", "--warmup", "0", "--threads", "1", "--json"});
     CHECK(line["median_ms"] > 0);
     CHECK(line["samples_ms"].size() == 2);
+    CHECK(line["p10_ms"] <= line["median_ms"]);
+    CHECK(line["p90_ms"] >= line["median_ms"]);
+    CHECK(line["environment"]["threads"] == 1);
+    CHECK(line["environment"]["settings"].is_object());
+    if (std::string_view(what) == "startup") continue;
+    CHECK(line["cpu_ms"] > 0);
+    CHECK(line["difference"] < 1e-2);
+    CHECK(line["floor"]["ms"] > 0);
+    CHECK(line["share_of_floor"] == line["floor"]["ms"].get<double>() / line["median_ms"].get<double>());
   }
 }
 

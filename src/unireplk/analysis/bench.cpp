@@ -2,23 +2,23 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <torch/nn/module.h>
-#include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "unireplk/analysis/floor.h"
+#include "unireplk/analysis/machine.h"
 #include "unireplk/core/clock.h"
-#include "unireplk/core/cpu_features.h"
+#include "unireplk/core/error.h"
 #include "unireplk/models/unireplknet.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/train/optimizer.h"
@@ -27,14 +27,6 @@ namespace unireplk::analysis {
 namespace {
 
 constexpr int64_t kLargeKernel = 13;  // of every published variant
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
 
 double peak_rss_mib() {
   rusage usage{};
@@ -49,12 +41,19 @@ void synchronise(at::Device device) {
   }
 }
 
-/// Milliseconds.
-double time_call(const BenchOptions& options, const std::function<void()>& run) {
+double process_ms() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
+}
+
+void time_call(const BenchOptions& options, const std::function<void()>& run, Samples& samples) {
+  const double cpu_before = process_ms();
   const Stopwatch clock;
   run();
   synchronise(options.context.device);
-  return clock.seconds() * 1e3;
+  samples.wall.push_back(clock.seconds() * 1e3);
+  samples.cpu.push_back(process_ms() - cpu_before);
 }
 
 /// The published network, changed as the options say.
@@ -62,6 +61,8 @@ models::UniRepLKNetOptions network_options_of(const BenchOptions& options) {
   auto network_options = models::variant_options("unireplknet_" + options.variant);
   network_options.num_classes = options.classes;
   network_options.drop_path = options.drop_path;
+  network_options.keep_branches = options.keep_branches;
+  network_options.layer_scale_init = 1;  // that of training, 1e-6, would hide what blocks compute
   return network_options;
 }
 
@@ -93,6 +94,23 @@ at::Tensor soft_targets(const BenchOptions& options) {
   return targets.scatter_(1, labels, 1 - kSmoothing + off).to(options.context.device);
 }
 
+/// Relative difference between the logits of the network as it runs and of the graph of its parts, which it is in.
+double difference_to_parts(models::UniRepLKNetImpl& network, const BenchOptions& options, const at::Tensor& images,
+                           const at::Generator& generator) {
+  const at::NoGradGuard no_graph;
+  const AutocastGuard autocast(train::autocast_for(options.precision, options.context.device));
+  at::Tensor by_parts;
+  network.observe(images, generator.clone(), [&](std::string_view part, const at::Tensor& value) {
+    if (part == "head") by_parts = value.to(at::kDouble);
+  });
+  const auto logits = network.forward(images, generator.clone()).to(at::kDouble);
+  const double difference = ((logits - by_parts).norm() / by_parts.norm()).item<double>();
+  const double largest =
+      options.precision == train::Precision::kFp32 ? 1e-2 : 0.2;  // norms of two values spread errors
+  UNIREPLK_CHECK(difference <= largest, "bench: the network differs from the graph of its parts by {}", difference);
+  return difference;
+}
+
 /// One training step on fixed images; calling it does one step.
 class TrainStep {
  public:
@@ -118,6 +136,10 @@ class TrainStep {
     optimizer_->zero_grad();
   }
 
+  double difference_to_parts(const BenchOptions& options) {
+    return analysis::difference_to_parts(*network_, options, images_, generator_);
+  }
+
   double loss() const { return loss_.item<double>(); }
 
  private:
@@ -128,56 +150,57 @@ class TrainStep {
   at::Generator generator_;
 };
 
-nlohmann::json environment(const BenchOptions& options) {
-  return {{"libtorch", TORCH_VERSION},
-          {"cpu", cpu_name()},
-          {"isa", best_instruction_set()},
-          {"threads", at::get_num_threads()},
-          {"device", describe_device(options.context.device)}};
-}
-
 void add_rate(nlohmann::json& report, const BenchOptions& options) {
   report["images_per_second"] = static_cast<double>(options.batch) / report["median_ms"].get<double>() * 1e3;
 }
 
-}  // namespace
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+/// \param flops  of an image
+void add_floor(nlohmann::json& report, const BenchOptions& options, double flops) {
+  if (options.precision != train::Precision::kFp32 || !options.context.device.is_cpu()) return;
+  const double gflop = flops * static_cast<double>(options.batch) * 1e-9, peak = measure_peak_of_threads();
+  const double floor_ms = gflop / peak * 1e3;
+  report["floor"] = {{"gflop", gflop}, {"fma_peak_gflops", peak}, {"ms", floor_ms}};
+  report["share_of_floor"] = floor_ms / report["median_ms"].get<double>();
 }
 
-std::vector<double> time_calls(const BenchOptions& options, const std::function<void()>& run) {
+}  // namespace
+
+Samples time_calls(const BenchOptions& options, const std::function<void()>& run) {
   for (int64_t i = 0; i < options.warmup; ++i) run();
   synchronise(options.context.device);
-  std::vector<double> samples;
-  for (int64_t i = 0; i < options.iterations; ++i) samples.push_back(time_call(options, run));
+  Samples samples;
+  for (int64_t i = 0; i < options.iterations; ++i) time_call(options, run, samples);
   return samples;
 }
 
-nlohmann::json bench_report(const BenchOptions& options, const std::vector<double>& samples_ms) {
-  const auto [least, most] = std::minmax_element(samples_ms.begin(), samples_ms.end());
-  return {{"median_ms", median(samples_ms)},
-          {"min_ms", *least},
-          {"max_ms", *most},
-          {"samples_ms", samples_ms},
-          {"peak_rss_mib", peak_rss_mib()},
-          {"options",
-           {{"variant", options.variant},
-            {"batch", options.batch},
-            {"size", options.size},
-            {"classes", options.classes},
-            {"threads", options.context.threads},
-            {"precision", train::name_of(options.precision)},
-            {"device", options.context.device.str()}}},
-          {"environment", environment(options)}};
+nlohmann::json bench_report(const BenchOptions& options, const Samples& samples) {
+  nlohmann::json report = {{"median_ms", median(samples.wall)},
+                           {"min_ms", quantile(samples.wall, 0)},
+                           {"max_ms", quantile(samples.wall, 1)},
+                           {"p10_ms", quantile(samples.wall, 0.1)},
+                           {"p90_ms", quantile(samples.wall, 0.9)},
+                           {"samples_ms", samples.wall},
+                           {"peak_rss_mib", peak_rss_mib()},
+                           {"options",
+                            {{"variant", options.variant},
+                             {"batch", options.batch},
+                             {"size", options.size},
+                             {"classes", options.classes},
+                             {"threads", options.context.threads},
+                             {"precision", train::name_of(options.precision)},
+                             {"device", options.context.device.str()}}},
+                           {"environment", environment(options.context)}};
+  if (!samples.cpu.empty()) report["cpu_ms"] = median(samples.cpu);
+  return report;
 }
 
 nlohmann::json bench_train_step(const BenchOptions& options) {
   TrainStep step(options);
+  const double difference = step.difference_to_parts(options);
   const auto samples = time_calls(options, std::ref(step));
   auto report = bench_report(options, samples);
+  report["difference"] = difference;
+  add_floor(report, options, training_flops(network_options_of(options), options.size));
   UNIREPLK_CHECK(std::isfinite(step.loss()), "the loss became {}", step.loss());
   add_rate(report, options);
   return report;
@@ -189,28 +212,31 @@ nlohmann::json bench_inference(const BenchOptions& options, bool deploy) {
   auto network = build(options, network_options);
   network->eval();
   const auto images = random_images(options);
+  const double difference =
+      difference_to_parts(*network, options, images, at::globalContext().defaultGenerator(options.context.device));
   const auto samples = time_calls(options, [&] {
     const c10::InferenceMode guard;
     const AutocastGuard autocast(train::autocast_for(options.precision, options.context.device));
     network->forward(images);
   });
   auto report = bench_report(options, samples);
+  report["difference"] = difference;
+  add_floor(report, options, forward_flops(network_options, options.size));
   add_rate(report, options);
   return report;
 }
 
 nlohmann::json bench_branches(const BenchOptions& options) {
   TrainStep published(options), single(options, without_branches(network_options_of(options)));
-  std::vector<double> samples, single_samples;
+  Samples samples, of_single;
   for (int64_t i = 0; i < options.warmup + options.iterations; ++i) {
-    const double time = time_call(options, std::ref(published)), single_time = time_call(options, std::ref(single));
-    if (i < options.warmup) continue;
-    samples.push_back(time);
-    single_samples.push_back(single_time);
+    if (i == options.warmup) samples = of_single = {};
+    time_call(options, std::ref(published), samples);
+    time_call(options, std::ref(single), of_single);
   }
   auto report = bench_report(options, samples);
-  report["single_kernels"] = {{"median_ms", median(single_samples)}, {"samples_ms", single_samples}};
-  report["branches_over_single"] = median(samples) / median(single_samples);
+  report["single_kernels"] = {{"median_ms", median(of_single.wall)}, {"samples_ms", of_single.wall}};
+  report["branches_over_single"] = median(samples.wall) / median(of_single.wall);
   return report;
 }
 

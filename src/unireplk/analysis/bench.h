@@ -19,25 +19,34 @@ struct BenchOptions {
   int64_t size = 224;  ///< image side in pixels
   int64_t classes = 1000;
   double drop_path = 0;
+  bool keep_branches = false;  ///< of a training step
   int64_t iterations = 10;
   int64_t warmup = 2;
   train::Precision precision = train::Precision::kFp32;  ///< of a training step or inference
   Context context;
 };
 
-/// Milliseconds of each of `iterations` calls after `warmup` calls; on a GPU each call ends with a synchronisation.
-std::vector<double> time_calls(const BenchOptions& options, const std::function<void()>& run);
+/// Milliseconds of calls, and those that all threads of the process spent on processors meanwhile.
+struct Samples {
+  std::vector<double> wall, cpu;
+};
 
-/// The middle value, or the mean of the two in the middle; of at least one.
-double median(std::vector<double> values);
+/// Of each of `iterations` calls after `warmup` calls; on a GPU each call ends with a synchronisation.
+Samples time_calls(const BenchOptions& options, const std::function<void()>& run);
 
-/// `median_ms`, `min_ms`, `max_ms`, `samples_ms`, peak memory, options and environment.
-nlohmann::json bench_report(const BenchOptions& options, const std::vector<double>& samples_ms);
+/// `median_ms`, `min_ms`, `max_ms`, `p10_ms` and `p90_ms` (between which the middle 80 % lie), `samples_ms`, the median
+/// `cpu_ms` where it is known, peak memory, options and environment.
+nlohmann::json bench_report(const BenchOptions& options, const Samples& samples);
 
 /// Forward, soft-target loss, backward and AdamW, with a random image batch.
+///
+/// Before anything is timed the fused network is held to the graph of its parts (`difference` of the logits, relative
+/// root mean square). In float32 on the CPU `floor` tells what products and convolutions (floor.h) take at the peak of
+/// multiply-adds measured in this run, and `share_of_floor` how much of the step that is.
 nlohmann::json bench_train_step(const BenchOptions& options);
 
-/// Forward of the deploy form (`deploy`) or of the train form in eval mode, without gradients.
+/// Forward of the deploy form (`deploy`) or of the train form in eval mode, without gradients. Checked and reported as
+/// a training step is.
 nlohmann::json bench_inference(const BenchOptions& options, bool deploy);
 
 /// Training steps of the variant and, in turn, of one whose depthwise kernels have no dilated branches beside them:

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "unireplk/analysis/machine.h"
 #include "unireplk/core/clock.h"
 
 namespace unireplk::analysis {
@@ -70,7 +71,7 @@ class LoaderRun {
   }
 
   nlohmann::json report() const {
-    auto report = bench_report(options_, batch_ms_);
+    auto report = bench_report(options_, {.wall = batch_ms_, .cpu = {}});
     const double batch = static_cast<double>(options_.batch);
     report["options"] = {{"batch", options_.batch}, {"threads", 1}, {"device", "cpu"}};
     report["images_per_second"] = batch / median(batch_ms_) * 1e3;

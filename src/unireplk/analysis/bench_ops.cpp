@@ -1,6 +1,5 @@
 #include "unireplk/analysis/bench_ops.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/batch_norm.h>
@@ -14,11 +13,11 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "unireplk/analysis/floor.h"
+#include "unireplk/analysis/machine.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/depthwise.h"
-#include "unireplk/kernels/instruction_set.h"
-#include "unireplk/kernels/peak.h"
 #include "unireplk/models/unireplknet.h"
 #include "unireplk/nn/branches.h"
 #include "unireplk/ops/depthwise_conv2d.h"
@@ -44,12 +43,18 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 }
 
 struct Summary {
-  double median, least, most;
+  double median, least, low, high, most;
 
   explicit Summary(const std::vector<double>& samples)
-      : median(analysis::median(samples)), least(std::ranges::min(samples)), most(std::ranges::max(samples)) {}
+      : median(analysis::median(samples)),
+        least(quantile(samples, 0)),
+        low(quantile(samples, 0.1)),
+        high(quantile(samples, 0.9)),
+        most(quantile(samples, 1)) {}
 
-  nlohmann::json json() const { return {{"median", median}, {"least", least}, {"most", most}}; }
+  nlohmann::json json() const {
+    return {{"median", median}, {"least", least}, {"p10", low}, {"p90", high}, {"most", most}};
+  }
 };
 
 nlohmann::json hold(const Contest& contest, const BenchOptions& options, double peak) {
@@ -65,24 +70,17 @@ nlohmann::json hold(const Contest& contest, const BenchOptions& options, double 
     }
   }
   const Summary ours(samples[0]), channels_last(samples[1]), contiguous(samples[2]);
+  const auto& better = channels_last.median < contiguous.median ? channels_last : contiguous;
   const double gflops = contest.flops / ours.median * 1e-6;
   return {{"name", contest.name},
           {"ours_ms", ours.json()},
           {"channels_last_ms", channels_last.json()},
           {"contiguous_ms", contiguous.json()},
-          {"times_better", std::min(channels_last.median, contiguous.median) / ours.median},
+          {"times_better", better.median / ours.median},
+          {"spreads_apart", ours.high < better.low || better.high < ours.low},
           {"difference", difference},
           {"gflops", gflops},
           {"share_of_peak", gflops / peak}};
-}
-
-/// Taps of a dilated kernel that meet a square map, over all its pixels.
-double useful_taps(int64_t side, int64_t kernel, int64_t dilation) {
-  double in_row = 0;
-  for (int64_t i = -(kernel / 2); i <= kernel / 2; ++i) {
-    in_row += static_cast<double>(std::max<int64_t>(0, side - std::abs(i) * dilation));
-  }
-  return in_row * in_row;
 }
 
 at::Tensor in_layout(const at::Tensor& map, size_t side) {
@@ -206,13 +204,12 @@ nlohmann::json bench_ops(const BenchOptions& options) {
     add_block(contests, name, x);
     add_convolutions(contests, name, x);
   }
-  const double peak = kernels::measure_fma_peak() * at::get_num_threads();
+  const double peak = measure_peak_of_threads();
   auto entries = nlohmann::json::array();
   for (const auto& contest : contests) entries.push_back(hold(contest, options, peak));
-  return {{"instruction_set", kernels::instruction_set()},
-          {"threads", at::get_num_threads()},
-          {"batch", options.batch},
+  return {{"batch", options.batch},
           {"variant", options.variant},
+          {"environment", environment(options.context)},
           {"fma_peak_gflops", peak},
           {"ops", entries}};
 }

@@ -85,7 +85,7 @@ nlohmann::json bench_startup(BenchOptions& options) {
     const double milliseconds = time_fresh_process(arguments);
     if (i >= bench.warmup) samples.push_back(milliseconds);
   }
-  auto report = analysis::bench_report(bench, samples);
+  auto report = analysis::bench_report(bench, {.wall = samples, .cpu = {}});
   report["until"] = options.until;
   return report;
 }
@@ -171,6 +171,7 @@ void add_bench(CLI::App& app, Program& program) {
   auto* step = add_measurement(*bench, "train-step", "Forward, loss, backward, AdamW.", *options);
   add_precision(*step, *options);
   step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  step->add_flag("--keep-branches", options->bench.keep_branches, "Keep dilated branches for backward.");
   step->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 

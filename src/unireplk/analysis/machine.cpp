@@ -1,0 +1,87 @@
+#include "unireplk/analysis/machine.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "unireplk/core/clock.h"
+#include "unireplk/kernels/instruction_set.h"
+#include "unireplk/kernels/peak.h"
+#include "unireplk/ops/parallel.h"
+
+namespace unireplk::analysis {
+namespace {
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+/// Environment variables of OpenMP, oneDNN, MKL, LibTorch and our kernels.
+nlohmann::json settings() {
+  constexpr std::array kPrefixes = {"OMP_", "GOMP_", "KMP_", "ONEDNN_", "DNNL_", "MKL_", "ATEN_", "UNIREPLK_CPU_ISA"};
+  auto found = nlohmann::json::object();
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string_view text = *entry;
+    const auto name = text.substr(0, text.find('='));
+    const bool matters = std::ranges::any_of(kPrefixes, [&](const char* prefix) { return name.starts_with(prefix); });
+    if (matters && name.size() < text.size()) found[std::string(name)] = std::string(text.substr(name.size() + 1));
+  }
+  return found;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+}  // namespace
+
+nlohmann::json environment(const Context& context) {
+  return {{"libtorch", TORCH_VERSION},
+          {"onednn", first_line(at::get_mkldnn_version())},
+          {"mkl", first_line(at::get_mkl_version())},
+          {"compiler", __VERSION__},
+          {"cpu", cpu_name()},
+          {"isa", kernels::instruction_set()},
+          {"libtorch_isa", at::get_cpu_capability()},
+          {"threads", at::get_num_threads()},
+          {"settings", settings()},
+          {"device", describe_device(context.device)}};
+}
+
+double measure_peak_of_threads() {
+  const auto threads = ops::intra_op_threads();
+  std::vector<double> of_threads(static_cast<size_t>(threads.workers));
+  std::atomic<int64_t> ready = 0;
+  threads.run(threads.workers, [&](int64_t task, int64_t) {
+    ++ready;  // all at the same time, as they may share a core or its power; but no longer than all take to come
+    for (const Stopwatch clock; ready < threads.workers && clock.seconds() < 0.1;) {
+    }
+    of_threads[static_cast<size_t>(task)] = kernels::measure_fma_peak();
+  });
+  double sum = 0;
+  for (const double peak : of_threads) sum += peak;
+  return sum;
+}
+
+double quantile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  const double place = share * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<size_t>(place), above = std::min(below + 1, values.size() - 1);
+  return values[below] + (place - std::floor(place)) * (values[above] - values[below]);
+}
+
+double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
+
+}  // namespace unireplk::analysis

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "unireplk/tensor/context.h"
+
+/// What a measurement has to say of where it ran, and how much it scattered.
+namespace unireplk::analysis {
+
+/// Processor, instruction set in use, threads, compiler, versions of the libraries below and every environment variable
+/// that limits them.
+nlohmann::json environment(const Context& context);
+
+/// Multiply-adds that all threads of LibTorch do at the same time, in GFLOP/s (kernels/peak.h).
+double measure_peak_of_threads();
+
+/// The middle value, or the mean of the two in the middle; of at least one.
+double median(std::vector<double> values);
+
+/// The value below which a share of the values lies, between two of them in proportion; of at least one.
+double quantile(std::vector<double> values, double share);
+
+}  // namespace unireplk::analysis
