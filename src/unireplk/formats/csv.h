@@ -19,6 +19,7 @@ struct CsvOptions {
 struct CsvRow {
   int line = 0;  ///< where it begins, from one
   std::vector<std::string> fields;
+  std::vector<int> columns = {};  ///< byte of the text where each field begins, from one, counted from the row's first
 };
 
 /// Reads RFC 4180 text row by row: quoted fields may hold delimiters, line ends and doubled quotes. Lines end
