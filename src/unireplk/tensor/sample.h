@@ -77,8 +77,9 @@ struct FieldSpec {
 /// What a data set says about itself.
 struct DataInfo {
   std::vector<FieldSpec> fields;
-  std::vector<std::string> classes;  ///< name of every label, by index; empty when labels are not classes
-  TensorMap constants;               ///< mean, std, scaler, places, ...
+  std::vector<std::string> classes;      ///< name of every label, by index; empty when labels are not classes
+  TensorMap constants;                   ///< mean, std, scaler, places, ...
+  std::vector<std::string> series = {};  ///< name of every channel of rows over time, by index; empty elsewhere
 
   const FieldSpec* find(const std::string& name) const;  ///< null when absent
 };

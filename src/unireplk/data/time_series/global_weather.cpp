@@ -1,0 +1,110 @@
+#include "unireplk/data/time_series/global_weather.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/tensor.h>
+
+#include "unireplk/core/error.h"
+#include "unireplk/data/time_series/calendar.h"
+#include "unireplk/formats/npy.h"
+#include "unireplk/formats/npy_texts.h"
+#include "unireplk/formats/timestamp.h"
+#include "unireplk/io/files.h"
+#include "unireplk/io/tensor_file.h"
+
+namespace unireplk::data::time_series {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* file_part(SplitPart part) {
+  return part == SplitPart::kTrain ? "train" : part == SplitPart::kValidation ? "val" : "test";
+}
+
+at::Tensor read_array(const fs::path& file) {
+  const auto mapping = io::InputFile(file).map();
+  return io::to_tensor(formats::parse_npy(mapping.bytes(), file.string()).value_or_throw().view());
+}
+
+/// [T, stations, 1] to [T, stations] float32.
+at::Tensor read_values(const fs::path& file) {
+  const auto values = read_array(file);
+  if (values.dim() != 3 || values.size(2) != 1) {
+    throw UserError({file.string(),
+                     format("expected an array [hours, stations, 1], got [{}]", fmt::join(values.sizes(), ", ")), ""});
+  }
+  const auto flat = values.select(2, 0).to(at::kFloat).contiguous();
+  if (at::isfinite(flat).all().item<bool>()) return flat;
+  const auto first = at::isfinite(flat).logical_not().nonzero()[0];
+  throw UserError({file.string(),
+                   format("expected numbers, got {} in row {}, station {}",
+                          flat[first[0].item<int64_t>()][first[1].item<int64_t>()].item<float>(),
+                          first[0].item<int64_t>(), first[1].item<int64_t>()),
+                   "Fill gaps before training."});
+}
+
+std::vector<int64_t> read_times(const fs::path& file) {
+  const auto mapping = io::InputFile(file).map();
+  const auto texts = formats::parse_npy_texts(mapping.bytes(), file.string()).value_or_throw();
+  std::vector<int64_t> times;
+  for (const auto& text : texts) {
+    const auto time = formats::parse_timestamp(text);
+    if (!time) {
+      throw UserError({place_of(file, static_cast<int>(times.size()) + 1),
+                       format("expected a stamp like 2019-01-01 00:00:00, got \"{}\"", text), ""});
+    }
+    times.push_back(*time);
+  }
+  return times;
+}
+
+at::Tensor read_places(const fs::path& file, int64_t stations) {
+  const auto places = read_array(file);
+  if (places.dim() == 2 && places.size(0) == stations && places.size(1) == 3) return places.to(at::kDouble);
+  throw UserError({file.string(),
+                   format("expected latitude, longitude and elevation of {} stations, got [{}]", stations,
+                          fmt::join(places.sizes(), ", ")),
+                   "Take the stations in the order of the values."});
+}
+
+}  // namespace
+
+std::unique_ptr<Source> make_global_weather(const GlobalWeatherConfig& config) {
+  const auto file = [&](const std::string& stem) {
+    return config.folder / format("{}_{}.npy", stem, file_part(config.part));
+  };
+  const auto place = file(config.values);
+  auto values = read_values(place);
+  const auto times = read_times(file("data_time"));
+  auto places = read_places(config.folder / "stations_sorted.npy", values.size(1));
+  if (std::cmp_not_equal(times.size(), values.size(0))) {
+    throw UserError({file("data_time").string(),
+                     format("expected a stamp for each of {} rows, got {}", values.size(0), times.size()), ""});
+  }
+  if (values.size(0) < config.input + config.horizon) {
+    throw UserError(
+        {place.string(),
+         format("expected at least {} rows for a window, got {}", config.input + config.horizon, values.size(0)),
+         "Lower input or horizon."});
+  }
+  if (config.station) {
+    if (*config.station >= values.size(1)) {
+      throw UserError({"station", format("expected 0 to {}, got {}", values.size(1) - 1, *config.station), ""});
+    }
+    values = values.narrow(1, *config.station, 1).contiguous();
+    places = places.narrow(0, *config.station, 1);
+  }
+  const int64_t step = median_step(times);
+  WindowedSeries series{.place = place.string(),
+                        .names = {},
+                        .values = values,
+                        .marks = calendar_marks(times, granularity_of(step)),
+                        .times = at::tensor(times, at::kLong),
+                        .num_targets = values.size(1),
+                        .constants = {{"places", places}, {"step", at::scalar_tensor(step, at::kLong)}}};
+  return std::make_unique<WindowSource>(std::move(series),
+                                        WindowShape{.input = config.input, .horizon = config.horizon});
+}
+
+}  // namespace unireplk::data::time_series
