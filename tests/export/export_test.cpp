@@ -134,8 +134,9 @@ TEST_CASE("verify: channels with layer scale 0 must be silent", "[numeric]") {
 DeployFile example() {
   auto train = filled(narrow());
   DeployFile file;
-  file.network = merged(*train);
-  file.proof = proof_of(train, file.network);
+  auto deploy = merged(*train);
+  file.proof = proof_of(train, deploy);
+  file.network = deploy;
   file.pipeline = R"({"name":"image_classification","size":64})";
   file.task = R"({"name":"classification"})";
   file.data.classes = {"hat", "shoe"};
@@ -154,8 +155,8 @@ TEST_CASE("deploy file: comes back as it was", "[numeric]") {
   const at::NoGradGuard no_graph;
   auto network = file.network;
   const auto x = test::formula_input({1, 3, 64, 64});
-  CHECK(at::equal(back.network->forward(x), network->forward(x)));
-  CHECK(back.network->options() == file.network->options());
+  CHECK(at::equal(back.network.classifier()->forward(x), network.classifier()->forward(x)));
+  CHECK(back.network.options() == file.network.options());
   CHECK(back.pipeline == file.pipeline);
   CHECK(back.task == file.task);
   CHECK(back.data.classes == file.data.classes);

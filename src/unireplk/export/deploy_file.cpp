@@ -72,11 +72,11 @@ Proof proof_from(const json& source, const std::string& place) {
 }
 
 /// The options are only what the file says: memory is spent on weights that are there.
-models::UniRepLKNet network_with(const models::UniRepLKNetOptions& options, const models::NamedTensors& weights,
-                                 const std::string& place) {
-  const models::UniRepLKNet plan(options, at::TensorOptions(at::kMeta));
+models::AnyNetwork network_with(const models::NetworkOptions& options, const models::NamedTensors& weights,
+                                const std::string& place) {
+  const models::AnyNetwork plan(options, at::TensorOptions(at::kMeta));
   models::check_state_dict(*plan, weights, {.place = place});
-  models::UniRepLKNet network(options);
+  models::AnyNetwork network(options);
   models::load_state_dict(*network, weights, {.place = place});
   network->eval();
   return network;
@@ -100,7 +100,8 @@ std::string proof_json(const Proof& proof) {
 }
 
 void write_deploy_file(const std::filesystem::path& path, const DeployFile& file) {
-  UNIREPLK_CHECK(!file.network.is_empty() && file.network->options().deploy, "write_deploy_file: not in deploy form");
+  UNIREPLK_CHECK(!file.network.is_empty() && file.network.backbone()->options().deploy,
+                 "write_deploy_file: not in deploy form");
   UNIREPLK_CHECK(!file.proof.blocks.empty(), "write_deploy_file: there is no proof");
   require(file.proof);
   const auto pipeline = parse(file.pipeline, "pipeline");
@@ -113,7 +114,7 @@ void write_deploy_file(const std::filesystem::path& path, const DeployFile& file
   out.metadata = {{"format", "pt"},
                   {"format_version", std::to_string(kDeployFormatVersion)},
                   {"form", "deploy"},
-                  {"model", to_json(file.network->options()).dump()},
+                  {"model", to_json(file.network.options()).dump()},
                   {"pipeline", pipeline.dump()},
                   {"task", task.dump()},
                   {"data", to_json(file.data).dump()},
@@ -126,8 +127,9 @@ DeployFile read_deploy_file(const std::filesystem::path& path) {
   const auto place = path.string();
   check_version(file, place);
   const auto node = [&](const char* key) { return parse(entry(file, key, place), place + ": " + key); };
-  const auto options = options_from_json(node("model"), place + ": model");
-  if (!options.deploy) throw UserError({place, "the network is not in deploy form", kDamaged});
+  const auto options = network_from_json(node("model"), place + ": model");
+  if (!models::backbone_options(options).deploy)
+    throw UserError({place, "the network is not in deploy form", kDamaged});
 
   DeployFile result;
   result.pipeline = node("pipeline").dump();
@@ -142,10 +144,11 @@ DeployFile read_deploy_file(const std::filesystem::path& path) {
       weights.emplace_back(name, tensor);
     }
   }
-  if (static_cast<int64_t>(result.data.classes.size()) > options.num_classes) {
+  const auto* classifier = std::get_if<models::UniRepLKNetOptions>(&options);
+  if (classifier && static_cast<int64_t>(result.data.classes.size()) > classifier->num_classes) {
     throw UserError({place,
                      format("expected at most {} names of classes, as many as the network has, got {}",
-                            options.num_classes, result.data.classes.size()),
+                            classifier->num_classes, result.data.classes.size()),
                      kDamaged});
   }
   result.network = network_with(options, weights, place);

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "unireplk/export/proof.h"
-#include "unireplk/models/unireplknet.h"
+#include "unireplk/models/any_network.h"
 #include "unireplk/tensor/sample.h"
 
 namespace unireplk::exporting {
@@ -15,10 +15,10 @@ inline constexpr int64_t kDeployFormatVersion = 1;
 /// Everything that prediction needs, in one safetensors file: weights in deploy form and, as metadata, JSON
 /// texts about what surrounds them. No paths, no data roots, no plugins.
 struct DeployFile {
-  models::UniRepLKNet network{nullptr};  ///< deploy form, classifier
-  std::string pipeline = "{}";           ///< JSON of the pipeline's config node
-  std::string task = "{}";               ///< JSON of the task's config node
-  DataInfo data;                         ///< fields, classes, constants
+  models::AnyNetwork network;   ///< deploy form
+  std::string pipeline = "{}";  ///< JSON of the pipeline's config node
+  std::string task = "{}";      ///< JSON of the task's config node
+  DataInfo data;                ///< fields, classes, constants
   Proof proof;
 };
 

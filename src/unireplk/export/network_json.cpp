@@ -15,6 +15,16 @@ using nlohmann::json;
 
 constexpr std::pair<const char*, Mode> kModes[] = {
     {"classifier", Mode::kClassifier}, {"features", Mode::kFeatures}, {"trunk", Mode::kTrunk}};
+using models::WindowNormKind;
+constexpr std::pair<const char*, WindowNormKind> kWindowNorms[] = {{"off", WindowNormKind::kOff},
+                                                                   {"mean", WindowNormKind::kMean},
+                                                                   {"mean_std", WindowNormKind::kMeanStd},
+                                                                   {"last", WindowNormKind::kLast}};
+constexpr std::pair<const char*, models::TokenOrder> kTokenOrders[] = {
+    {"reinterpret", models::TokenOrder::kReinterpret}, {"spatial", models::TokenOrder::kSpatial}};
+constexpr std::pair<const char*, models::EncoderMemory> kMemories[] = {{"map", models::EncoderMemory::kMap},
+                                                                       {"pooled", models::EncoderMemory::kPooled},
+                                                                       {"zero", models::EncoderMemory::kZero}};
 constexpr std::pair<const char*, Collate> kCollates[] = {
     {"stack", Collate::kStack}, {"pad", Collate::kPad}, {"list", Collate::kList}};
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {
@@ -96,6 +106,104 @@ models::UniRepLKNetOptions options_from_json(const json& source, const std::stri
   }
 }
 
+namespace {
+
+constexpr const char* kSeriesForecaster = "series_forecaster";
+constexpr const char* kGlobalForecaster = "global_forecaster";
+
+json network_json(const models::UniRepLKNetOptions& options) { return to_json(options); }
+
+json network_json(const models::SeriesForecasterOptions& options) {
+  return {{"kind", kSeriesForecaster},
+          {"backbone", to_json(options.backbone)},
+          {"channels", options.channels},
+          {"length", options.length},
+          {"horizon", options.horizon},
+          {"marks", options.marks},
+          {"group", options.group},
+          {"width", options.width},
+          {"rows", options.rows},
+          {"dropout", options.dropout},
+          {"window_norm", name_of(kWindowNorms, options.window_norm)},
+          {"affine", options.affine},
+          {"least_std", options.least_std}};
+}
+
+json network_json(const models::GlobalForecasterOptions& options) {
+  return {{"kind", kGlobalForecaster},
+          {"backbone", to_json(options.backbone)},
+          {"channels", options.channels},
+          {"length", options.length},
+          {"label", options.label},
+          {"horizon", options.horizon},
+          {"marks", options.marks},
+          {"tree", options.tree},
+          {"width", options.width},
+          {"heads", options.heads},
+          {"hidden", options.hidden},
+          {"rows", options.rows},
+          {"dropout", options.dropout},
+          {"causal_dropout", options.causal_dropout},
+          {"token_order", name_of(kTokenOrders, options.token_order)},
+          {"memory", name_of(kMemories, options.memory)}};
+}
+
+/// What both kinds of forecasters say of themselves.
+template <class Options>
+Options forecaster_from(const json& source, const std::string& place) {
+  Options o;
+  o.backbone = options_from_json(source.at("backbone"), place + ": backbone");
+  source.at("channels").get_to(o.channels);
+  source.at("length").get_to(o.length);
+  source.at("horizon").get_to(o.horizon);
+  source.at("marks").get_to(o.marks);
+  source.at("width").get_to(o.width);
+  source.at("rows").get_to(o.rows);
+  source.at("dropout").get_to(o.dropout);
+  return o;
+}
+
+models::NetworkOptions series_forecaster_from(const json& source, const std::string& place) {
+  auto o = forecaster_from<models::SeriesForecasterOptions>(source, place);
+  source.at("group").get_to(o.group);
+  o.window_norm = value_of(kWindowNorms, source.at("window_norm"), place);
+  source.at("affine").get_to(o.affine);
+  source.at("least_std").get_to(o.least_std);
+  return models::resolved(std::move(o));
+}
+
+models::NetworkOptions global_forecaster_from(const json& source, const std::string& place) {
+  auto o = forecaster_from<models::GlobalForecasterOptions>(source, place);
+  source.at("label").get_to(o.label);
+  source.at("tree").get_to(o.tree);
+  source.at("heads").get_to(o.heads);
+  source.at("hidden").get_to(o.hidden);
+  source.at("causal_dropout").get_to(o.causal_dropout);
+  o.token_order = value_of(kTokenOrders, source.at("token_order"), place);
+  o.memory = value_of(kMemories, source.at("memory"), place);
+  return models::resolved(std::move(o));
+}
+
+}  // namespace
+
+json to_json(const models::NetworkOptions& options) {
+  return std::visit([](const auto& of_kind) { return network_json(of_kind); }, options);
+}
+
+models::NetworkOptions network_from_json(const json& source, const std::string& place) {
+  if (!source.is_object() || !source.contains("kind")) return options_from_json(source, place);
+  return guarded(place, [&]() -> models::NetworkOptions {
+    const auto kind = source.at("kind").get<std::string>();
+    try {
+      if (kind == kSeriesForecaster) return series_forecaster_from(source, place);
+      if (kind == kGlobalForecaster) return global_forecaster_from(source, place);
+    } catch (const UserError& error) {
+      throw UserError({place, error.problems().front().text(), ""});
+    }
+    throw UserError({place, format("unknown kind of network \"{}\"", kind), "Read it with a newer program."});
+  });
+}
+
 json to_json(const DataInfo& info) {
   auto fields = json::array();
   for (const auto& field : info.fields) {
@@ -105,7 +213,9 @@ json to_json(const DataInfo& info) {
                       {"collate", name_of(kCollates, field.collate)},
                       {"meaning", field.meaning}});
   }
-  return {{"fields", std::move(fields)}, {"classes", info.classes}};
+  json result{{"fields", std::move(fields)}, {"classes", info.classes}};
+  if (!info.series.empty()) result["series"] = info.series;
+  return result;
 }
 
 DataInfo data_info_from_json(const json& source, const std::string& place) {
@@ -119,6 +229,7 @@ DataInfo data_info_from_json(const json& source, const std::string& place) {
                              .meaning = entry.at("meaning")});
     }
     source.at("classes").get_to(info.classes);
+    if (source.contains("series")) source.at("series").get_to(info.series);
     return info;
   });
 }

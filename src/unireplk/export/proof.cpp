@@ -58,6 +58,25 @@ void check_pair(const models::UniRepLKNetImpl& train, const models::UniRepLKNetI
                  "verify: the networks differ in depths, dims, kernel sizes or mode");
 }
 
+/// The raw maps of the branch graph, each block judged on its own input; both networks in eval mode.
+std::vector<at::Tensor> judge(models::UniRepLKNetImpl& train, models::UniRepLKNetImpl& deploy, const at::Tensor& input,
+                              Proof& proof) {
+  check_pair(train, deploy);
+  const auto names = block_names(train.options());
+  return train.stage_maps(input, [&](size_t number, nn::BlockImpl& block, const at::Tensor& x) {
+    const auto& other = deploy.blocks()[number];
+    proof.blocks.push_back({.block = names[number],
+                            .difference_f64 = difference_in_float64(block, x),
+                            .difference_f32 = branch_difference(block, *other.ptr(), x)});
+    const auto y = block.unfused(x);
+    return block.gamma.defined() ? x + y * block.gamma.view({1, -1, 1, 1}) : x + y;
+  });
+}
+
+std::vector<at::Tensor> run_blocks(models::UniRepLKNetImpl& network, const at::Tensor& input) {
+  return network.stage_maps(input, [](size_t, nn::BlockImpl& block, const at::Tensor& x) { return block.forward(x); });
+}
+
 }  // namespace
 
 double Proof::worst_f64() const {
@@ -99,21 +118,24 @@ double branch_difference(nn::BlockImpl& train, nn::BlockImpl& deploy, const at::
 }
 
 Proof verify(models::UniRepLKNetImpl& train, models::UniRepLKNetImpl& deploy, const at::Tensor& input) {
-  check_pair(train, deploy);
   const nn::EvaluationMode train_mode(train), deploy_mode(deploy);
-  const auto names = block_names(train.options());
   Proof proof;
-  const auto judged = train.stage_maps(input, [&](size_t number, nn::BlockImpl& block, const at::Tensor& x) {
-    const auto& other = deploy.blocks()[number];
-    proof.blocks.push_back({.block = names[number],
-                            .difference_f64 = difference_in_float64(block, x),
-                            .difference_f32 = branch_difference(block, *other.ptr(), x)});
-    const auto y = block.unfused(x);
-    return block.gamma.defined() ? x + y * block.gamma.view({1, -1, 1, 1}) : x + y;
-  });
-  const auto merged =
-      deploy.stage_maps(input, [](size_t, nn::BlockImpl& block, const at::Tensor& x) { return block.forward(x); });
+  const auto judged = judge(train, deploy, input, proof);
+  const auto merged = run_blocks(deploy, input);
   proof.logits_difference = relative(output_of(deploy, merged), output_of(train, judged));
+  return proof;
+}
+
+Proof verify(models::ForecasterImpl& train, models::ForecasterImpl& deploy, const models::ForecastInput& input) {
+  const nn::EvaluationMode train_mode(train), deploy_mode(deploy);
+  Proof proof;
+  const auto judged = train.forecast(
+      input,
+      [&](const at::Tensor& map) { return judge(*train.backbone.ptr(), *deploy.backbone.ptr(), map, proof).back(); },
+      std::nullopt);
+  const auto merged = deploy.forecast(
+      input, [&](const at::Tensor& map) { return run_blocks(*deploy.backbone.ptr(), map).back(); }, std::nullopt);
+  proof.logits_difference = relative(merged, judged);
   return proof;
 }
 

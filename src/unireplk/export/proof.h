@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "unireplk/models/unireplknet.h"
+#include "unireplk/models/forecaster.h"
 
 namespace unireplk::exporting {
 
@@ -46,6 +46,9 @@ double branch_difference(nn::BlockImpl& train, nn::BlockImpl& deploy, const at::
 /// \param input   [N, in_channels, H, W]
 /// \throws ContractError when the two do not belong together.
 Proof verify(models::UniRepLKNetImpl& train, models::UniRepLKNetImpl& deploy, const at::Tensor& input);
+
+/// The same for networks around a trunk: blocks on the maps that the window becomes, outputs of the whole.
+Proof verify(models::ForecasterImpl& train, models::ForecasterImpl& deploy, const models::ForecastInput& input);
 
 /// \throws ContractError naming the blocks whose merged form differs.
 void require(const Proof& proof);

@@ -27,7 +27,7 @@ UniRepLKNetOptions options_of(const PerStage& depths, const PerStage& dims, cons
                    .keep_branches = config.keep_branches});
 }
 
-ClassifierHead head_of(const ClassifierConfig& config, const TargetInfo& target) {
+HeadOptions head_of(const ClassifierConfig& config, const TargetInfo& target) {
   const int64_t classes = config.num_classes.value_or(target.classes);
   if (classes == 0) {
     throw UserError(
@@ -37,7 +37,7 @@ ClassifierHead head_of(const ClassifierConfig& config, const TargetInfo& target)
     throw UserError({"model.head.num_classes",
                      format("expected at least {}, the classes of the data, got {}", target.classes, classes), ""});
   }
-  return {.num_classes = classes, .init_scale = config.init_scale};
+  return ClassifierHead{.num_classes = classes, .init_scale = config.init_scale};
 }
 
 MapInfo map_of(const DataInfo& info) {
@@ -53,6 +53,68 @@ MapInfo map_of(const DataInfo& info) {
                      "A classifier needs images, or maps."});
   }
   return {.channels = channels};
+}
+
+/// The shape [rows, columns] of a field of windows.
+std::vector<int64_t> rows_of(const DataInfo& info, const char* name) {
+  const auto* field = info.find(name);
+  if (field && field->shape.size() == 2) return field->shape;
+  throw UserError({"data", format("there is no field {} [rows, columns]", name),
+                   "A forecaster needs windows of rows over time, from a source like csv_windows."});
+}
+
+/// What `make` makes, with the place of its mistakes below the head's node.
+template <class Make>
+auto head_checked(Make make) {
+  try {
+    return make();
+  } catch (const UserError& error) {
+    const auto& problem = error.problems().front();
+    throw UserError({"model.head." + problem.place, problem.message, problem.cure});
+  }
+}
+
+NetworkOptions options_around(UniRepLKNetOptions backbone, const ForecasterConfig& config, const DataInfo& info) {
+  const auto window = rows_of(info, "window");
+  return head_checked([&] {
+    return resolved(SeriesForecasterOptions{.backbone = std::move(backbone),
+                                            .channels = window[1],
+                                            .length = window[0],
+                                            .horizon = rows_of(info, "future")[0],
+                                            .marks = rows_of(info, "marks")[1],
+                                            .group = config.group,
+                                            .width = config.width,
+                                            .rows = config.rows,
+                                            .dropout = config.dropout,
+                                            .window_norm = config.window_norm,
+                                            .affine = config.affine,
+                                            .least_std = config.least_std,
+                                            .head_init = config.init_scale});
+  });
+}
+
+NetworkOptions options_around(UniRepLKNetOptions backbone, const CorrformerConfig& config, const DataInfo& info) {
+  const auto window = rows_of(info, "window");
+  if (!info.constants.contains("places")) {
+    throw UserError({"model.head", "corrformer needs data that tell where stations lie",
+                     "Take a source like global_weather, or name: forecaster."});
+  }
+  return head_checked([&] {
+    return resolved(GlobalForecasterOptions{.backbone = std::move(backbone),
+                                            .channels = window[1],
+                                            .length = window[0],
+                                            .label = config.label,
+                                            .horizon = rows_of(info, "future")[0],
+                                            .marks = rows_of(info, "marks")[1],
+                                            .tree = config.tree,
+                                            .width = config.width,
+                                            .heads = config.heads,
+                                            .hidden = config.hidden,
+                                            .rows = config.rows,
+                                            .dropout = config.dropout,
+                                            .token_order = config.token_order,
+                                            .memory = config.memory});
+  });
 }
 
 TargetInfo target_of(const DataInfo& info) { return {.classes = static_cast<int64_t>(info.classes.size())}; }
@@ -79,6 +141,10 @@ config::Registry<BackboneSignature> backbones() {
 config::Registry<HeadSignature> heads() {
   config::Registry<HeadSignature> registry("head");
   registry.add<ClassifierConfig>("classifier", "mean over the map, layer norm, linear", head_of);
+  registry.add<ForecasterConfig>("forecaster", "rows over time as maps of one channel, forecast by a linear layer",
+                                 [](const ForecasterConfig& config, const TargetInfo&) { return config; });
+  registry.add<CorrformerConfig>("corrformer", "the encoder of Corrformer's decoder, for stations in a tree",
+                                 [](const CorrformerConfig& config, const TargetInfo&) { return config; });
   return registry;
 }
 
@@ -92,15 +158,28 @@ void NetworkConfig::validate(config::Problems& problems) const {
   }
 }
 
-UniRepLKNetOptions classifier_options(const NetworkConfig& config, const DataInfo& info) {
+NetworkOptions network_options(const NetworkConfig& config, const DataInfo& info) {
+  const auto head = config.head.make(target_of(info));
+  const auto trunk = [&] { return config.backbone.make({.channels = 1}); };
+  if (const auto* forecaster = std::get_if<ForecasterConfig>(&head)) return options_around(trunk(), *forecaster, info);
+  if (const auto* corrformer = std::get_if<CorrformerConfig>(&head)) return options_around(trunk(), *corrformer, info);
   auto options = config.backbone.make(map_of(info));
-  options.num_classes = config.head.make(target_of(info)).num_classes;
+  options.num_classes = std::get<ClassifierHead>(head).num_classes;
   return options;
 }
 
-UniRepLKNet make_classifier(const NetworkConfig& config, const DataInfo& info, at::Generator generator) {
-  UniRepLKNet network(classifier_options(config, info));
-  initialise(*network, std::move(generator), config.head.make(target_of(info)).init_scale);
+AnyNetwork make_network(const NetworkConfig& config, const DataInfo& info, at::Generator generator) {
+  AnyNetwork network(network_options(config, info));
+  if (auto* forecaster = network.forecaster()) {
+    forecaster->initialise(std::move(generator));
+    if (auto* global = dynamic_cast<GlobalForecasterImpl*>(forecaster)) {
+      const at::NoGradGuard no_graph;
+      global->set_places(info.constants.at("places"));
+    }
+  } else {
+    const auto head = std::get<ClassifierHead>(config.head.make(target_of(info)));
+    initialise(*network.classifier(), std::move(generator), head.init_scale);
+  }
   return network;
 }
 

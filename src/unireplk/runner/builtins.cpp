@@ -19,8 +19,12 @@
 #include "unireplk/data/registries.h"
 #include "unireplk/data/repeat.h"
 #include "unireplk/data/subset.h"
+#include "unireplk/data/time_series/csv_windows.h"
+#include "unireplk/data/time_series/global_weather.h"
+#include "unireplk/data/time_series/window_pipeline.h"
 #include "unireplk/models/network.h"
 #include "unireplk/tasks/classification.h"
+#include "unireplk/tasks/forecasting.h"
 #include "unireplk/tasks/multi_label.h"
 #include "unireplk/train/optimizer.h"
 #include "unireplk/train/schedule.h"
@@ -30,6 +34,7 @@ namespace {
 
 namespace audio = data::audio;
 namespace image = data::image;
+namespace time_series = data::time_series;
 
 config::Registry<data::SourceSignature> sources() {
   config::Registry<data::SourceSignature> registry{"data source"};
@@ -51,6 +56,11 @@ config::Registry<data::SourceSignature> sources() {
   registry.add<image::TarConfig>("tar", "Images in tar files, as ImageNet comes, without unpacking.", image::make_tar);
   registry.add<image::PackConfig>("pack", "Photos that `unireplk pack` made smaller and wrote into one file.",
                                   image::make_pack);
+  registry.add<time_series::CsvWindowsConfig>("csv_windows", "Windows of a CSV table over time, to forecast.",
+                                              time_series::make_csv_windows);
+  registry.add<time_series::GlobalWeatherConfig>("global_weather",
+                                                 "Windows of hourly values of weather stations, as .npy files.",
+                                                 time_series::make_global_weather);
   registry.add<data::SubsetConfig>("subset", "Some classes, a split, or a few items of another source.",
                                    data::make_subset);
   registry.add<data::RepeatConfig>("repeat", "Another source several times an epoch.", data::make_repeat);
@@ -62,6 +72,9 @@ config::Registry<data::PipelineSignature> pipelines() {
   registry.add<audio::AudioPipelineConfig>("audio", "Decode, to a log-mel spectrogram.", audio::make_audio_pipeline);
   registry.add<image::ImagePipelineConfig>("image", "Decode, transform, to a square of bytes.",
                                            image::make_image_pipeline);
+  registry.add<time_series::WindowPipelineConfig>("windows", "Windows as their source cuts them.",
+                                                  [](const time_series::WindowPipelineConfig&, const DataInfo& source,
+                                                     data::Mode) { return time_series::make_window_pipeline(source); });
   return registry;
 }
 
@@ -95,6 +108,11 @@ config::Registry<tasks::TaskSignature> tasks_registry() {
       "multi_label", "Any number of labels for each sample; binary cross-entropy, mAP, AUC and d-prime.",
       [](const tasks::MultiLabelConfig& config, tasks::Network network, const DataInfo& info) {
         return std::make_unique<tasks::MultiLabel>(config, std::move(network), info);
+      });
+  registry.add<tasks::ForecastingConfig>(
+      "forecasting", "The rows behind a window; mean squared and absolute error.",
+      [](const tasks::ForecastingConfig& config, tasks::Network network, const DataInfo& info) {
+        return std::make_unique<tasks::Forecasting>(config, std::move(network), info);
       });
   return registry;
 }

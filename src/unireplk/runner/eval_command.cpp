@@ -5,6 +5,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/export/merge.h"
+#include "unireplk/runner/forecast_baselines.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 #include "unireplk/train/evaluate.h"
@@ -45,25 +46,31 @@ struct EvaluationConfig {
   }
 };
 
-void print(const std::string& what, const std::vector<tasks::Metric>& metrics, int64_t samples, bool json) {
+void print(const std::string& what, const std::vector<tasks::Metric>& metrics, int64_t samples,
+           const std::vector<Baseline>& baselines, bool json) {
   if (json) {
     nlohmann::ordered_json line{{"weights", what}, {"samples", samples}};
     for (const auto& metric : metrics) line[metric.name] = metric.value;
+    for (const auto& [name, results] : baselines) {
+      for (const auto& metric : results) line["baselines"][name][metric.name] = metric.value;
+    }
     print_json(line);
     return;
   }
   std::cout << format("{} on {} samples\n", what, samples);
   for (const auto& metric : metrics)
     std::cout << format("  {:<8}{:>9.4f} {}\n", metric.name, metric.value, metric.unit);
+  for (const auto& baseline : baselines) std::cout << format("  {}\n", baseline.text());
 }
 
 ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
-                 const Context& context, train::Precision precision, const std::string& what, bool json) {
+                 const Context& context, train::Precision precision, const std::string& what,
+                 const std::vector<Baseline>& baselines, bool json) {
   const auto sampler = data::sequential_sampler(dataset.size(), config.batch_size);
   data::Loader loader(dataset, *sampler, data::Mode::kEvaluation, config, context);
   task.network().eval();
   const auto metrics = train::evaluate(task, loader, train::autocast_for(precision, context.device));
-  print(what, *metrics, dataset.size() - loader.bad().count, json);
+  print(what, *metrics, dataset.size() - loader.bad().count, baselines, json);
   return ExitCode::kGood;
 }
 
@@ -73,10 +80,11 @@ ExitCode eval_run(const EvalOptions& options, const Program& program) {
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = evaluation_data(run.config.data, options.data());
   auto network = load_network(run, dataset.info, context);
-  if (options.form == "deploy") network = exporting::merged(*network);
+  if (options.form == "deploy") network = exporting::merged(network);
   const auto task = make_task(run.config.task, network, dataset.info);
   const auto what = format("{}, {} form", run.weights_file.string(), options.form);
-  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what, program.json);
+  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what,
+                 forecast_baselines(*dataset.source, run.config.task), program.json);
 }
 
 ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
@@ -97,7 +105,7 @@ ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
   return measure(*task, dataset, config.data.loader, context, train::Precision::kFp32,
-                 options.target.path + ", deploy form", program.json);
+                 options.target.path + ", deploy form", forecast_baselines(*dataset.source, parts.task), program.json);
 }
 
 }  // namespace

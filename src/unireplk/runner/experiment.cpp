@@ -22,6 +22,24 @@ data::Dataset dataset(const config::Choice<data::SourceSignature>& choice, const
   return data::make_dataset(source, config.pipeline.make(source->info(), mode));
 }
 
+/// Rows over time have to be cut in one way.
+void check_same_windows(const DataInfo& training, const DataInfo& other, const char* place) {
+  for (const char* name : {"window", "future", "marks"}) {
+    const auto* ours = training.find(name);
+    const auto* theirs = other.find(name);
+    if (!ours || !theirs || ours->shape == theirs->shape) continue;
+    throw UserError({place,
+                     format("expected the field \"{}\" to be [{}], as in training, got [{}]", name,
+                            fmt::join(ours->shape, ", "), fmt::join(theirs->shape, ", ")),
+                     "Give both sets the same input, horizon and channels."});
+  }
+  if (training.series == other.series) return;
+  throw UserError(
+      {place,
+       format("expected the channels {}, got {}", fmt::join(training.series, ", "), fmt::join(other.series, ", ")),
+       "Give both sets the same channels in the same order."});
+}
+
 /// Samples are mixed two by two, and training takes full batches alone.
 void check_batch_is_mixable(const ExperimentConfig& config, config::Problems& problems) {
   const auto* task = config.task.config_if<tasks::ClassificationConfig>();
@@ -101,6 +119,7 @@ data::Dataset evaluation_data(const DataConfig& config, Split split) {
 }
 
 void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place) {
+  check_same_windows(training, other, place);
   if (training.classes == other.classes) return;
   throw UserError({place,
                    format("expected the {} classes of the training data in their order, got {} classes: {}",
@@ -109,14 +128,16 @@ void check_same_classes(const DataInfo& training, const DataInfo& other, const c
 }
 
 std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
-                                       const models::UniRepLKNet& network, const DataInfo& info) {
-  auto task = choice.make(tasks::network_of(network.ptr()), info);
+                                       const models::AnyNetwork& network, const DataInfo& info) {
+  auto handle = network.classifier() ? tasks::network_of(network.classifier())
+                                     : tasks::Network{.module = network.ptr(), .forward = {}};
+  auto task = choice.make(std::move(handle), info);
   tasks::check_fields(task->needs(), info);
   return task;
 }
 
-models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context) {
-  auto network = models::make_classifier(config.model, info, at::detail::createCPUGenerator(context.seed));
+models::AnyNetwork new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context) {
+  auto network = models::make_network(config.model, info, at::detail::createCPUGenerator(context.seed));
   network->to(context.device);
   nn::synchronise_norms(*network, context.collective);
   return network;

@@ -103,14 +103,14 @@ data::Dataset training_data(const DataConfig& config);
 data::Dataset evaluation_data(const DataConfig& config, Split split);
 
 /// \param place  the key of the other set, for messages.
-/// \throws UserError unless both sets name the same classes in the same order.
+/// \throws UserError unless both sets name the same classes in the same order, and rows of the same shape and channels.
 void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place);
 
 /// A network of this config for this data, its weights drawn from the seed, on the context's device.
-models::UniRepLKNet new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context);
+models::AnyNetwork new_network(const ExperimentConfig& config, const DataInfo& info, const Context& context);
 
 /// The task around a network. \throws UserError when the data lack a field that it needs.
 std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
-                                       const models::UniRepLKNet& network, const DataInfo& info);
+                                       const models::AnyNetwork& network, const DataInfo& info);
 
 }  // namespace unireplk::runner

@@ -19,8 +19,8 @@ struct ExportOptions {
 };
 
 /// A few real samples as the network sees them: the input of the proof.
-at::Tensor proof_input(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
-                       const Context& context) {
+Batch proof_batch(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
+                  const Context& context) {
   constexpr int64_t kSamples = 4;
   const auto sampler = data::sequential_sampler(dataset.size(), std::min(kSamples, dataset.size()));
   data::Loader loader(dataset, *sampler, data::Mode::kEvaluation, config, context);
@@ -28,7 +28,14 @@ at::Tensor proof_input(tasks::Task& task, const data::Dataset& dataset, const da
   auto batch = loader.next();
   if (!batch) throw UserError({"data.validation", "no sample can be read to prove the merge with", ""});
   task.prepare(*batch, {}, /*training=*/false);
-  return batch->tensor("image");
+  return *std::move(batch);
+}
+
+exporting::Proof prove(const models::AnyNetwork& network, const models::AnyNetwork& deploy, const Batch& batch) {
+  if (auto* forecaster = network.forecaster()) {
+    return exporting::verify(*forecaster, *deploy.forecaster(), {batch.tensor("window"), batch.tensor("marks")});
+  }
+  return exporting::verify(*network.classifier(), *deploy.classifier(), batch.tensor("image"));
 }
 
 template <class Signature>
@@ -73,12 +80,12 @@ ExitCode export_run(const ExportOptions& options, const Program& program) {
   const auto task = make_task(run.config.task, network, dataset.info);
   log_info("weights: {}", run.weights_file.string());
 
-  exporting::DeployFile file{.network = exporting::merged(*network),
+  exporting::DeployFile file{.network = exporting::merged(network),
                              .pipeline = json_of(run.config.data.pipeline),
                              .task = json_of(run.config.task),
                              .data = dataset.info,
                              .proof = {}};
-  file.proof = exporting::verify(*network, *file.network, proof_input(*task, dataset, run.config.data.loader, context));
+  file.proof = prove(network, file.network, proof_batch(*task, dataset, run.config.data.loader, context));
   exporting::require(file.proof);
   exporting::write_deploy_file(options.output, file);
   report(options, file, program.json);

@@ -38,7 +38,14 @@ ExperimentConfig config_of(const Target& target, const Program& program) {
 Subject from_config(const Target& target, const Program& program) {
   const auto config = config_of(target, program);
   const auto info = training_data(config.data).info;
-  Subject subject{.network = models::classifier_options(config.model, info)};
+  const auto options = models::network_options(config.model, info);
+  Subject subject{.network = models::backbone_options(options)};
+  const auto of_map = [&](const auto& forecaster) {
+    subject.height = forecaster.map_height();
+    subject.width = forecaster.map_width();
+  };
+  if (const auto* series = std::get_if<models::SeriesForecasterOptions>(&options)) of_map(*series);
+  if (const auto* global = std::get_if<models::GlobalForecasterOptions>(&options)) of_map(*global);
   const auto* image = info.find("image");
   const size_t rows = image && image->dtype != at::kByte ? 1 : 0;  // [C, H, W], or bytes [H, W, C]
   if (image && image->shape[rows] > 0) {

@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <span>
 
+#include "unireplk/formats/csv.h"
+#include "unireplk/formats/timestamp.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 
@@ -23,7 +26,29 @@ Result<std::vector<Sample>> samples_of(const std::filesystem::path& file, const 
   return pipeline.apply(record, Draw{});
 }
 
+/// A forecast as a CSV table, or as one line of JSON.
+void print_rows(const std::filesystem::path& file, const tasks::Prediction::Rows& rows, bool json) {
+  const auto values = rows.values.contiguous();
+  nlohmann::ordered_json line{{"file", file.string()}, {"names", rows.names}, {"rows", nlohmann::json::array()}};
+  if (!json) {
+    std::cout << "date";
+    for (const auto& name : rows.names) std::cout << ',' << formats::csv_field(name);
+    std::cout << '\n';
+  }
+  for (int64_t i = 0; i < values.size(0); ++i) {
+    const std::span row(values[i].const_data_ptr<double>(), static_cast<size_t>(values.size(1)));
+    const auto stamp = formats::timestamp_text(rows.times[i].item<int64_t>());
+    if (json) {
+      line["rows"].push_back({{"date", stamp}, {"values", std::vector<double>(row.begin(), row.end())}});
+    } else {
+      std::cout << format("{},{:.6g}\n", stamp, fmt::join(row, ","));
+    }
+  }
+  if (json) print_json(line);
+}
+
 void print(const std::filesystem::path& file, const tasks::Prediction& prediction, int64_t top, bool json) {
+  if (prediction.rows.values.defined()) return print_rows(file, prediction.rows, json);
   const auto count = std::min<size_t>(prediction.items.size(), static_cast<size_t>(top));
   if (json) {
     auto items = nlohmann::ordered_json::array();

@@ -8,6 +8,7 @@
 #include "unireplk/models/describe.h"
 #include "unireplk/models/freeze.h"
 #include "unireplk/runner/experiment.h"
+#include "unireplk/runner/forecast_baselines.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/resume.h"
 #include "unireplk/runner/version.h"
@@ -45,7 +46,7 @@ struct Parts {
   std::unique_ptr<Feed> training;
   std::unique_ptr<Feed> validation;  ///< null: nothing is measured
   std::unique_ptr<Feed> test;        ///< null: nothing is measured at the end
-  models::UniRepLKNet network;
+  models::AnyNetwork network;
   std::unique_ptr<tasks::Task> task;
 };
 
@@ -68,8 +69,8 @@ std::unique_ptr<Feed> evaluation_feed(const ExperimentConfig& config, Split spli
 }
 
 /// The network as it starts: drawn, or from other weights; with parts that do not learn.
-models::UniRepLKNet starting_network(const ExperimentConfig& config, const DataInfo& info, const Context& context,
-                                     const config::Registries& registries, bool resumes) {
+models::AnyNetwork starting_network(const ExperimentConfig& config, const DataInfo& info, const Context& context,
+                                    const config::Registries& registries, bool resumes) {
   auto network = new_network(config, info, context);
   if (config.init && !resumes) initialise_from(*config.init, *network, registries);
   const auto frozen = models::freeze(*network, config.train.freeze);
@@ -117,7 +118,7 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
     return;
   }
   if (trainer.best().step() >= 0) {
-    log_info("best validation: {:.2f} at step {}", trainer.best().value(), trainer.best().step());
+    log_info("best validation: {:.4g} at step {}", trainer.best().value(), trainer.best().step());
   }
   constexpr double kMuch = 10;
   log_info("waited for data {:.0f} % of the time{}", percent_waited,
@@ -141,6 +142,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
                                         .stop_requested = [&stop] { return stop.requested(); }});
   train::ProgressObserver progress(trainer.clock(), parts.training->loader);
   trainer.observe(progress);
+  BaselineObserver baselines(parts.validation ? parts.validation->dataset.source.get() : nullptr, config.task);
+  trainer.observe(baselines);
   if (!folder.config()) folder.write_config(config_for_run(config));
   if (resume) trainer.resume();
   const bool finished = trainer.run() == train::RunEnd::kFinished;
@@ -149,6 +152,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
     log_info("stopped by {}: run again with --resume to go on", signal.empty() ? "train.time_budget" : signal);
   }
   report(trainer, folder.path(), finished, progress.percent_waited(), json);
+  if (parts.test && !trainer.test().empty()) tell(forecast_baselines(*parts.test->dataset.source, config.task));
   return finished ? ExitCode::kGood : ExitCode::kStopped;
 }
 

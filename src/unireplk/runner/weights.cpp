@@ -100,8 +100,8 @@ OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std:
   return {load_experiment_of_run(folder, overrides, registries), weights};
 }
 
-models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {
-  models::UniRepLKNet network(models::classifier_options(run.config.model, info));
+models::AnyNetwork load_network(const OpenedRun& run, const DataInfo& info, const Context& context) {
+  models::AnyNetwork network(models::network_options(run.config.model, info));
   const auto file = io::read_safetensors(run.weights_file);
   models::load_state_dict(*network, file.tensors, {.place = run.weights_file.string()});
   network->to(context.device);

@@ -42,7 +42,7 @@ OpenedRun open_run(const std::filesystem::path& path, const WeightsChoice& choic
                    const std::vector<std::string>& overrides, const config::Registries& registries);
 
 /// The network of a run with its weights, on the context's device, in eval mode.
-models::UniRepLKNet load_network(const OpenedRun& run, const DataInfo& info, const Context& context);
+models::AnyNetwork load_network(const OpenedRun& run, const DataInfo& info, const Context& context);
 
 /// Pipeline and task of a deploy file.
 struct DeployParts {

@@ -44,14 +44,21 @@ struct Metric {
   bool primary = false;  ///< the one that decides which checkpoint is best
 };
 
-/// What the network says of one sample: classes with their scores, best first.
+/// What the network says of one sample: classes with their scores, best first, or rows over time.
 struct Prediction {
   struct Item {
     std::string label;
     double score = 0;
   };
+  /// The rows behind a window.
+  struct Rows {
+    std::vector<std::string> names = {};  ///< of the columns
+    at::Tensor values = {};               ///< [H, names], float64; undefined where there are none
+    at::Tensor times = {};                ///< [H] int64, seconds since 1970
+  };
   SampleKey key;
   std::vector<Item> items;
+  Rows rows = {};
 };
 
 /// Metrics of a whole evaluation, exact for any batch size.

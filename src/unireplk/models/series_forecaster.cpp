@@ -1,0 +1,147 @@
+#include "unireplk/models/series_forecaster.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <utility>
+
+#include "unireplk/core/error.h"
+#include "unireplk/nn/dropout.h"
+#include "unireplk/nn/init.h"
+#include "unireplk/ops/shape_text.h"
+
+namespace unireplk::models {
+namespace {
+
+constexpr double kNodeStd = 0.02;
+
+int64_t last_map_height(const SeriesForecasterOptions& o) { return (o.map_height() + kTrunkStride - 1) / kTrunkStride; }
+
+}  // namespace
+
+SeriesForecasterOptions resolved(SeriesForecasterOptions o) {
+  constexpr int64_t kMost = 1 << 20;
+  const auto check = [](bool good, const char* key, std::string message, std::string cure = "") {
+    if (!good) throw UserError({key, std::move(message), std::move(cure)});
+  };
+  for (const auto& [key, value] : {std::pair{"channels", o.channels},
+                                   {"input", o.length},
+                                   {"horizon", o.horizon},
+                                   {"marks", o.marks},
+                                   {"group", o.group},
+                                   {"width", o.width},
+                                   {"rows", o.rows}}) {
+    check(value >= 1 && value <= kMost, key, format("expected 1 to {}, got {}", kMost, value));
+  }
+  check(o.map_height() <= kMost, "rows", format("expected maps of at most {} rows, got {}", kMost, o.map_height()));
+  check(o.horizon * o.group <= kMost, "group",
+        format("expected at most {} numbers of a forecast from one map, got {}", kMost, o.horizon * o.group));
+  check(o.width % o.rows == 0, "width", format("expected a multiple of rows = {}, got {}", o.rows, o.width),
+        "Every row of a window becomes `rows` rows of the map.");
+  check(o.group <= o.channels, "group",
+        format("expected at most the {} channels of the data, got {}", o.channels, o.group));
+  check(o.dropout >= 0 && o.dropout < 1, "dropout", format("expected a rate in [0, 1), got {}", o.dropout));
+  check(o.least_std >= 0 && std::isfinite(o.least_std), "least_std", format("expected >= 0, got {}", o.least_std));
+  o.backbone.mode = Mode::kTrunk;
+  o.backbone.in_channels = 1;
+  o.backbone = resolved(std::move(o.backbone));
+  return o;
+}
+
+WindowNormImpl::WindowNormImpl(const SeriesForecasterOptions& options, at::TensorOptions tensor)
+    : kind_(options.window_norm), least_std_(options.least_std) {
+  if (!options.affine || kind_ == WindowNormKind::kOff) return;
+  weight = register_parameter("weight", at::ones({options.channels}, tensor));
+  bias = register_parameter("bias", at::zeros({options.channels}, tensor));
+}
+
+WindowNormImpl::Statistics WindowNormImpl::measure(const at::Tensor& window) const {
+  const auto x = window.detach();
+  if (kind_ == WindowNormKind::kOff) return {};
+  if (kind_ == WindowNormKind::kLast) return {.offset = x.narrow(1, x.size(1) - 1, 1), .scale = {}};
+  const auto mean = x.mean(1, /*keepdim=*/true);
+  if (kind_ == WindowNormKind::kMean) return {.offset = mean, .scale = {}};
+  const auto deviation = (x.var(at::IntArrayRef{1}, /*unbiased=*/false, /*keepdim=*/true) + kVarianceEps).sqrt();
+  return {.offset = mean, .scale = deviation.clamp_min(least_std_)};
+}
+
+at::Tensor WindowNormImpl::forward(const at::Tensor& window, const Statistics& statistics) {
+  auto x = statistics.offset.defined() ? window - statistics.offset : window;
+  if (statistics.scale.defined()) x = x / statistics.scale;
+  return weight.defined() ? x * weight + bias : x;
+}
+
+at::Tensor WindowNormImpl::inverse(const at::Tensor& forecast, const Statistics& statistics) {
+  auto y = weight.defined() ? (forecast - bias) / (weight + kFactorEps) : forecast;
+  if (statistics.scale.defined()) y = y * statistics.scale;
+  return statistics.offset.defined() ? y + statistics.offset : y;
+}
+
+SeriesEmbeddingImpl::SeriesEmbeddingImpl(const SeriesForecasterOptions& options, at::TensorOptions tensor)
+    : node(std::make_shared<torch::nn::Module>()) {
+  value = register_module("value", nn::CircularConv1d(options.group, options.width, tensor));
+  time = register_module("time", nn::Linear(options.marks, options.width, false, tensor));
+  node_weight = node->register_parameter("weight", at::empty({options.nodes(), options.width}, tensor));
+  register_module("node", node);
+}
+
+at::Tensor SeriesEmbeddingImpl::forward(const at::Tensor& x, const at::Tensor& marks) {
+  const int64_t windows = marks.size(0), nodes = node_weight.size(0);
+  const auto of_rows = time->forward(marks).unsqueeze(1) + node_weight.unsqueeze(1);  // [B, n, L, width]
+  return value->forward(x) + of_rows.reshape({windows * nodes, x.size(1), -1});
+}
+
+SeriesForecasterImpl::SeriesForecasterImpl(const SeriesForecasterOptions& options, at::TensorOptions tensor)
+    : options_(resolved(options)) {
+  const int64_t features = options_.backbone.dims.back() * last_map_height(options_);
+  window_norm = register_module("window_norm", WindowNorm(options_, tensor));
+  embedding = register_module("embedding", SeriesEmbedding(options_, tensor));
+  backbone = register_module("backbone", UniRepLKNet(options_.backbone, tensor));
+  norm = register_module("norm", nn::ChannelNorm(options_.backbone.dims.back(), tensor));
+  head = register_module("head", nn::Linear(features, options_.horizon * options_.group, true, tensor));
+}
+
+/// [B, L, C] to [B * n, L, g]; channels that fill the last group are 0.
+at::Tensor SeriesForecasterImpl::to_nodes(const at::Tensor& x) const {
+  const int64_t missing = options_.nodes() * options_.group - x.size(2);
+  const auto full = missing > 0 ? at::constant_pad_nd(x, {0, missing}) : x;
+  return full.unflatten(2, {options_.nodes(), options_.group}).transpose(1, 2).flatten(0, 1);
+}
+
+/// [B * n, H * g] to [B, H, C].
+at::Tensor SeriesForecasterImpl::to_channels(const at::Tensor& rows, int64_t windows) const {
+  const auto steps = rows.view({windows, options_.nodes(), options_.horizon, options_.group}).transpose(1, 2);
+  return steps.flatten(2).narrow(2, 0, options_.channels);
+}
+
+at::Tensor SeriesForecasterImpl::forecast(const ForecastInput& input, const RunBackbone& run,
+                                          const std::optional<at::Generator>& generator) {
+  const auto& window = input.window;
+  UNIREPLK_CHECK(window.dim() == 3 && window.size(1) == options_.length && window.size(2) == options_.channels,
+                 "SeriesForecaster: expected windows [B, {}, {}], got {}", options_.length, options_.channels,
+                 ops::shape_text(window));
+  const auto statistics = window_norm->measure(window);
+  const auto x = to_nodes(window_norm->forward(window, statistics));
+  const auto rows = embedding->forward(x, input.marks.narrow(1, 0, options_.length));  // [B * n, L, width]
+  const auto map = nn::dropout(rows, options_.dropout, generator)
+                       .reshape({rows.size(0), 1, options_.map_height(), options_.map_width()});
+  const auto last = norm->forward(run(map)).mean(3);  // [B * n, D, h]
+  const auto out = head->forward(nn::dropout(last.flatten(1), options_.dropout, generator));
+  return window_norm->inverse(to_channels(out, window.size(0)), statistics);
+}
+
+void SeriesForecasterImpl::initialise(at::Generator generator) {
+  const at::NoGradGuard no_graph;
+  nn::initialise(*this, generator);
+  initialise_value(embedding->value->weight, generator);
+  embedding->node_weight.normal_(0, kNodeStd, generator);
+  head->weight.mul_(options_.head_init);
+  if (!window_norm->weight.defined()) return;
+  window_norm->weight.fill_(1);
+  window_norm->bias.zero_();
+}
+
+}  // namespace unireplk::models

@@ -1,0 +1,157 @@
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "support/catch.h"
+#include "support/files.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+#include "unireplk/core/format.h"
+
+namespace unireplk::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using nlohmann::json;
+
+constexpr const char* kSeries = "tests/fixtures/series.yaml";
+constexpr const char* kTable = "examples/data/etth1/ETTh1.csv";
+
+json json_line(const std::vector<std::string>& arguments) {
+  const auto finished = unireplk(arguments);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  return json::parse(finished.out);
+}
+
+std::string told_by(const std::vector<std::string>& arguments, int exit_code) {
+  const auto finished = unireplk(arguments);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == exit_code);
+  return finished.err;
+}
+
+int64_t lines_of(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+/// An array in version 1 of the format.
+void write_npy(const fs::path& path, const std::string& type, const std::string& shape, const std::string& bytes) {
+  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }\n";
+  std::ofstream file(path, std::ios::binary);
+  file << "\x93NUMPY" << '\x01' << '\0' << static_cast<char>(header.size() & 255)
+       << static_cast<char>(header.size() >> 8) << header << bytes;
+}
+
+template <class Value>
+std::string bytes_of_values(const std::vector<Value>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(Value)};
+}
+
+/// Hours of 42 stations: daily waves of a phase that grows with the station, in tenths.
+void write_part(const fs::path& folder, const std::string& part, int hours, int first) {
+  std::vector<double> values;
+  std::string stamps;
+  for (int hour = first; hour < first + hours; ++hour) {
+    for (int station = 0; station < 42; ++station) values.push_back(100 + 50 * std::sin(hour * 0.26 + station * 0.1));
+    const auto stamp = format("2019-01-{:02} {:02}:00:00", 1 + hour / 24, hour % 24);
+    for (const char c : stamp) stamps += c + std::string(3, '\0');
+  }
+  const auto rows = std::to_string(hours);
+  write_npy(folder / ("wind_global_hourly_" + part + ".npy"), "<f8", "(" + rows + ", 42, 1)", bytes_of_values(values));
+  write_npy(folder / ("data_time_" + part + ".npy"), "<U19", "(" + rows + ",)", stamps);
+}
+
+void write_stations(const fs::path& folder) {
+  fs::create_directories(folder);
+  write_part(folder, "train", 60, 0);
+  write_part(folder, "val", 30, 60);
+  std::vector<double> places;
+  for (int i = 0; i < 42; ++i) places.insert(places.end(), {i * 2.0 - 40, i * 8.0 - 160, 10.0 * (i % 5)});
+  write_npy(folder / "stations_sorted.npy", "<f8", "(42, 3)", bytes_of_values(places));
+}
+
+}  // namespace
+
+TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and predict from the deploy file",
+          "[numeric]") {
+  const TemporaryFolder folder;
+  const auto deploy = (folder / "deploy.safetensors").string();
+  const auto log = told_by({"train", kSeries, "output=" + folder.path().string(), "train.max_steps=60"}, 0);
+  CHECK_THAT(log, Contains("repeat: mse") && Contains("daily: mse") && Contains("ridge ("));
+  const auto run = (folder / "series").string();
+
+  const auto evaluated = json_line({"eval", run, "--json"});
+  CHECK(evaluated["samples"] == 2880 - 24 + 1);
+  CHECK(evaluated["mse_12"] < evaluated["mse"]);
+  CHECK(evaluated["baselines"]["repeat"]["mse"] > evaluated["mse"]);
+  CHECK(evaluated["baselines"].size() == 3);
+  CHECK(evaluated["baselines"]["daily"]["mae_12"] > 0);
+  CHECK(json_line({"eval", run, "--form", "deploy", "--json"})["mse"].get<double>() ==
+        Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
+
+  const auto exported = json_line({"export", run, "--output", deploy, "--json"});
+  CHECK(exported["blocks"] == 4);
+  CHECK(exported["worst_f64"] < 1e-9);
+  CHECK(exported["worst_f32"] < 1e-5);
+  CHECK(exported["logits_difference"] < 1e-4);
+  const auto deployed =
+      json_line({"eval", deploy, "--json", "data.validation.name=csv_windows",
+                 std::string("data.validation.file=") + kTable, "data.validation.split=etth",
+                 "data.validation.part=validation", "data.validation.input=48", "data.validation.horizon=24"});
+  CHECK(deployed["mse"].get<double>() == Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
+
+  fs::remove_all(run);
+  const auto predicted = unireplk({"predict", deploy, kTable});
+  CHECK(predicted.exit_code == 0);
+  CHECK_THAT(predicted.out, Contains("date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2018-06-26 20:00:00,"));
+  CHECK(lines_of(predicted.out) == 25);
+  const auto line = json_line({"predict", deploy, kTable, "--json"});
+  CHECK(line["rows"].size() == 24);
+  CHECK(line["rows"][0]["values"].size() == 7);
+}
+
+TEST_CASE("forecast: no kill changes a byte of a run", "[numeric]") {
+  const TemporaryFolder folder;
+  told_by({"verify-resume", kSeries, "--kills", "2", "output=" + folder.path().string(), "train.max_steps=20",
+           "train.checkpoint.every_steps=4", "task.baselines=[]"},
+          0);
+}
+
+TEST_CASE("forecast: stations in a tree train end to end", "[numeric]") {
+  const TemporaryFolder folder;
+  write_stations(folder / "wind");
+  const auto wind = (folder / "wind").string();
+  const auto run = (folder / "stations").string();
+  told_by({"train", "tests/fixtures/stations.yaml", "output=" + folder.path().string(), "data.train.folder=" + wind,
+           "data.validation.folder=" + wind},
+          0);
+  const auto evaluated = json_line({"eval", run, "--json"});
+  CHECK(evaluated["samples"] == 30 - 18 + 1);
+  CHECK(evaluated["mse"] > 0);
+  CHECK(evaluated["mse"] < 100);  // tenths squared over 100
+  CHECK(evaluated["baselines"].contains("repeat"));
+  const auto deploy = (folder / "deploy.safetensors").string();
+  CHECK(json_line({"export", run, "--output", deploy, "--json"})["worst_f64"] < 1e-9);
+  const auto deployed =
+      json_line({"eval", deploy, "--json", "data.validation.name=global_weather", "data.validation.folder=" + wind,
+                 "data.validation.values=wind_global_hourly", "data.validation.part=validation",
+                 "data.validation.input=12", "data.validation.horizon=6"});
+  CHECK(deployed["mse"].get<double>() == Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
+  CHECK_THAT(told_by({"predict", deploy, kTable}, 2), Contains("forecast no CSV file"));
+}
+
+TEST_CASE("forecast: what does not belong together is refused with a cure", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto output = "output=" + folder.path().string();
+  CHECK_THAT(told_by({"train", kSeries, output, "data.train.horizon=48"}, 2),
+             Contains("data.validation: expected the field \"future\" to be [48, 7], as in training, got [24, 7]"));
+  CHECK_THAT(told_by({"train", kSeries, output, "model.head.rows=5"}, 2),
+             Contains("model.head.width: expected a multiple of rows = 5"));
+  CHECK_THAT(told_by({"train", kSeries, output, "task.name=classification"}, 2), Contains("task"));
+  std::ofstream(folder / "bad.csv") << "date,a\n2016-07-01,1\n2016-07-02,nan\n";
+  CHECK_THAT(told_by({"train", kSeries, output, "data.train.file=" + (folder / "bad.csv").string()}, 2),
+             Contains("bad.csv:3:12: expected a number in column \"a\", got \"nan\""));
+}
+
+}  // namespace unireplk::test

@@ -1,0 +1,64 @@
+#include <ATen/ATen.h>
+
+#include "models/forecasters.h"
+#include "support/catch.h"
+#include "support/tolerances.h"
+#include "unireplk/train/gradients.h"
+#include "unireplk/train/optimizer.h"
+
+/// Five steps of the forecasters against the reference: network, loss and optimizer together.
+namespace unireplk::train {
+namespace {
+
+/// What a run is held to; `last` from the fifth step on.
+struct TraceLimits {
+  at::ScalarType dtype;
+  double first, last;
+};
+
+const TraceLimits kTraceInF64{.dtype = at::kDouble, .first = test::kTraceF64, .last = test::kTraceF64};
+const TraceLimits kTraceInF32{.dtype = at::kFloat, .first = test::kTraceF32, .last = test::kTraceEndF32};
+
+template <class Forecast>
+void check_forecast_trace(const std::string& file, torch::nn::Module& network, Optimizer& optimizer,
+                          const at::Tensor& target, const TraceLimits& limits, Forecast forecast) {
+  const auto golden = test::golden_json(file)["traces"]["float64"];
+  network.train();
+  for (size_t i = 0; i < 5; ++i) {
+    CAPTURE(file, i);
+    const double tolerance = i < 4 ? limits.first : limits.last;
+    optimizer.zero_grad();
+    const auto loss = at::mse_loss(forecast(), target);
+    loss.backward();
+    CHECK(loss.item<double>() == Approx(golden["loss"][i].get<double>()).epsilon(tolerance));
+    CHECK(clip_gradients(optimizer.gradients(), std::nullopt).item<double>() ==
+          Approx(golden["gradient_norm"][i].get<double>()).epsilon(tolerance));
+    optimizer.step(optimizer.base(), {});
+  }
+  const at::NoGradGuard no_graph;
+  network.eval();
+  const auto output = forecast();
+  CHECK(at::mse_loss(output, target).template item<double>() ==
+        Approx(golden["eval_loss_after"].get<double>()).epsilon(limits.last));
+  CHECK(test::probe_difference(output, golden["eval_output_after"]) <= limits.last);
+}
+
+}  // namespace
+
+TEST_CASE("training: five steps of a forecaster equal the reference", "[golden]") {
+  const auto limits = GENERATE(kTraceInF64, kTraceInF32);
+  const auto the = models::time_series_case(limits.dtype);
+  const auto optimizer = make_adamw({.lr = 1e-3, .weight_decay = 0.05}, *the.network);
+  check_forecast_trace("time_series", *the.network, *optimizer, the.target, limits,
+                       [&] { return the.forecaster().forward(the.input); });
+}
+
+/// Adam without decay is AdamW without decay.
+TEST_CASE("training: five steps of the forecaster for stations equal the reference", "[golden]") {
+  const auto limits = GENERATE(kTraceInF64, kTraceInF32);
+  auto the = models::global_weather_case(limits.dtype);
+  const auto optimizer = make_adamw({.lr = 1e-4, .weight_decay = 0}, *the.network);
+  check_forecast_trace("global_weather", *the.network, *optimizer, the.target, limits, [&] { return the.forecast(); });
+}
+
+}  // namespace unireplk::train
