@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/exact_gelu.h"
 #include "kernels/forced.h"
 #include "kernels/maps.h"
 #include "support/catch.h"
@@ -10,10 +11,6 @@
 
 namespace unireplk::kernels {
 namespace {
-
-double normal_below(double x) { return std::erfc(-x / std::sqrt(2.0)) / 2; }
-double gelu(double x) { return x * normal_below(x); }
-double gelu_slope(double x) { return normal_below(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0)); }
 
 /// h and its derivative for each x, as the kernels have them.
 struct Curve {

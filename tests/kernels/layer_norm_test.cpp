@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/exact_gelu.h"
 #include "kernels/forced.h"
 #include "kernels/maps.h"
 #include "support/catch.h"
@@ -30,22 +31,23 @@ struct Inputs {
   std::vector<double> x, dy, weight, bias;
 };
 
-Results<float> run(const Inputs& in, const Parallel& parallel) {
+Results<float> run(const Inputs& in, const Parallel& parallel, bool then_gelu = false) {
   const auto x = narrow(in.x), dy = narrow(in.dy), weight = narrow(in.weight), bias = narrow(in.bias);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> map(x.size(), nan), row(weight.size(), nan);
   std::vector<float> mean(static_cast<size_t>(in.shape.images * in.shape.pixels), nan), inverse = mean;
   Results<float> out{.y = map, .dx = map, .dweight = row, .dbias = row};
   Space space(row_sums_workspace(in.shape, 2));
-  layer_norm(in.shape, x.data(), weight.data(), bias.data(), static_cast<float>(kEps), out.y.data(), mean.data(),
-             inverse.data(), parallel);
-  layer_norm_backward(in.shape, dy.data(), x.data(), weight.data(), mean.data(), inverse.data(), out.dx.data(),
+  const LayerNorm norm{
+      .weight = weight.data(), .bias = bias.data(), .eps = static_cast<float>(kEps), .then_gelu = then_gelu};
+  layer_norm(in.shape, x.data(), norm, out.y.data(), mean.data(), inverse.data(), parallel);
+  layer_norm_backward(in.shape, dy.data(), x.data(), norm, mean.data(), inverse.data(), out.dx.data(),
                       out.dweight.data(), out.dbias.data(), space.span(), parallel);
   return out;
 }
 
 /// The definition and its derivative, pixel by pixel.
-Results<double> judge(const Inputs& in) {
+Results<double> judge(const Inputs& in, bool then_gelu = false) {
   const auto channels = static_cast<size_t>(in.shape.channels);
   const auto count = static_cast<double>(channels);
   const std::vector<double> map(in.x.size()), row(channels);
@@ -56,15 +58,17 @@ Results<double> judge(const Inputs& in) {
     for (size_t c = 0; c < channels; ++c) variance += std::pow(in.x[first + c] - mean, 2) / count;
     const double deviation = std::sqrt(variance + kEps);
     const auto normal = [&](size_t c) { return (in.x[first + c] - mean) / deviation; };
+    const auto before_gelu = [&](size_t c) { return normal(c) * in.weight[c] + in.bias[c]; };
+    const auto gradient = [&](size_t c) { return in.dy[first + c] * (then_gelu ? gelu_slope(before_gelu(c)) : 1); };
     for (size_t c = 0; c < channels; ++c) {
-      out.y[first + c] = normal(c) * in.weight[c] + in.bias[c];
-      out.dweight[c] += in.dy[first + c] * normal(c);
-      out.dbias[c] += in.dy[first + c];
-      sum += in.dy[first + c] * in.weight[c] / count;
-      product += in.dy[first + c] * in.weight[c] * normal(c) / count;
+      out.y[first + c] = then_gelu ? gelu(before_gelu(c)) : before_gelu(c);
+      out.dweight[c] += gradient(c) * normal(c);
+      out.dbias[c] += gradient(c);
+      sum += gradient(c) * in.weight[c] / count;
+      product += gradient(c) * in.weight[c] * normal(c) / count;
     }
     for (size_t c = 0; c < channels; ++c) {
-      out.dx[first + c] = (in.dy[first + c] * in.weight[c] - sum - normal(c) * product) / deviation;
+      out.dx[first + c] = (gradient(c) * in.weight[c] - sum - normal(c) * product) / deviation;
     }
   }
   return out;
@@ -75,10 +79,11 @@ TEST_CASE("layer_norm: equals plain loops in float64", "[numeric]") {
   const auto [images, pixels, channels] = GENERATE(table<int64_t, int64_t, int64_t>(
       {{1, 1, 4}, {2, 9, 5}, {3, 65, 17}, {2, 196, 40}, {1, 700, 3}, {2, 49, 640}, {0, 4, 8}, {2, 0, 8}}));
   const auto filling = GENERATE(Filling::kNormal, Filling::kAroundTen);
-  CAPTURE(images, pixels, channels);
+  const bool then_gelu = GENERATE(false, true);
+  CAPTURE(images, pixels, channels, then_gelu);
   const Inputs in({images, pixels, channels}, filling);
-  const auto got = run(in, Parallel());
-  const auto expected = judge(in);
+  const auto got = run(in, Parallel(), then_gelu);
+  const auto expected = judge(in, then_gelu);
   const double limit = filling == Filling::kNormal ? 2e-6 : 2e-5;  // of ten one unit of float32 is 1e-6
   CHECK(relative_error(got.y, expected.y) <= limit);
   CHECK(relative_error(got.dx, expected.dx) <= 2 * limit);

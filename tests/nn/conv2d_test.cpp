@@ -45,5 +45,22 @@ TEST_CASE("Conv2d: leaving out taps that meet padding alone changes nothing", "[
   CHECK(at::allclose(conv->weight.grad(), judge_weight, 1e-12, 1e-12));
 }
 
+TEST_CASE("Conv2d: packed weights follow every change of the weights", "[numeric]") {
+  Conv2d conv(Conv2dOptions{.in_channels = 3, .out_channels = 8, .kernel_size = 3, .stride = 2});
+  test::fill({{"conv.weight", conv->weight}, {"conv.bias", conv->bias}});
+  conv->eval();
+  const auto x = test::formula_input({2, 3, 11, 9}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::NoGradGuard no_graph;
+  const auto judge = [&] { return with_every_tap(conv, x); };
+  const auto first = conv->forward(x);
+  CHECK(at::allclose(first, judge(), 1e-5, 1e-6));
+  CHECK(at::equal(conv->forward(x), first));
+  SECTION("weight in place") { conv->weight.mul_(2); }
+  SECTION("bias in place") { conv->bias.add_(1); }
+  SECTION("weight replaced behind the parameter") { conv->weight.set_data(conv->weight.detach() * 3); }
+  CHECK_FALSE(at::equal(conv->forward(x), first));
+  CHECK(at::allclose(conv->forward(x), judge(), 1e-5, 1e-6));
+}
+
 }  // namespace
 }  // namespace unireplk::nn

@@ -101,7 +101,8 @@ TEST_CASE("channel_layer_norm: equals its definition in float64, with all gradie
       table<int64_t, int64_t, int64_t, int64_t>({{2, 8, 3, 5}, {1, 4, 1, 1}, {3, 19, 9, 7}, {2, 160, 14, 14}}));
   const auto layout = GENERATE(at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous);
   const Tensors inputs{ramp({n, c, h, w}, 0.37).contiguous(layout), ramp({c}, 0.9) + 0.3, ramp({c}, 0.2)};
-  const auto graph = [](const Tensors& t) { return channel_layer_norm(t[0], t[1], t[2], 1e-6); };
+  const bool then_gelu = GENERATE(false, true);
+  const auto graph = [=](const Tensors& t) { return channel_layer_norm(t[0], t[1], t[2], 1e-6, then_gelu); };
   check_close(run(inputs, at::kFloat, graph), run(inputs, at::kDouble, graph));
   check_threads(inputs, graph);
   const auto weight = at::ones({c}).requires_grad_();

@@ -70,6 +70,7 @@ TEST_CASE("channel_layer_norm: normalises every pixel and keeps channels_last", 
   const auto mean = x.mean(1, true), var = x.var(at::IntArrayRef{1}, /*unbiased=*/false, true);
   const auto expected = (x - mean) / (var + 1e-6).sqrt() * weight.view({1, 6, 1, 1}) + bias.view({1, 6, 1, 1});
   CHECK(gap(y, expected) < 1e-13);
+  CHECK(gap(channel_layer_norm(x, weight, bias, 1e-6, /*then_gelu=*/true), at::gelu(expected)) < 1e-13);
   CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
   CHECK_THROWS_WITH(channel_layer_norm(x, ramp({5}), ramp({5}), 1e-6),
                     Contains("do not fit x [2, 6, 3, 4]: expected [6]"));

@@ -1,7 +1,6 @@
 #include "unireplk/models/unireplknet.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/linspace.h>
 
 #include <memory>
@@ -83,9 +82,8 @@ std::vector<at::Tensor> UniRepLKNetImpl::stage_maps(const at::Tensor& input, con
   for (size_t s = 0; s < kStages; ++s) {
     const auto& [convs, norms] = downsample_[s];
     for (size_t i = 0; i < convs.size(); ++i) {
-      if (i > 0) x = at::gelu(x);
       x = convs[i].ptr()->forward(x);
-      x = norms[i].ptr()->forward(x);
+      x = i + 1 < convs.size() ? norms[i].ptr()->forward_with_gelu(x) : norms[i].ptr()->forward(x);
     }
     for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b, ++number) x = run(number, *blocks_[number], x);
     result.push_back(x);

@@ -7,7 +7,8 @@
 #include "unireplk/nn/dilated_reparam_block.h"
 #include "unireplk/nn/layers.h"
 #include "unireplk/nn/merge.h"
-#include "unireplk/nn/merge_cache.h"
+#include "unireplk/nn/weight_cache.h"
+#include "unireplk/ops/packed_linear.h"
 
 namespace unireplk::nn {
 
@@ -25,6 +26,13 @@ struct BlockOptions {
 struct MergedBlock {
   Affine mixer;   ///< dwconv and norm; undefined for kernel size 0
   Affine output;  ///< pwconv2, its norm, the beta of GRN and layer scale
+};
+
+/// What a block computes with in inference, in its own dtype.
+struct MergedWeights {
+  at::Tensor mixer_weight, mixer_bias;  ///< undefined when the block mixes no tokens (kernel size 0)
+  ops::PackedLinear input;              ///< pwconv1
+  ops::PackedLinear output;             ///< pwconv2, layer scale included
 };
 
 /// x + drop_path(gamma * branch(x)) with branch = depthwise token mixer, squeeze-excitation, feed-forward
@@ -87,7 +95,7 @@ struct BlockImpl : torch::nn::Module {
 
   BlockOptions options_;
   std::shared_ptr<torch::nn::Module> pwconv2_group_;
-  MergeCache cache_;
+  WeightCache<MergedWeights> cache_;
 };
 TORCH_MODULE(Block);
 

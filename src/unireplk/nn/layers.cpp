@@ -50,6 +50,21 @@ Conv2dImpl::Conv2dImpl(const Conv2dOptions& o) : options(o) {
   if (o.bias) bias = register_parameter("bias", at::zeros({o.out_channels}, o.tensor));
 }
 
+at::Tensor Conv2dImpl::forward(const at::Tensor& x) {
+  const bool may_pack = options.groups == 1 && !is_training() && !at::GradMode::is_enabled() && x.numel() > 0;
+  if (!may_pack) return apply(x, weight, bias);
+  std::vector<at::Tensor> sources{weight};
+  if (bias.defined()) sources.push_back(bias);
+  const auto packed = packed_.get(
+      sources, [&] { return ops::PackedConv2d(weight, bias, options.stride, options.dilation, x.sizes()); });
+  return packed.serves(x) ? packed.apply(x) : apply(x, weight, bias);
+}
+
+void Conv2dImpl::train(bool on) {
+  Module::train(on);
+  packed_.clear();
+}
+
 at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const {
   const bool is_depthwise = options.groups == x.size(1) && other_weight.size(0) == x.size(1) && options.stride == 1;
   if (is_depthwise && ops::has_depthwise_kernel(x, other_weight, options.dilation)) {
@@ -96,6 +111,10 @@ ChannelNormImpl::ChannelNormImpl(int64_t channels, at::TensorOptions tensor) {
 at::Tensor ChannelNormImpl::forward(const at::Tensor& x) {
   if (x.dim() == 4) return ops::channel_layer_norm(x, weight, bias, kLayerNormEps);
   return at::layer_norm(x, weight.sizes(), weight, bias, kLayerNormEps);
+}
+
+at::Tensor ChannelNormImpl::forward_with_gelu(const at::Tensor& x) {
+  return ops::channel_layer_norm(x, weight, bias, kLayerNormEps, /*then_gelu=*/true);
 }
 
 BatchNormImpl::BatchNormImpl(int64_t channels, at::TensorOptions tensor) {

@@ -6,7 +6,9 @@
 #include <memory>
 
 #include "unireplk/nn/pass.h"
+#include "unireplk/nn/weight_cache.h"
 #include "unireplk/ops/dilated_reparam.h"
+#include "unireplk/ops/packed_conv2d.h"
 
 /// The layers a network is made of. They allocate their weights and leave them unset (`initialise` or a state
 /// dict fills them), so that building draws no random numbers and touches no memory; constants (norms,
@@ -28,15 +30,22 @@ struct Conv2dOptions {
 struct Conv2dImpl : torch::nn::Module {
   explicit Conv2dImpl(const Conv2dOptions& options);
 
-  at::Tensor forward(const at::Tensor& x) { return apply(x, weight, bias); }  ///< [N, C, H, W], channels_last
+  /// In eval mode without gradients a convolution over all channels keeps packed weights (ops::PackedConv2d), which any
+  /// change of a weight drops.
+  at::Tensor forward(const at::Tensor& x);  ///< [N, C, H, W], channels_last
   at::Tensor apply(const at::Tensor& x, const at::Tensor& other_weight, const at::Tensor& other_bias) const;
 
   /// Overwrite the weight; add a bias where there was none.
   void assign(const at::Tensor& new_weight, const at::Tensor& new_bias);
 
+  void train(bool on = true) override;
+
   Conv2dOptions options;
   at::Tensor weight;  ///< [out, in / groups, K, K]
   at::Tensor bias;    ///< [out], or undefined
+
+ private:
+  WeightCache<ops::PackedConv2d> packed_;
 };
 TORCH_MODULE(Conv2d);
 
@@ -61,6 +70,7 @@ struct ChannelNormImpl : torch::nn::Module {
   ChannelNormImpl(int64_t channels, at::TensorOptions tensor);
 
   at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward_with_gelu(const at::Tensor& x);  ///< gelu(forward(x)), of a map
 
   at::Tensor weight;  ///< [C]
   at::Tensor bias;    ///< [C]

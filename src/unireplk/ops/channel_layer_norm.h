@@ -9,10 +9,12 @@ namespace unireplk::ops {
 ///
 /// \param x             [N, C, H, W], channels_last: then its NHWC view is contiguous and nothing is copied.
 /// \param weight, bias  [C]
+/// \param then_gelu     the exact GELU of that, with no map between.
 /// \return              [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward of the kernel, when that is to be differentiated again.
 /// Numerics: mean and variance in float32 or wider. In float32 on the CPU it is a kernel, with the same bits for any
 /// number of threads.
-at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
+at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                              bool then_gelu = false);
 
 }  // namespace unireplk::ops

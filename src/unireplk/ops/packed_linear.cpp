@@ -1,33 +1,22 @@
 #include "unireplk/ops/packed_linear.h"
 
-#include <ATen/Context.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 
 #include <optional>
-#include <string_view>
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/map.h"
+#include "unireplk/ops/onednn.h"
 #include "unireplk/ops/shape_text.h"
 
 namespace unireplk::ops {
 namespace {
 
 using Pack = at::Tensor(const at::Tensor& weight, std::optional<c10::SymInt> rows);
-using Apply = at::Tensor(const at::Tensor& x, const at::Tensor& packed, const std::optional<at::Tensor>& bias,
-                         std::string_view activation, c10::List<std::optional<at::Scalar>> scalars,
-                         std::optional<std::string_view> algorithm);
-
-/// LibTorch has these operators for its compiler alone: no function of at:: calls them.
-template <class Signature>
-c10::TypedOperatorHandle<Signature> operator_named(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
 
 bool can_pack(const at::Tensor& weight, const at::Tensor& bias) {
-  return at::hasMKLDNN() && at::globalContext().userEnabledMkldnn() && is_plain_float(weight) && is_plain_float(bias);
+  return has_onednn() && is_plain_float(weight) && is_plain_float(bias);
 }
 
 }  // namespace
@@ -53,8 +42,7 @@ bool PackedLinear::serves(const at::Tensor& x) const {
 }
 
 at::Tensor PackedLinear::run(const at::Tensor& x, const char* activation) const {
-  return operator_named<Apply>("mkldnn::_linear_pointwise")
-      .call(x, packed_, bias_, activation, c10::List<std::optional<at::Scalar>>(), "none");
+  return onednn_linear(x, packed_, bias_, activation);
 }
 
 }  // namespace unireplk::ops

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -9,6 +10,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/row_passes.h"
+#include "unireplk/kernels/squeeze_gate.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
@@ -30,8 +32,15 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
     kernels::sum_rows(shape, x.const_data_ptr<float>(), nullptr, nullptr, pooled.data_ptr<float>(), nullptr,
                       workspace.span(), threads);
     pooled.div_(shape.pixels);
-    const auto inner = at::linear(pooled, down_weight, down_bias).relu();
-    const auto gate = at::linear(inner, up_weight, up_bias).sigmoid();
+    const auto inner = at::empty({shape.images, down_weight.size(0)}, at::kFloat), gate = empty_table(shape);
+    kernels::squeeze_gate({.channels = shape.channels,
+                           .inner = down_weight.size(0),
+                           .down_weight = down_weight.const_data_ptr<float>(),
+                           .down_bias = down_bias.const_data_ptr<float>(),
+                           .up_weight = up_weight.const_data_ptr<float>(),
+                           .up_bias = up_bias.const_data_ptr<float>()},
+                          shape.images, pooled.const_data_ptr<float>(), inner.data_ptr<float>(), gate.data_ptr<float>(),
+                          threads);
     kernels::combine_rows(shape, {.a = x.const_data_ptr<float>(), .factor = gate.const_data_ptr<float>()},
                           y.data_ptr<float>(), threads);
     context->save_for_backward({x, pooled, inner, gate, down_weight, up_weight});
@@ -78,7 +87,7 @@ void check_shapes(const at::Tensor& x, const LinearTensors& down, const LinearTe
 at::Tensor squeeze_excite(const at::Tensor& x, const LinearTensors& down, const LinearTensors& up) {
   check_shapes(x, down, up);
   const auto takes = [](const LinearTensors& linear) {
-    return is_plain_float(linear.weight) && is_plain_float(linear.bias);
+    return is_dense_float(linear.weight) && is_dense_float(linear.bias);
   };
   const bool has_kernel = stays_plain_float(x) && takes(down) && takes(up) && x.size(2) * x.size(3) > 0;
   if (has_kernel) {

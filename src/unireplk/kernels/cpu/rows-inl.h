@@ -21,7 +21,7 @@ struct Channels {
 
   /// `value` with 0 in the other lanes.
   HWY_INLINE Vec alone(Vec value) const {
-    return count == kLanes ? value : hn::IfThenElseZero(hn::FirstN(Floats(), static_cast<size_t>(count)), value);
+    return count == kLanes ? value : hn::IfThenElseZero(first_lanes(count), value);
   }
 
   HWY_INLINE void put(Vec value, float* row) const { store_channels(value, row + at, count); }
