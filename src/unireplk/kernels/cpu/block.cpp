@@ -25,7 +25,7 @@ namespace {
 
 /// The scratch of one task: planes of one vector, filters of all that it has.
 struct Scratch {
-  Scratch(const BlockPlan& plan, float* start) : plane_floats(plan.layout.floats()) {
+  Scratch(const BlockPlan& plan, float* start) : plane_floats(plan.layouts.floats()) {
     Arena arena(start);
     x = arena.take(plane_floats);
     dy = arena.take(plane_floats);
@@ -34,7 +34,7 @@ struct Scratch {
     flipped = arena.take(plan.vectors * plan.filters());
     sums = arena.take(plan.filters());
     moments = arena.take(plan.moments());
-    if (plan.layout.padding > 0) fill_zero(x, plane_floats * (plan.count + 3));
+    if (plan.layouts.is_padded()) fill_zero(x, plane_floats * (plan.count + 3));
   }
 
   float* branch(int64_t b) const { return branches + b * plane_floats; }
@@ -48,18 +48,18 @@ struct Scratch {
 
 Term term_of(const BlockPlan& plan, int64_t b, const float* plane, const float* filters) {
   const auto& branch = plan.branches[b];
-  return {plane + plan.layout.first_pixel(), filters + branch.first_tap * kLanes, branch.size, branch.dilation};
+  return {plane + plan.layouts.first_pixel(), filters + branch.first_tap * kLanes, branch.size, branch.dilation};
 }
 
 HWY_ALIGN constexpr float kZeros[kLanes] = {};
 constexpr Pixels<const float> kNothing{kZeros, 0, 0};
 
 /// Every branch of the plane in scratch.x, with the filters of its vector, to planes one behind the other.
-void convolve_branches(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters,
-                       const Scratch& scratch, float* branches, const Upcoming& upcoming) {
+void convolve_branches(const PlaneFunctions& planes, const BlockPlan& plan, const PlaneLayout& layout,
+                       const float* filters, const Scratch& scratch, float* branches, const Upcoming& upcoming) {
   for (int64_t b = 0; b < plan.count; ++b) {
-    planes.convolve(plan.layout, term_of(plan, b, scratch.x, filters), kNothing,
-                    pixels_of(plan.layout, branches + b * scratch.plane_floats), b == 0 ? upcoming : Upcoming());
+    planes.convolve(layout, term_of(plan, b, scratch.x, filters), kNothing,
+                    pixels_of(layout, branches + b * scratch.plane_floats), b == 0 ? upcoming : Upcoming());
   }
 }
 
@@ -72,16 +72,20 @@ void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const 
   const Scratch scratch(plan, start);
   fill_zero(moments, plan.vectors * plan.moments());
   float pixels = 0;
-  const auto image_pixels = static_cast<float>(plan.map.height * plan.map.width);
-  for (int64_t image = place.first_image; image < place.end_image; ++image, pixels += image_pixels) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = plan.layouts.of(place.end_image - image);
+    const auto more = static_cast<float>(layout.pixels());
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
-      pack_plane(plan.layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
-      float* branches = kept ? kept + plan.kept_start(plan.grid.line(task), v, image) : scratch.branches;
-      convolve_branches(planes, plan, filters + v * plan.filters(), scratch, branches, place.after(image, v, x));
-      moments_of(plan.layout, branches, plan.count, scratch.plane_floats, scratch.moments);
-      merge_moments(plan.count, pixels, image_pixels, scratch.moments, moments + v * plan.moments());
+      pack_plane(layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
+      float* branches = kept ? kept + plan.kept_start(task, v, image - place.first_image) : scratch.branches;
+      convolve_branches(planes, plan, layout, filters + v * plan.filters(), scratch, branches,
+                        place.after(image, layout.images, v, x));
+      moments_of(layout, branches, plan.count, scratch.plane_floats, scratch.moments);
+      merge_moments(plan.count, pixels, more, scratch.moments, moments + v * plan.moments());
     }
+    image += layout.images;
+    pixels += more;
   }
 }
 
@@ -90,17 +94,20 @@ void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan, const 
 void variance_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const float* x,
                    int64_t line, int64_t v, float* of_sum, float* start) {
   const Scratch scratch(plan, start);
-  const auto image_pixels = static_cast<float>(plan.map.height * plan.map.width);
-  const Term term{scratch.x + plan.layout.first_pixel(), filters, plan.large().size, plan.large().dilation};
+  const Term term{scratch.x + plan.layouts.first_pixel(), filters, plan.large().size, plan.large().dilation};
   HWY_ALIGN float moments[2 * kLanes] = {};
   float pixels = 0;
   const Place place(plan.map, plan.grid, line * plan.grid.chunks);
   const auto vector = place.vector(v);
-  for (int64_t image = 0; image < plan.map.images; ++image, pixels += image_pixels) {
-    pack_plane(plan.layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
-    planes.convolve(plan.layout, term, kNothing, pixels_of(plan.layout, scratch.result), {});
-    moments_of(plan.layout, scratch.result, 1, 0, scratch.moments);
-    merge_moments(1, pixels, image_pixels, scratch.moments, moments);
+  for (int64_t image = 0; image < plan.map.images;) {
+    const auto& layout = plan.layouts.of(plan.map.images - image);
+    const auto more = static_cast<float>(layout.pixels());
+    pack_plane(layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
+    planes.convolve(layout, term, kNothing, pixels_of(layout, scratch.result), {});
+    moments_of(layout, scratch.result, 1, 0, scratch.moments);
+    merge_moments(1, pixels, more, scratch.moments, moments);
+    image += layout.images;
+    pixels += more;
   }
   store(load(moments), of_sum);
   store(hn::Mul(load(moments + kLanes), all(1.0F / pixels)), of_sum + kLanes);
@@ -111,16 +118,18 @@ void apply_task(const PlaneFunctions& planes, const BlockPlan& plan, const float
                 int64_t task, float* start) {
   const Place place(plan.map, plan.grid, task);
   const Scratch scratch(plan, start);
-  for (int64_t image = place.first_image; image < place.end_image; ++image) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = plan.layouts.of(place.end_image - image);
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       const int64_t offset = place.offset(image, vector);
-      pack_plane(plan.layout, x + offset, plan.map.channels, vector.count, scratch.x);
+      pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
       const float* kernel = merged + v * plan.merged();
-      const Term term{scratch.x + plan.layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
-      convolve_image(planes, plan.layout, term, {kernel + plan.large().taps * kLanes, 0, 0}, y + offset,
-                     plan.map.channels, vector.count, scratch.result, place.after(image, v, x));
+      const Term term{scratch.x + layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
+      convolve_image(planes, layout, term, {kernel + plan.large().taps * kLanes, 0, 0}, y + offset, plan.map.channels,
+                     vector.count, scratch.result, place.after(image, layout.images, v, x));
     }
+    image += layout.images;
   }
 }
 
@@ -130,18 +139,20 @@ void correlation_task(const PlaneFunctions& planes, const BlockPlan& plan, const
   const Place place(plan.map, plan.grid, task);
   const Scratch scratch(plan, start);
   fill_zero(sums, plan.vectors * plan.correlation());
-  for (int64_t image = place.first_image; image < place.end_image; ++image) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = plan.layouts.of(place.end_image - image);
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       const int64_t offset = place.offset(image, vector);
-      pack_plane(plan.layout, x + offset, plan.map.channels, vector.count, scratch.x);
-      pack_plane(plan.layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
+      pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
+      pack_plane(layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
       float* of_vector = sums + v * plan.correlation();
       float* total = of_vector + plan.large().taps * kLanes;
-      add_correlation(planes, plan.layout, scratch.dy, scratch.x, plan.large().size, plan.large().dilation,
-                      scratch.sums, of_vector, place.after(image, v, x, dy));
-      store(hn::Add(load(total), sum_plane(plan.layout, scratch.dy)), total);
+      add_correlation(planes, layout, scratch.dy, scratch.x, plan.large().size, plan.large().dilation, scratch.sums,
+                      of_vector, place.after(image, layout.images, v, x, dy));
+      store(hn::Add(load(total), sum_plane(layout, scratch.dy)), total);
     }
+    image += layout.images;
   }
 }
 
@@ -184,8 +195,8 @@ void differentiate(const PlaneLayout& layout, const float* coefficients, const f
 }
 
 /// To scratch.branches.
-void differentiate_branches(const BlockPlan& plan, const float* coefficients, const Scratch& scratch,
-                            const float* branches) {
+void differentiate_branches(const BlockPlan& plan, const PlaneLayout& layout, const float* coefficients,
+                            const Scratch& scratch, const float* branches) {
   using Differentiate =
       void (*)(const PlaneLayout&, const float*, const float*, const float*, const float*, float*, int64_t);
   static constexpr Differentiate kDifferentiate[kMaxBranches] = {differentiate<1>, differentiate<2>, differentiate<3>,
@@ -195,25 +206,22 @@ void differentiate_branches(const BlockPlan& plan, const float* coefficients, co
   for (int64_t b = 0; b < plan.count; ++b) {
     store(load(coefficients + (b * kRowsOfBranch + kMean) * kLanes), means + b * kLanes);
   }
-  kDifferentiate[plan.count - 1](plan.layout, coefficients, means, scratch.dy, branches, scratch.branches,
+  kDifferentiate[plan.count - 1](layout, coefficients, means, scratch.dy, branches, scratch.branches,
                                  scratch.plane_floats);
 }
 
-/// The sum of all branches, each convolved with its kernel, to `to`: a vector of an image, of which there are `count`
-/// channels. What is in scratch.dy is lost.
-void add_transposed(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const Scratch& scratch,
-                    float* to, int64_t count) {
-  const auto& layout = plan.layout;
+/// What branch b adds to dx, whose part it is convolved with its kernel, to what later ones did: the first one's sum is
+/// written to `to`, a vector of a plane's images, of which there are `count` channels. What is in scratch.dy is lost.
+void add_transposed(const PlaneFunctions& planes, const BlockPlan& plan, const PlaneLayout& layout, int64_t b,
+                    const float* filters, const Scratch& scratch, float* to, int64_t count) {
   float* const sums[2] = {scratch.result, layout.overlaps() ? scratch.dy : scratch.result};
-  for (int64_t b = plan.count - 1; b >= 0; --b) {
-    const bool first = b == plan.count - 1;
-    const auto start = first ? kNothing : pixels_of<const float>(layout, sums[(b + 1) % 2]);
-    const Term term = term_of(plan, b, scratch.branch(b), filters);
-    if (b > 0) {
-      planes.convolve(layout, term, start, pixels_of(layout, sums[b % 2]), {});
-    } else {
-      convolve_image(planes, layout, term, start, to, plan.map.channels, count, scratch.result, {});
-    }
+  const bool last = b == plan.count - 1;
+  const auto start = last ? kNothing : pixels_of<const float>(layout, sums[(b + 1) % 2]);
+  const Term term = term_of(plan, b, scratch.branch(b), filters);
+  if (b > 0) {
+    planes.convolve(layout, term, start, pixels_of(layout, sums[b % 2]), {});
+  } else {
+    convolve_image(planes, layout, term, start, to, plan.map.channels, count, scratch.result, {});
   }
 }
 
@@ -225,7 +233,6 @@ void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
                    float* start) {
   const Place place(plan.map, plan.grid, task);
   const Scratch scratch(plan, start);
-  const auto& layout = plan.layout;
   for (int64_t v = 0; v < place.vectors; ++v) {
     for (int64_t b = 0; b < plan.count; ++b) {
       const int64_t first = v * plan.filters() + plan.branches[b].first_tap * kLanes;
@@ -233,27 +240,29 @@ void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, const fl
     }
   }
   fill_zero(sums, plan.vectors * plan.filters());
-  for (int64_t image = place.first_image; image < place.end_image; ++image) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = plan.layouts.of(place.end_image - image);
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       const int64_t offset = place.offset(image, vector), first_filter = v * plan.filters();
       pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
       pack_plane(layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
-      const float* branches = kept ? kept + plan.kept_start(plan.grid.line(task), v, image) : scratch.branches;
+      const float* branches = kept ? kept + plan.kept_start(task, v, image - place.first_image) : scratch.branches;
       if (!kept) {
-        const auto upcoming = place.after(image, v, x, dy);
-        convolve_branches(planes, plan, filters + first_filter, scratch, scratch.branches, upcoming);
+        const auto upcoming = place.after(image, layout.images, v, x, dy);
+        convolve_branches(planes, plan, layout, filters + first_filter, scratch, scratch.branches, upcoming);
       }
-      differentiate_branches(plan, coefficients + v * plan.coefficients(), scratch, branches);
-      if (dx) {
-        add_transposed(planes, plan, scratch.flipped + first_filter, scratch, dx + offset, vector.count);
-      }
-      for (int64_t b = 0; b < plan.count; ++b) {
+      differentiate_branches(plan, layout, coefficients + v * plan.coefficients(), scratch, branches);
+      for (int64_t b = plan.count - 1; b >= 0; --b) {  // both while the branch is in the nearest cache
         const auto& branch = plan.branches[b];
+        if (dx) {
+          add_transposed(planes, plan, layout, b, scratch.flipped + first_filter, scratch, dx + offset, vector.count);
+        }
         add_correlation(planes, layout, scratch.branch(b), scratch.x, branch.size, branch.dilation, scratch.sums,
                         sums + first_filter + branch.first_tap * kLanes);
       }
     }
+    image += layout.images;
   }
 }
 

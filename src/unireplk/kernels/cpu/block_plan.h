@@ -18,7 +18,7 @@ struct BlockPlan {
         lanes(lanes_of_vector),
         vectors(kMaxLanes / lanes),
         count(shape.count()),
-        layout(map, shape.branches[0].reach(), lanes),
+        layouts(map, shape.branches[0].reach(), lanes),
         grid(map) {
     for (int64_t b = 0; b < count; ++b) {
       const auto& kernel = shape.branches[static_cast<size_t>(b)];
@@ -42,16 +42,17 @@ struct BlockPlan {
   int64_t correlation() const { return (large().taps + 1) * lanes; }  ///< and the sum of dy
   int64_t coefficients() const { return (4 * count + 2) * lanes; }
   int64_t filters() const { return taps * lanes; }
-  int64_t kept_image() const { return count * layout.floats(); }  ///< branches of one image
-  int64_t kept() const { return grid.lines * vectors * map.images * kept_image(); }
+  int64_t planes() const { return ceil_divide(grid.chunk_images, layouts.images()); }  ///< of a task, at most
+  int64_t kept_plane() const { return count * layouts.floats(); }                      ///< branches of one plane
+  int64_t kept() const { return grid.tasks() * vectors * planes() * kept_plane(); }
 
-  /// Where the kept branches of an image start.
-  int64_t kept_start(int64_t line, int64_t vector, int64_t image) const {
-    return ((line * vectors + vector) * map.images + image) * kept_image();
+  /// Where the kept branches of a plane start, whose first image is the i-th of a task.
+  int64_t kept_start(int64_t task, int64_t vector, int64_t i) const {
+    return ((task * vectors + vector) * planes() + i / layouts.images()) * kept_plane();
   }
 
   int64_t worker() const {
-    return (count + 3) * layout.floats() + (vectors + 1) * line_aligned(filters()) + line_aligned(moments());
+    return (count + 3) * layouts.floats() + (vectors + 1) * line_aligned(filters()) + line_aligned(moments());
   }
 
   MapShape map;
@@ -60,7 +61,7 @@ struct BlockPlan {
   int64_t count;     ///< of branches
   int64_t taps = 0;  ///< of all branches
   Branch branches[kMaxBranches] = {};
-  PlaneLayout layout;
+  PlaneLayouts layouts;
   TaskGrid grid;
 };
 

@@ -26,18 +26,6 @@ inline void pack_branch_filters(const BlockPlan& plan, const float* const* weigh
   }
 }
 
-using Doubles = hn::ScalableTag<double>;
-constexpr int64_t kDoubles = static_cast<int64_t>(hn::MaxLanes(Doubles()));
-
-HWY_INLINE hn::Vec<Doubles> load_doubles(const float* from) {
-  return hn::PromoteTo(Doubles(), hn::Load(hn::Rebind<float, Doubles>(), from));
-}
-
-HWY_INLINE void store_doubles(hn::Vec<Doubles> value, float* to) {
-  const hn::Rebind<float, Doubles> floats;
-  hn::Store(hn::DemoteTo(floats, value), floats, to);
-}
-
 /// Call visit(tap of the branch, tap of the large kernel at the same place).
 template <class Visit>
 HWY_INLINE void for_each_tap(const BlockPlan& plan, int64_t b, Visit visit) {
@@ -72,20 +60,6 @@ inline void merge_kernels(const BlockPlan& plan, const float* filters, const dou
   }
 }
 
-/// Sums over the chunks of a line, whose parts lie `stride` floats apart.
-/// \return  `parts` itself if there is one, or `to`.
-inline const float* add_chunks(const BlockPlan& plan, const float* parts, int64_t stride, int64_t floats, float* to) {
-  if (plan.grid.chunks == 1) return parts;
-  for (int64_t i = 0; i < floats; i += kDoubles) {
-    auto sum = hn::Zero(Doubles());
-    for (int64_t chunk = 0; chunk < plan.grid.chunks; ++chunk) {
-      sum = hn::Add(sum, load_doubles(parts + chunk * stride + i));
-    }
-    store_doubles(sum, to + i);
-  }
-  return to;
-}
-
 /// Between the two passes of backward: for each branch the sum over pixels of dy times the branch and, behind them, the
 /// sum of dy.
 /// \param filters   of the vector
@@ -93,7 +67,8 @@ inline const float* add_chunks(const BlockPlan& plan, const float* parts, int64_
 /// \param products  written, [count + 1][lanes]
 inline void branch_products(const BlockPlan& plan, const float* filters, const float* parts, double* products,
                             float* start) {
-  const float* correlation = add_chunks(plan, parts, plan.vectors * plan.correlation(), plan.correlation(), start);
+  const float* correlation =
+      add_chunks(plan.grid.chunks, parts, plan.vectors * plan.correlation(), plan.correlation(), start);
   for (int64_t lane = 0; lane < kLanes; lane += kDoubles) {
     for (int64_t b = 0; b < plan.count; ++b) {
       const float* of_branch = filters + plan.branches[b].first_tap * kLanes + lane;
@@ -117,7 +92,7 @@ inline void finish_kernel_gradients(const BlockPlan& plan, int64_t line, const f
   for (int64_t v = 0; v < place.vectors; ++v) {
     const auto [channel, count] = place.vector(v);
     const float* sums =
-        add_chunks(plan, parts + v * plan.filters(), plan.vectors * plan.filters(), plan.filters(), start);
+        add_chunks(plan.grid.chunks, parts + v * plan.filters(), plan.vectors * plan.filters(), plan.filters(), start);
     for (int64_t b = 0; b < plan.count; ++b) {
       const auto& branch = plan.branches[b];
       unpack_filters(sums + branch.first_tap * kLanes, branch.taps, count, gradients[b] + channel * branch.taps);

@@ -10,6 +10,9 @@
 #include "unireplk/kernels/cpu/plane.h"
 #include "unireplk/kernels/cpu/vectors-inl.h"
 
+/// Before a loop over vectors in registers.
+#define UNIREPLK_UNROLL _Pragma("GCC unroll 16")
+
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 
@@ -34,53 +37,122 @@ struct ChannelVector {
 /// Where a task's channels and images lie in a map.
 struct Place {
   Place(const MapShape& map, const TaskGrid& grid, int64_t task)
-      : first_channel(grid.line(task) * kMaxLanes),
+      : first_channel(grid.first_channel(task)),
         channels(least(kMaxLanes, map.channels - first_channel)),
         vectors((channels + kLanes - 1) / kLanes),
-        first_image(grid.chunk(task) * grid.chunk_images),
+        first_image(grid.first_image(task)),
         end_image(least(map.images, first_image + grid.chunk_images)),
         pixel_floats(map.channels),
         pixels(map.height * map.width),
-        image_floats(pixels * map.channels) {}
+        image_floats(pixels * map.channels),
+        next_task(task + 1 < grid.tasks() ? grid.first_image(task + 1) * image_floats + grid.first_channel(task + 1)
+                                          : -1) {}
 
   ChannelVector vector(int64_t i) const { return {first_channel + i * kLanes, least(kLanes, channels - i * kLanes)}; }
   int64_t offset(int64_t image, const ChannelVector& vector) const { return image * image_floats + vector.channel; }
 
-  /// What comes after vector `i` of an image: its next vector, or the first of the next image.
-  Upcoming after(int64_t image, int64_t i, const float* map, const float* other = nullptr) const {
-    const bool same_image = i + 1 < vectors;
-    if (!same_image && image + 1 == end_image) return {};
-    const int64_t at = same_image ? offset(image, vector(i + 1)) : offset(image + 1, vector(0));
-    return {.maps = {map + at, other ? other + at : nullptr}, .pixel = pixel_floats, .pixels = pixels};
+  /// What comes after vector `i` of `images` images: their next vector, the first of as many others or of the task that
+  /// most likely follows.
+  Upcoming after(int64_t image, int64_t images, int64_t i, const float* map, const float* other = nullptr) const {
+    const bool same_images = i + 1 < vectors;
+    const int64_t next = same_images ? image : image + images, left = end_image - next;
+    const int64_t at = left > 0 ? offset(next, vector(same_images ? i + 1 : 0)) : next_task;
+    if (at < 0) return {};
+    return {.maps = {map + at, other ? other + at : nullptr},
+            .pixel = pixel_floats,
+            .pixels = left > 0 ? least(images, left) * pixels : pixels};
   }
 
   int64_t first_channel, channels;
   int64_t vectors;
   int64_t first_image, end_image;
   int64_t pixel_floats, pixels, image_floats;
+  int64_t next_task;  ///< offset of the first vector of the next one, or -1: none
 };
 
-/// One image's vector of channels to a plane. `from` is its first pixel's first channel, `stride` all channels.
+/// A vector of channels of a plane's images. `from` is the first pixel's first channel, `stride` all channels.
 inline void pack_plane(const PlaneLayout& layout, const float* from, int64_t stride, int64_t count, float* plane) {
-  for (int64_t y = 0; y < layout.height; ++y) {
-    float* row = plane + y * layout.row_floats() + layout.first_pixel();
-    for (int64_t x = 0; x < layout.width; ++x, from += stride) store(load_channels(from, count), row + x * kLanes);
+  for (int64_t image = 0; image < layout.images; ++image) {
+    for (int64_t y = 0; y < layout.height; ++y) {
+      float* to = plane + layout.row(image, y);
+      for (int64_t x = 0; x < layout.image_width; ++x, from += stride, to += kLanes) {
+        store(load_channels(from, count), to);
+      }
+    }
   }
 }
 
 inline void unpack_plane(const PlaneLayout& layout, const float* plane, float* to, int64_t stride, int64_t count) {
-  for (int64_t y = 0; y < layout.height; ++y) {
-    const float* row = plane + y * layout.row_floats() + layout.first_pixel();
-    for (int64_t x = 0; x < layout.width; ++x, to += stride) store_channels(load(row + x * kLanes), to, count);
+  for (int64_t image = 0; image < layout.images; ++image) {
+    for (int64_t y = 0; y < layout.height; ++y) {
+      const float* from = plane + layout.row(image, y);
+      for (int64_t x = 0; x < layout.image_width; ++x, from += kLanes, to += stride) {
+        store_channels(load(from), to, count);
+      }
+    }
   }
+}
+
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void transpose(Vec (&)[kLanes]) {}
+#else
+/// Values 4 i .. 4 i + 3 of four rows, turned about their diagonal, for each i.
+HWY_INLINE void transpose_blocks(Vec& a, Vec& b, Vec& c, Vec& d) {
+  const Floats floats;
+  const hn::Repartition<double, Floats> pairs;
+  const auto of = [&](Vec values) { return hn::BitCast(pairs, values); };
+  const Vec ab = hn::InterleaveLower(floats, a, b), ab_upper = hn::InterleaveUpper(floats, a, b);
+  const Vec cd = hn::InterleaveLower(floats, c, d), cd_upper = hn::InterleaveUpper(floats, c, d);
+  a = hn::BitCast(floats, hn::InterleaveLower(pairs, of(ab), of(cd)));
+  b = hn::BitCast(floats, hn::InterleaveUpper(pairs, of(ab), of(cd)));
+  c = hn::BitCast(floats, hn::InterleaveLower(pairs, of(ab_upper), of(cd_upper)));
+  d = hn::BitCast(floats, hn::InterleaveUpper(pairs, of(ab_upper), of(cd_upper)));
+}
+
+/// A square of kLanes, turned about its diagonal.
+template <int64_t kRows>
+HWY_INLINE void transpose(Vec (&rows)[kRows]) {
+  const Floats d;
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kRows; i += 4) transpose_blocks(rows[i], rows[i + 1], rows[i + 2], rows[i + 3]);
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < 4; ++i) {
+    if constexpr (kRows == 8) {
+      const Vec upper = hn::ConcatUpperUpper(d, rows[i + 4], rows[i]);
+      rows[i] = hn::ConcatLowerLower(d, rows[i + 4], rows[i]);
+      rows[i + 4] = upper;
+    } else if constexpr (kRows == 16) {
+      const Vec a = rows[i], b = rows[i + 4], c = rows[i + 8], e = rows[i + 12];
+      const Vec even_left = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(b), a);
+      const Vec odd_left = hn::OddEvenBlocks(b, hn::SwapAdjacentBlocks(a));
+      const Vec even_right = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(e), c);
+      const Vec odd_right = hn::OddEvenBlocks(e, hn::SwapAdjacentBlocks(c));
+      rows[i] = hn::ConcatLowerLower(d, even_right, even_left);
+      rows[i + 4] = hn::ConcatLowerLower(d, odd_right, odd_left);
+      rows[i + 8] = hn::ConcatUpperUpper(d, even_right, even_left);
+      rows[i + 12] = hn::ConcatUpperUpper(d, odd_right, odd_left);
+    }
+  }
+}
+#endif
+
+/// kLanes rows, at any address, to columns.
+HWY_INLINE void transpose(const float* from, int64_t stride, float* to, int64_t to_stride) {
+  Vec rows[kLanes];
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) rows[i] = hn::LoadU(Floats(), from + i * stride);
+  transpose(rows);
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) hn::StoreU(rows[i], Floats(), to + i * to_stride);
 }
 
 /// Filters [channels][taps] to [taps][lanes]; channels beyond `count` become 0.
 inline void pack_filters(const float* from, int64_t taps, int64_t count, float* to) {
-  if (count == kLanes && kLanes > 1) {
-    const hn::RebindToSigned<Floats> integers;
-    const auto channels = hn::Mul(hn::Iota(integers, 0), hn::Set(integers, static_cast<int32_t>(taps)));
-    for (int64_t i = 0; i < taps; ++i) store(hn::GatherIndex(Floats(), from + i, channels), to + i * kLanes);
+  if (count == kLanes && taps >= kLanes) {
+    for (int64_t i = 0; i < taps; i += kLanes) {
+      const int64_t first = least(i, taps - kLanes);  // the last ones again where they do not come out even
+      transpose(from + first, taps, to + first * kLanes, kLanes);
+    }
     return;
   }
   for (int64_t i = 0; i < taps; ++i) {
@@ -94,9 +166,40 @@ inline void flip_filters(const float* packed, int64_t taps, float* to) {
 }
 
 inline void unpack_filters(const float* packed, int64_t taps, int64_t count, float* to) {
+  if (count == kLanes && taps >= kLanes) {
+    for (int64_t i = 0; i < taps; i += kLanes) {
+      const int64_t first = least(i, taps - kLanes);
+      transpose(packed + first * kLanes, kLanes, to + first, taps);
+    }
+    return;
+  }
   for (int64_t lane = 0; lane < count; ++lane) {
     for (int64_t i = 0; i < taps; ++i) to[lane * taps + i] = packed[i * kLanes + lane];
   }
+}
+
+using Doubles = hn::ScalableTag<double>;
+constexpr int64_t kDoubles = static_cast<int64_t>(hn::MaxLanes(Doubles()));
+
+HWY_INLINE hn::Vec<Doubles> load_doubles(const float* from) {
+  return hn::PromoteTo(Doubles(), hn::Load(hn::Rebind<float, Doubles>(), from));
+}
+
+HWY_INLINE void store_doubles(hn::Vec<Doubles> value, float* to) {
+  const hn::Rebind<float, Doubles> floats;
+  hn::Store(hn::DemoteTo(floats, value), floats, to);
+}
+
+/// Sums over the chunks of a line, whose parts lie `stride` floats apart, in float64.
+/// \return  `parts` itself if there is one, or `to`.
+inline const float* add_chunks(int64_t chunks, const float* parts, int64_t stride, int64_t floats, float* to) {
+  if (chunks == 1) return parts;
+  for (int64_t i = 0; i < floats; i += kDoubles) {
+    auto sum = hn::Zero(Doubles());
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) sum = hn::Add(sum, load_doubles(parts + chunk * stride + i));
+    store_doubles(sum, to + i);
+  }
+  return to;
 }
 
 /// The sum of all pixels of a plane: of every row for itself, in four strands.
@@ -124,12 +227,12 @@ Pixels<Float> pixels_of(const PlaneLayout& layout, Float* plane) {
   return {plane + layout.first_pixel(), layout.row_floats(), kLanes};
 }
 
-/// PlaneFunctions::convolve into a vector of an image, `to` on, of a map with `stride` channels; `scratch` is a plane
-/// for vectors that are not full.
+/// PlaneFunctions::convolve into a vector of a plane's images, `to` on, of a map with `stride` channels; `scratch` is a
+/// plane for vectors that are not full and for more than one image.
 inline void convolve_image(const PlaneFunctions& planes, const PlaneLayout& layout, const Term& term,
                            const Pixels<const float>& start, float* to, int64_t stride, int64_t count, float* scratch,
                            const Upcoming& upcoming) {
-  if (count == kLanes) {
+  if (count == kLanes && layout.images == 1) {
     return planes.convolve(layout, term, start, {to, layout.width * stride, stride}, upcoming);
   }
   planes.convolve(layout, term, start, pixels_of(layout, scratch), upcoming);

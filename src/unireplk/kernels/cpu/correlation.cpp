@@ -22,10 +22,10 @@ constexpr int kernel_rows_at_once(int size) {
 /// Rows of a plane that are correlated with all of a kernel before those below, so that they stay in the nearest cache.
 constexpr int64_t kBandRows = 14;
 
-template <int kTile, bool kClosedLeft, bool kClosedRight>
-struct CorrelationTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
-  using Columns = TileColumns<kTile, kClosedLeft, kClosedRight>;
-  using Columns::end_column, Columns::first_column, Columns::is_inside, Columns::kOpen;
+template <int kTile, bool kClosedLeft, bool kClosedRight, int kImages>
+struct CorrelationTile : TileColumns<kTile, kClosedLeft, kClosedRight, kImages> {
+  using Columns = TileColumns<kTile, kClosedLeft, kClosedRight, kImages>;
+  using Columns::end_column, Columns::first_column, Columns::is_inside, Columns::kOpen, Columns::kWidth;
 
   // ---- correlation with a kernel known at compile time: sums of some of its rows
 
@@ -187,7 +187,9 @@ struct CorrelationTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
 
   template <int kOffset>
   static HWY_INLINE void correlate_tap_at(float* sum, const Vec (&values)[kTile], const float* row) {
-    add_correlation<first_column(kOffset), end_column(kOffset)>(sum, values, row + kOffset * kLanes);
+    constexpr int kBegin = first_column(kOffset), kEnd = end_column(kOffset);
+    add_correlation<kBegin, kEnd>(sum, values, row + kOffset * kLanes);
+    if constexpr (kImages == 2) add_correlation<kWidth + kBegin, kWidth + kEnd>(sum, values, row + kOffset * kLanes);
   }
 
   /// sum += sum over columns of values[column] * row[column + offset]

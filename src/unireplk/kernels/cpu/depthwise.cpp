@@ -1,7 +1,5 @@
 #include "unireplk/kernels/depthwise.h"
 
-#include <algorithm>
-
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/cpu/plane.h"
 #include "unireplk/kernels/cpu/targets.h"
@@ -46,14 +44,14 @@ namespace {
 /// One task of a convolution.
 void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t task, float* scratch) {
   const auto& [map, kernel, x, weight, bias, flip, y] = job;
-  const PlaneLayout layout(map, kernel.reach(), kLanes);
+  const PlaneLayouts layouts(map, kernel.reach(), kLanes);
   const Place place(map, TaskGrid(map), task);
   Arena arena(scratch);
-  float* plane = arena.take(layout.floats());
-  float* result = arena.take(layout.floats());
+  float* plane = arena.take(layouts.floats());
+  float* result = arena.take(layouts.floats());
   float* filters = arena.take(kernel.taps() * kMaxLanes);
   float* packed = arena.take(kernel.taps() * kMaxLanes);
-  if (layout.padding > 0) fill_zero(plane, layout.floats());
+  if (layouts.is_padded()) fill_zero(plane, layouts.floats());
   HWY_ALIGN float starts[kMaxLanes];
   for (int64_t v = 0; v < place.vectors; ++v) {
     const auto [channel, count] = place.vector(v);
@@ -62,40 +60,58 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
     if (flip) flip_filters(packed, kernel.taps(), of_vector);
     store(bias ? load_channels(bias + channel, count) : zero(), starts + v * kLanes);
   }
-  for (int64_t image = place.first_image; image < place.end_image; ++image) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = layouts.of(place.end_image - image);
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       const int64_t offset = place.offset(image, vector);
       pack_plane(layout, x + offset, map.channels, vector.count, plane);
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
       convolve_image(planes, layout, term, {starts + v * kLanes, 0, 0}, y + offset, map.channels, vector.count, result,
-                     place.after(image, v, x));
+                     place.after(image, layout.images, v, x));
     }
+    image += layout.images;
   }
 }
 
 /// One task of the weight gradient: for each vector sums [taps][lanes] and, behind them, the sum of dy.
 void correlate_task(const PlaneFunctions& planes, const Correlation& job, int64_t task, float* sums, float* scratch) {
   const auto& [map, kernel, x, dy] = job;
-  const PlaneLayout layout(map, kernel.reach(), kLanes);
+  const PlaneLayouts layouts(map, kernel.reach(), kLanes);
   const Place place(map, TaskGrid(map), task);
   Arena arena(scratch);
-  float* plane = arena.take(layout.floats());
-  float* values = arena.take(layout.floats());
+  float* plane = arena.take(layouts.floats());
+  float* values = arena.take(layouts.floats());
   float* image_sums = arena.take(kernel.taps() * kMaxLanes);
-  if (layout.padding > 0) fill_zero(plane, 2 * layout.floats());
+  if (layouts.is_padded()) fill_zero(plane, 2 * layouts.floats());
   fill_zero(sums, (kernel.taps() + 1) * kMaxLanes);
-  for (int64_t image = place.first_image; image < place.end_image; ++image) {
+  for (int64_t image = place.first_image; image < place.end_image;) {
+    const auto& layout = layouts.of(place.end_image - image);
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       pack_plane(layout, x + place.offset(image, vector), map.channels, vector.count, plane);
       pack_plane(layout, dy + place.offset(image, vector), map.channels, vector.count, values);
       float* of_vector = sums + v * (kernel.taps() + 1) * kLanes;
       add_correlation(planes, layout, values, plane, kernel.size, kernel.dilation, image_sums, of_vector,
-                      place.after(image, v, x, dy));
+                      place.after(image, layout.images, v, x, dy));
       float* total = of_vector + kernel.taps() * kLanes;
       store(hn::Add(load(total), sum_plane(layout, values)), total);
     }
+    image += layout.images;
+  }
+}
+
+/// The gradients of a line from the sums of its chunks, which follow each other as correlate_task left them.
+void finish_line(const KernelShape& kernel, const MapShape& map, int64_t line, const float* sums, float* dweight,
+                 float* dbias, float* scratch) {
+  const TaskGrid grid(map);
+  const Place place(map, grid, line * grid.chunks);
+  const int64_t of_vector = (kernel.taps() + 1) * kLanes, of_chunk = (kernel.taps() + 1) * kMaxLanes;
+  for (int64_t v = 0; v < place.vectors; ++v) {
+    const auto [channel, count] = place.vector(v);
+    const float* total = add_chunks(grid.chunks, sums + v * of_vector, of_chunk, of_vector, scratch);
+    unpack_filters(total, kernel.taps(), count, dweight + channel * kernel.taps());
+    if (dbias) store_channels(load(total + kernel.taps() * kLanes), dbias + channel, count);
   }
 }
 
@@ -109,10 +125,11 @@ namespace {
 
 HWY_EXPORT(convolve_task);
 HWY_EXPORT(correlate_task);
+HWY_EXPORT(finish_line);
 
 /// Floats that one worker needs for either kind of task.
 int64_t worker_floats(const MapShape& map, const KernelShape& kernel, int64_t lanes) {
-  return 2 * PlaneLayout(map, kernel.reach(), lanes).floats() + 2 * kernel.taps() * kMaxLanes;
+  return 2 * PlaneLayouts(map, kernel.reach(), lanes).floats() + 2 * kernel.taps() * kMaxLanes;
 }
 
 /// Floats of the sums of one task.
@@ -130,25 +147,6 @@ void convolve_map(const Convolution& job, std::span<float> workspace, const Para
   const auto run = HWY_DYNAMIC_DISPATCH(convolve_task);
   parallel.run(TaskGrid(job.map).tasks(),
                [&](int64_t task, int64_t worker) { run(planes, job, task, workspace.data() + worker * scratch); });
-}
-
-/// Add the sums of all chunks of a line, which start at `sums`, into the gradients of its channels.
-void finish_line(const KernelShape& kernel, int64_t chunks, const float* sums, int64_t lanes, int64_t channels,
-                 float* dweight, float* dbias) {
-  for (int64_t first = 0; first < channels; first += lanes) {
-    const float* of_vector = sums + first * (kernel.taps() + 1);
-    const int64_t count = std::min(lanes, channels - first);
-    for (int64_t tap = 0; tap <= kernel.taps(); ++tap) {
-      double total[kMaxLanes] = {};
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const float* part = of_vector + chunk * sum_floats(kernel) + tap * lanes;
-        for (int64_t lane = 0; lane < lanes; ++lane) total[lane] += part[lane];
-      }
-      float* to = tap < kernel.taps() ? dweight + first * kernel.taps() + tap : dbias ? dbias + first : nullptr;
-      const int64_t stride = tap < kernel.taps() ? kernel.taps() : 1;
-      for (int64_t lane = 0; to && lane < count; ++lane) to[lane * stride] = static_cast<float>(total[lane]);
-    }
-  }
 }
 
 }  // namespace
@@ -179,10 +177,10 @@ void depthwise_backward_weights(const MapShape& map, const KernelShape& kernel, 
   parallel.run(grid.tasks(), [&](int64_t task, int64_t worker) {
     run(planes, job, task, sums + task * sum_floats(kernel), workspace.data() + worker * scratch);
   });
-  parallel.run(grid.lines, [&](int64_t line, int64_t) {
-    const int64_t channel = line * kMaxLanes, channels = std::min(kMaxLanes, map.channels - channel);
-    finish_line(kernel, grid.chunks, sums + line * grid.chunks * sum_floats(kernel), planes.lanes, channels,
-                dweight + channel * kernel.taps(), dbias ? dbias + channel : nullptr);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_line);
+  parallel.run(grid.lines, [&](int64_t line, int64_t worker) {
+    finish(kernel, map, line, sums + line * grid.chunks * sum_floats(kernel), dweight, dbias,
+           workspace.data() + worker * scratch);
   });
 }
 

@@ -22,12 +22,10 @@ struct Convolution {
   Fetcher& fetcher;
 };
 
-template <int kTile, bool kClosedLeft, bool kClosedRight>
-struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
-  using Columns = TileColumns<kTile, kClosedLeft, kClosedRight>;
-  using Columns::end_column, Columns::first_column, Columns::kOpen;
-  template <int kOffset>
-  using InsideColumns = typename Columns::template InsideColumns<kOffset>;
+template <int kTile, bool kClosedLeft, bool kClosedRight, int kImages>
+struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight, kImages> {
+  using Columns = TileColumns<kTile, kClosedLeft, kClosedRight, kImages>;
+  using Columns::is_inside, Columns::kOpen, Columns::meets_map;
 
   template <int kColumn>
   static HWY_INLINE void store_all(const Vec (&values)[kTile], float* to, int64_t stride) {
@@ -37,34 +35,60 @@ struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
     }
   }
 
-  template <int kRow, int kRowEnd, int kColumn, int kRows>
-  static HWY_INLINE void add_product(Vec (&sums)[kRows][kTile], const Vec (&weights)[kRows], const float* from) {
-    if constexpr (kRow + 1 == kRowEnd) {
-      accumulate(sums[kRow][kColumn], weights[kRow], from + kColumn * kLanes);
+  /// What the sums of row y start from. Where they go to is asked for, for in a map it is a cache line for each pixel
+  /// that no one has read.
+  static HWY_INLINE void start_row(Vec (&sums)[kTile], const Convolution& job, int64_t y) {
+    const int64_t step = job.to.pixel;
+    if (step != kLanes) {
+      const float* to = job.to.at(y, job.x);
+      for (int i = 0; i < kTile; ++i) __builtin_prefetch(to + i * step, /*write=*/1);
+    }
+    if (job.start.pixel == 0) {
+      set_all<0>(sums, hn::LoadU(Floats(), job.start.first));
     } else {
-      const Vec pixel = load_once(from + kColumn * kLanes);
-      accumulate(sums[kRow][kColumn], weights[kRow], pixel);
-      accumulate(sums[kRow + 1][kColumn], weights[kRow + 1], pixel);
+      load_all<0>(sums, job.start.at(y, job.x), job.start.pixel);
     }
   }
 
-  /// sums[row][kFirst + i] += weights[row] * from[kFirst + i], for rows kRow .. kRowEnd - 1 and every index i
-  template <int kRow, int kRowEnd, int kFirst, int kRows, int... kIndices>
-  static HWY_INLINE void add_products([[maybe_unused]] Vec (&sums)[kRows][kTile],
-                                      [[maybe_unused]] const Vec (&weights)[kRows], [[maybe_unused]] const float* from,
-                                      Indices<kIndices...>) {
-    (add_product<kRow, kRowEnd, kFirst + kIndices>(sums, weights, from), ...);
+  template <int kColumn>
+  static HWY_INLINE void set_all(Vec (&values)[kTile], Vec value) {
+    if constexpr (kColumn < kTile) {
+      values[kColumn] = value;
+      set_all<kColumn + 1>(values, value);
+    }
+  }
+
+  template <int kRow, int kRowEnd, int kOffset, int kColumn, int kRows>
+  static HWY_INLINE void add_product([[maybe_unused]] Vec (&sums)[kRows][kTile],
+                                     [[maybe_unused]] const Vec (&weights)[kRows], [[maybe_unused]] const float* row) {
+    if constexpr (is_inside(kColumn, kOffset)) {
+      const float* from = row + (kColumn + kOffset) * kLanes;
+      if constexpr (kRow + 1 == kRowEnd) {
+        accumulate(sums[kRow][kColumn], weights[kRow], from);
+      } else {
+        const Vec pixel = load_once(from);
+        accumulate(sums[kRow][kColumn], weights[kRow], pixel);
+        accumulate(sums[kRow + 1][kColumn], weights[kRow + 1], pixel);
+      }
+    }
+  }
+
+  /// sums[r][column] += weights[r] * row[column + kOffset], for r from kRow to kRowEnd - 1 and all columns
+  template <int kRow, int kRowEnd, int kOffset, int kRows, int... kColumns>
+  static HWY_INLINE void add_products(Vec (&sums)[kRows][kTile], const Vec (&weights)[kRows], const float* row,
+                                      Indices<kColumns...>) {
+    (add_product<kRow, kRowEnd, kOffset, kColumns>(sums, weights, row), ...);
   }
 
   template <int kOffset>
   static HWY_INLINE void add_tap_at(Vec (&sums)[1][kTile], Vec weight, const float* row) {
-    add_products<0, 1, first_column(kOffset)>(sums, {weight}, row + kOffset * kLanes, InsideColumns<kOffset>());
+    add_products<0, 1, kOffset>(sums, {weight}, row, FirstIndices<kTile>());
   }
 
   /// sums[column] += weight * row[column + offset]
   static HWY_INLINE void add_tap(Vec (&sums)[1][kTile], Vec weight, const float* row, int64_t offset) {
     if (kOpen || (!kClosedLeft && offset <= 0) || (!kClosedRight && offset >= 0)) {
-      return add_products<0, 1, 0>(sums, {weight}, row + offset * kLanes, FirstIndices<kTile>());
+      return add_tap_at<0>(sums, weight, row + offset * kLanes);
     }
     switch (offset) {
 #define UNIREPLK_CASE(n) \
@@ -80,7 +104,7 @@ struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
     const int64_t row_floats = job.layout.row_floats(), first_offset = -(size / 2) * dilation;
     for (int64_t y = 0; y < job.layout.height; ++y) {
       Vec sums[1][kTile];
-      load_all<0>(sums[0], job.start.at(y, job.x), job.start.pixel);
+      start_row(sums[0], job, y);
       const TapRows taps(y, size, dilation, job.layout.height);
       for (int64_t ky = taps.first; ky < taps.end; ++ky) {
         const float* row = plane + (y + first_offset + ky * dilation) * row_floats + job.x * kLanes;
@@ -96,12 +120,11 @@ struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
   template <int kSize, int kDilation, int kRow, int kRowEnd, int kX, int kRows>
   static HWY_INLINE void add_kernel_tap(Vec (&sums)[kRows][kTile], const float* taps, const float* row) {
     constexpr int kOffset = (kX - kSize / 2) * kDilation;
-    if constexpr (first_column(kOffset) < end_column(kOffset)) {
+    if constexpr (meets_map(kOffset)) {
       Vec weights[kRows];
       weights[kRow] = load_once(taps + kX * kLanes);
       if constexpr (kRow + 1 < kRowEnd) weights[kRow + 1] = load_once(taps + (kX - kSize) * kLanes);
-      add_products<kRow, kRowEnd, first_column(kOffset)>(sums, weights, row + kOffset * kLanes,
-                                                         InsideColumns<kOffset>());
+      add_products<kRow, kRowEnd, kOffset>(sums, weights, row, FirstIndices<kTile>());
     }
   }
 
@@ -133,7 +156,7 @@ struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
   template <int kSize, int kDilation>
   static HWY_INLINE void convolve_row(const Convolution& job, int64_t y) {
     Vec sums[1][kTile];
-    load_all<0>(sums[0], job.start.at(y, job.x), job.start.pixel);
+    start_row(sums[0], job, y);
     const TapRows taps(y, kSize, kDilation, job.layout.height);
     add_kernel_rows<kSize, kDilation, 0, 1>(sums, job, y, taps.first, taps.end);
     store_all<0>(sums[0], job.to.at(y, job.x), job.to.pixel);
@@ -144,8 +167,8 @@ struct ConvolutionTile : TileColumns<kTile, kClosedLeft, kClosedRight> {
   static HWY_INLINE void convolve_two_rows(const Convolution& job, int64_t y) {
     const int64_t other = y + kDilation;
     Vec sums[2][kTile];
-    load_all<0>(sums[0], job.start.at(y, job.x), job.start.pixel);
-    load_all<0>(sums[1], job.start.at(other, job.x), job.start.pixel);
+    start_row(sums[0], job, y);
+    start_row(sums[1], job, other);
     const TapRows taps(y, kSize, kDilation, job.layout.height), others(other, kSize, kDilation, job.layout.height);
     add_kernel_rows<kSize, kDilation, 0, 1>(sums, job, y, taps.first, others.first + 1);
     add_kernel_rows<kSize, kDilation, 0, 2>(sums, job, y, others.first + 1, taps.end);

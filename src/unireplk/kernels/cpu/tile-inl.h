@@ -42,9 +42,7 @@ HWY_INLINE bool visit_unrolled(int64_t size, int64_t dilation, const Visit& visi
 }
 
 /// Tiles that the maps of 224 and 384 pixel images are cut into, and whose code is worth its size.
-constexpr bool is_usual_tile(int columns) {
-  return kLanes > 1 && (columns == 6 || columns == 7 || columns == 12 || columns == 14);
-}
+constexpr bool is_usual_tile(int columns) { return kLanes > 1 && (columns == 7 || columns == 12 || columns == 14); }
 
 /// Vector registers. Where there are 32, two rows of the map or of a kernel are held in them at once, so that every
 /// load of a pixel serves two products: one alone keeps the units for loads as busy as those for products.
@@ -87,7 +85,7 @@ class Fetcher {
         left_(upcoming.maps[0] ? upcoming.pixels : 0) {}
 
   HWY_INLINE void fetch_some() {
-    constexpr int64_t kSome = 3;  // all of a map during one convolution with a large kernel
+    constexpr int64_t kSome = 4;  // all of a map during one convolution with a large kernel
     if (left_ <= 0) return;
     left_ -= kSome;
     for (const float*& map : next_) {
@@ -127,49 +125,51 @@ HWY_INLINE void load_all(Vec (&values)[kTile], const float* from, int64_t stride
   }
 }
 
-/// The columns of one tile. At a closed end the map ends with the tile, at an open one it goes on for at least the
-/// reach of the kernel.
-template <int kTile, bool kClosedLeft, bool kClosedRight>
+/// The columns of one tile, of kImages maps side by side. At a closed end the map ends with the tile, at an open one it
+/// goes on for at least the reach of the kernel.
+template <int kTile, bool kClosedLeft, bool kClosedRight, int kImages>
 struct TileColumns {
   static constexpr bool kOpen = !kClosedLeft && !kClosedRight;
+  static constexpr int kWidth = kTile / kImages;  ///< of one map
+  static_assert(kImages == 1 || (kClosedLeft && kClosedRight && kTile % kImages == 0));
 
-  /// Columns of the tile whose neighbour at `offset` lies inside the map.
+  /// Columns of the first map whose neighbour at `offset` lies inside it.
   static constexpr int first_column(int offset) { return kClosedLeft && offset < 0 ? -offset : 0; }
-  static constexpr int end_column(int offset) { return kClosedRight && offset > 0 ? kTile - offset : kTile; }
+  static constexpr int end_column(int offset) { return kClosedRight && offset > 0 ? kWidth - offset : kWidth; }
 
-  template <int kOffset>
-  using InsideColumns =
-      FirstIndices<(first_column(kOffset) < end_column(kOffset) ? end_column(kOffset) - first_column(kOffset) : 0)>;
-
-  /// Whether the neighbour at `offset` of a column lies inside the map.
+  /// Whether the neighbour at `offset` of a column lies inside the column's map.
   static constexpr bool is_inside(int column, int offset) {
-    return column >= first_column(offset) && column < end_column(offset);
+    return column % kWidth >= first_column(offset) && column % kWidth < end_column(offset);
   }
+
+  /// Whether that of any column does.
+  static constexpr bool meets_map(int offset) { return first_column(offset) < end_column(offset); }
 };
 
 /// Tiles of rows that take more than one are wider than half of the largest (PlaneLayout).
 constexpr int kLeastOpenTile = 8;
 
-template <template <int, bool, bool> class TileOf, int kTile>
+template <template <int, bool, bool, int> class TileOf, int kTile>
 auto run_of(bool closed_left, bool closed_right) {
-  using Run = decltype(&TileOf<1, true, true>::run);
-  if (closed_left && closed_right) return Run(&TileOf<kTile, true, true>::run);
+  using Run = decltype(&TileOf<1, true, true, 1>::run);
+  if (closed_left && closed_right) return Run(&TileOf<kTile, true, true, 1>::run);
   if constexpr (kTile >= kLeastOpenTile) {
-    if (closed_left) return Run(&TileOf<kTile, true, false>::run);
-    if (closed_right) return Run(&TileOf<kTile, false, true>::run);
-    return Run(&TileOf<kTile, false, false>::run);
+    if (closed_left) return Run(&TileOf<kTile, true, false, 1>::run);
+    if (closed_right) return Run(&TileOf<kTile, false, true, 1>::run);
+    return Run(&TileOf<kTile, false, false, 1>::run);
   }
   return Run(nullptr);
 }
 
-/// TileOf<columns, closed left, closed right>::run for one tile of a row.
-template <template <int, bool, bool> class TileOf>
+/// TileOf<columns, closed left, closed right, images>::run for one tile of a row.
+template <template <int, bool, bool, int> class TileOf>
 auto run_of(const PlaneLayout& layout, int64_t tile) {
   using Choose = decltype(&run_of<TileOf, 1>);
   static constexpr Choose kChoose[kMaxTile] = {
       run_of<TileOf, 1>,  run_of<TileOf, 2>,  run_of<TileOf, 3>,  run_of<TileOf, 4>, run_of<TileOf, 5>,
       run_of<TileOf, 6>,  run_of<TileOf, 7>,  run_of<TileOf, 8>,  run_of<TileOf, 9>, run_of<TileOf, 10>,
       run_of<TileOf, 11>, run_of<TileOf, 12>, run_of<TileOf, 13>, run_of<TileOf, 14>};
+  if (layout.images == 2) return &TileOf<2 * kPairWidth, true, true, 2>::run;
   return kChoose[layout.tile - 1](layout.is_left_end(tile), layout.is_right_end(tile));
 }
 
