@@ -41,7 +41,8 @@ TEST_CASE("train config: what is dumped is read again") {
                "weight_decay_end: 0.5}\n"
                "ema: {decay: 0.5}\nclip_grad_norm: 2.5\n"
                "checkpoint: {every_steps: 5, every_epochs: 6, every_minutes: 0.5, keep: 2}\n"
-               "log_every: 3\nvalidate_every_epochs: 2");
+               "log_every: 3\nvalidate_every_epochs: 2\nearly_stop: {patience: 3, min_delta: 0.5}\n"
+               "weight_average: {from_epoch: 2, to_epoch: 3, statistics_batches: 5}");
   const auto config = parse(text);
   const auto again = parse(config::dump(config));
   CHECK(config::diff(config, again).empty());
@@ -54,6 +55,12 @@ TEST_CASE("train config: optimizer and schedule are there when left out") {
   CHECK(config.optimizer.config<AdamWConfig>().lr == 4e-3);
   CHECK(config.schedule.config<CosineConfig>().min_lr == 1e-6);
   CHECK_FALSE(config.ema);
+}
+
+TEST_CASE("train config: an average of epochs ends after it begins") {
+  CHECK_THAT(complaint("epochs: 9\nweight_average: {from_epoch: 3, to_epoch: 2}"),
+             Catch::Contains("weight_average.to_epoch: expected at least from_epoch, 3, got 2"));
+  CHECK_THAT(complaint("epochs: 9\nweight_average: {to_epoch: 2}"), Catch::Contains("from_epoch"));
 }
 
 TEST_CASE("train config: a run needs a length") {

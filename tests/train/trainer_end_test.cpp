@@ -57,26 +57,28 @@ TEST_CASE("trainer: the best weights are measured on the test data, once", "[num
   auto config = test::tiny_config();
   if (GENERATE(false, true)) config.ema = EmaConfig{.decay = 0.9};
   const char* weights = config.ema ? "ema" : "model";
-  TinyRun tiny(folder.path(), config, {.tests = true});
-  Recorder recorder;
-  tiny.trainer.observe(recorder);
-  REQUIRE(tiny.trainer.run() == RunEnd::kFinished);
-  REQUIRE(recorder.tests.size() == 1);
-  const auto& measured = recorder.tests[0];
-  CHECK(measured.step == tiny.trainer.best().step());
-  CHECK(measured.epoch == (measured.step - 1) / 6);
-  REQUIRE(measured.results.size() == 1);
-  CHECK(measured.results[0].weights == weights);
-  CHECK(lines_of_kind(folder.path(), "test") == 1);
-  CHECK(lines_of_kind(folder.path(), "validation") == 4);
+  {
+    TinyRun tiny(folder.path(), config, {.tests = true});
+    Recorder recorder;
+    tiny.trainer.observe(recorder);
+    REQUIRE(tiny.trainer.run() == RunEnd::kFinished);
+    REQUIRE(recorder.tests.size() == 1);
+    const auto& measured = recorder.tests[0];
+    CHECK(measured.step == tiny.trainer.best().step());
+    CHECK(measured.epoch == (measured.step - 1) / 6);
+    REQUIRE(measured.results.size() == 1);
+    CHECK(measured.results[0].weights == weights);
+    CHECK(lines_of_kind(folder.path(), "test") == 1);
+    CHECK(lines_of_kind(folder.path(), "validation") == 4);
 
-  const auto last = tensors_of(folder / "checkpoints/step_000000024/model.safetensors");
-  for (const auto& [name, value] : models::state_dict(*tiny.net)) CHECK(value.equal(last.at(name)));
-  const auto best = *CheckpointStore(folder / "checkpoints", 1).pointed("best");
-  models::load_state_dict(*tiny.net, io::read_safetensors(best / (std::string(weights) + ".safetensors")).tensors, {});
-  const auto by_hand = evaluate(tiny.task, tiny.test_loader);
-  CHECK(primary_of(*by_hand).value == primary_of(measured.results[0].metrics).value);
-
+    const auto last = tensors_of(folder / "checkpoints/step_000000024/model.safetensors");
+    for (const auto& [name, value] : models::state_dict(*tiny.net)) CHECK(value.equal(last.at(name)));
+    const auto best = *CheckpointStore(folder / "checkpoints", 1).pointed("best");
+    models::load_state_dict(*tiny.net, io::read_safetensors(best / (std::string(weights) + ".safetensors")).tensors,
+                            {});
+    const auto by_hand = evaluate(tiny.task, tiny.test_loader);
+    CHECK(primary_of(*by_hand).value == primary_of(measured.results[0].metrics).value);
+  }
   TinyRun again(folder.path(), config, {.tests = true});
   Recorder later;
   again.trainer.observe(later);
