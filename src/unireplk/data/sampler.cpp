@@ -1,6 +1,7 @@
 #include "unireplk/data/sampler.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/multinomial.h>
 #include <ATen/ops/randperm.h>
 
 #include <algorithm>
@@ -19,10 +20,14 @@ void check_request(int64_t step, int64_t steps, Rank rank, int64_t ranks) {
   UNIREPLK_CHECK(step >= 0 && step < steps, "sampler: step {} of an epoch of {} steps", step, steps);
 }
 
-class ShuffledSampler : public Sampler {
+/// An order of items drawn anew for each epoch.
+class DrawnSampler : public Sampler {
  public:
-  ShuffledSampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks, SamplerConfig config)
+  /// \param weights  of the items, drawn with replacement; undefined: each once.
+  DrawnSampler(int64_t size, at::Tensor weights, int64_t batch_size, uint64_t seed, int64_t ranks,
+               const SamplerConfig& config)
       : size_(size),
+        weights_(std::move(weights)),
         batch_size_(batch_size),
         seed_(seed),
         ranks_(ranks),
@@ -45,19 +50,20 @@ class ShuffledSampler : public Sampler {
   }
 
  private:
-  /// The permutation of an epoch. The latest is kept: making one of a million items takes tens of
-  /// milliseconds.
+  /// The items of an epoch. The latest are kept: drawing a million takes tens of milliseconds.
   at::Tensor order_of(int64_t epoch) const {
     const std::lock_guard lock(mutex_);
     if (!order_.defined() || epoch != epoch_) {
       const auto generator = at::detail::createCPUGenerator(seed_ + static_cast<uint64_t>(epoch));
-      order_ = at::randperm(size_, generator, at::TensorOptions(at::kLong));
+      order_ = weights_.defined() ? at::multinomial(weights_, size_, /*replacement=*/true, generator)
+                                  : at::randperm(size_, generator, at::TensorOptions(at::kLong));
       epoch_ = epoch;
     }
     return order_;
   }
 
   const int64_t size_;
+  const at::Tensor weights_;
   const int64_t batch_size_;
   const uint64_t seed_;
   const int64_t ranks_;
@@ -98,10 +104,8 @@ void check_sizes(int64_t size, int64_t batch_size, int64_t ranks) {
                  batch_size, ranks);
 }
 
-}  // namespace
-
-std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks,
-                                          SamplerConfig config) {
+std::unique_ptr<Sampler> drawn_sampler(int64_t size, at::Tensor weights, int64_t batch_size, uint64_t seed,
+                                       int64_t ranks, const SamplerConfig& config) {
   check_sizes(size, batch_size, ranks);
   UNIREPLK_CHECK(config.aug_repeats >= 1, "sampler: {} copies of each item", config.aug_repeats);
   const int64_t share = ceil_div(size, ranks);
@@ -110,7 +114,26 @@ std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint
                      format("expected at most the {} training samples of each process, got {}", share, batch_size),
                      "Use a smaller batch or more data."});
   }
-  return std::make_unique<ShuffledSampler>(size, batch_size, seed, ranks, config);
+  return std::make_unique<DrawnSampler>(size, std::move(weights), batch_size, seed, ranks, config);
+}
+
+}  // namespace
+
+std::unique_ptr<Sampler> shuffled_sampler(int64_t size, int64_t batch_size, uint64_t seed, int64_t ranks,
+                                          SamplerConfig config) {
+  return drawn_sampler(size, {}, batch_size, seed, ranks, config);
+}
+
+std::unique_ptr<Sampler> weighted_sampler(at::Tensor weights, int64_t batch_size, uint64_t seed, int64_t ranks,
+                                          SamplerConfig config) {
+  UNIREPLK_CHECK(weights.dim() == 1 && weights.scalar_type() == at::kDouble, "sampler: expected float64 weights [N]");
+  constexpr int64_t kMost = int64_t{1} << 24;
+  const int64_t size = weights.size(0);
+  if (size > kMost) {
+    throw UserError({"data.sampler.kind", format("expected at most {} items to draw from, got {}", kMost, size),
+                     "Use kind: shuffled."});
+  }
+  return drawn_sampler(size, std::move(weights), batch_size, seed, ranks, config);
 }
 
 std::unique_ptr<Sampler> sequential_sampler(int64_t size, int64_t batch_size, int64_t ranks) {

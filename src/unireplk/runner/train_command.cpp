@@ -53,7 +53,8 @@ struct Parts {
 std::unique_ptr<Feed> training_feed(const ExperimentConfig& config, const Context& context) {
   auto dataset = training_data(config.data);
   const auto& loader = config.data.loader;
-  auto order = data::shuffled_sampler(dataset.size(), loader.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
+  auto order =
+      data::training_sampler(*dataset.source, loader.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
   return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kTrain, loader, context);
 }
 
