@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,5 +21,10 @@ std::vector<std::string> sorted_classes(const std::set<std::string>& names);
 
 /// The label of each class. \throws UserError when a class comes twice; \param place  named then.
 std::map<std::string, int64_t> labels_of(const std::vector<std::string>& classes, const std::string& place);
+
+/// Names of the classes that labels of a file point to: from a text file, one a line, or their numbers up to the
+/// largest. \throws UserError naming the first item whose label is none of them, and when the text file holds nothing.
+std::vector<std::string> classes_of(std::span<const int64_t> labels, const std::filesystem::path& labels_file,
+                                    const std::optional<std::filesystem::path>& names_file);
 
 }  // namespace unireplk::data

@@ -1,5 +1,7 @@
 #include "unireplk/io/weight_file.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <array>
 #include <map>

@@ -1,5 +1,6 @@
 #include "unireplk/runner/builtins.h"
 
+#include "unireplk/data/array_pipeline.h"
 #include "unireplk/data/audio/audio_folder.h"
 #include "unireplk/data/audio/audio_manifest.h"
 #include "unireplk/data/audio/audio_pipeline.h"
@@ -16,6 +17,7 @@
 #include "unireplk/data/image/rand_augment.h"
 #include "unireplk/data/image/reshapes.h"
 #include "unireplk/data/image/tar.h"
+#include "unireplk/data/npy.h"
 #include "unireplk/data/registries.h"
 #include "unireplk/data/repeat.h"
 #include "unireplk/data/subset.h"
@@ -61,6 +63,7 @@ config::Registry<data::SourceSignature> sources() {
   registry.add<time_series::GlobalWeatherConfig>("global_weather",
                                                  "Windows of hourly values of weather stations, as .npy files.",
                                                  time_series::make_global_weather);
+  registry.add<data::NpyConfig>("npy", "Images, series or features with classes in two NumPy files.", data::make_npy);
   registry.add<data::SubsetConfig>("subset", "Some classes, a split, or a few items of another source.",
                                    data::make_subset);
   registry.add<data::RepeatConfig>("repeat", "Another source several times an epoch.", data::make_repeat);
@@ -75,6 +78,8 @@ config::Registry<data::PipelineSignature> pipelines() {
   registry.add<time_series::WindowPipelineConfig>("windows", "Windows as their source cuts them.",
                                                   [](const time_series::WindowPipelineConfig&, const DataInfo& source,
                                                      data::Mode) { return time_series::make_window_pipeline(source); });
+  registry.add<data::ArrayPipelineConfig>("array", "Standardise numbers and lay them out as a map.",
+                                          data::make_array_pipeline);
   return registry;
 }
 

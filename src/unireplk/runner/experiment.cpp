@@ -5,6 +5,7 @@
 
 #include "unireplk/config/dump.h"
 #include "unireplk/config/parse.h"
+#include "unireplk/data/array_pipeline.h"
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/nn/synchronise.h"
 #include "unireplk/tasks/classification.h"
@@ -116,6 +117,14 @@ const char* key_of(Split split) { return split == Split::kTest ? "data.test" : "
 data::Dataset evaluation_data(const DataConfig& config, Split split) {
   return dataset(split == Split::kTest ? config.test : config.validation, config, data::Mode::kEvaluation,
                  key_of(split));
+}
+
+void settle_statistics(DataConfig& config, const config::Registries& registries) {
+  const auto* array = config.pipeline.config_if<data::ArrayPipelineConfig>();
+  if (!array || array->mean || config.train.empty()) return;
+  config.pipeline =
+      config::Choice<data::PipelineSignature>::of(registries.get<data::PipelineSignature>(), config.pipeline.name(),
+                                                  data::with_statistics(*array, config.train.make()->info()));
 }
 
 void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place) {

@@ -102,6 +102,9 @@ const char* key_of(Split split);
 data::Dataset training_data(const DataConfig& config);
 data::Dataset evaluation_data(const DataConfig& config, Split split);
 
+/// Write into the config what the training data decide and what measuring must not decide anew: mean and std of arrays.
+void settle_statistics(DataConfig& config, const config::Registries& registries);
+
 /// \param place  the key of the other set, for messages.
 /// \throws UserError unless both sets name the same classes in the same order, and rows of the same shape and channels.
 void check_same_classes(const DataInfo& training, const DataInfo& other, const char* place);

@@ -159,7 +159,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
 
 ExitCode train_run(const TrainOptions& options, const Program& program) {
   auto registries = program.registries();
-  const auto config = load_experiment(options.target.path, options.target.overrides, registries);
+  auto config = load_experiment(options.target.path, options.target.overrides, registries);
+  settle_statistics(config.data, registries);
   const bool resumes =
       options.resume && !train::CheckpointStore::steps_in(train::checkpoints_of(config.run_folder())).empty();
   Parts parts(config, make_context(config.device, config.threads, config.seed), registries, resumes);

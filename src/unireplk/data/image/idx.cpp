@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "unireplk/data/class_names.h"
 #include "unireplk/formats/idx.h"
 #include "unireplk/io/dtype.h"
 #include "unireplk/io/files.h"
@@ -57,20 +58,6 @@ at::Tensor read_labels(const fs::path& path, int64_t count) {
   return labels.to(at::kLong);
 }
 
-std::vector<std::string> read_class_names(const fs::path& path) {
-  auto names = io::read_lines(path);
-  if (names.empty()) throw UserError({path.string(), "expected one class name a line, got none", ""});
-  return names;
-}
-
-std::vector<std::string> numbered_classes(int64_t count) {
-  std::vector<std::string> names;
-  for (int64_t i = 0; i < count; ++i) names.push_back(format("{}", i));
-  return names;
-}
-
-constexpr int64_t kMaxNumberedClasses = 1 << 20;
-
 class Idx : public Source {
  public:
   explicit Idx(const IdxConfig& config)
@@ -79,15 +66,7 @@ class Idx : public Source {
         images_(read_images(config.images)),
         labels_(read_labels(config.labels, images_.size(0))) {
     const std::span labels(labels_.const_data_ptr<int64_t>(), static_cast<size_t>(labels_.numel()));
-    const int64_t largest = *std::max_element(labels.begin(), labels.end());
-    classes_ = config.classes ? read_class_names(*config.classes)
-                              : numbered_classes(std::clamp(largest + 1, int64_t{1}, kMaxNumberedClasses));
-    const auto classes = static_cast<int64_t>(classes_.size());
-    const auto wrong = std::find_if(labels.begin(), labels.end(), [&](int64_t l) { return l < 0 || l >= classes; });
-    if (wrong == labels.end()) return;
-    throw UserError({format("{}: item {}", config.labels.string(), wrong - labels.begin()),
-                     format("expected a label in [0, {}], got {}", classes - 1, *wrong),
-                     config.classes ? format("Give {} a line for every class.", config.classes->string()) : ""});
+    classes_ = classes_of(labels, config.labels, config.classes);
   }
 
   int64_t size() const override { return images_.size(0); }

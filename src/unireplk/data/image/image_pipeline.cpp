@@ -126,9 +126,12 @@ at::Tensor constant_of(const char* key, const std::optional<std::vector<double>>
 
 Result<Image> image_of(const at::Tensor& pixels, int64_t channels, PixelAllocator where) {
   const bool has_channels = pixels.dim() == 3 && (pixels.size(2) == 1 || pixels.size(2) == 3);
-  UNIREPLK_CHECK(pixels.scalar_type() == at::kByte && (pixels.dim() == 2 || has_channels) && pixels.numel() > 0,
-                 "image pipeline: expected uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
-                 at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", "));
+  if (pixels.scalar_type() != at::kByte || !(pixels.dim() == 2 || has_channels) || pixels.numel() == 0) {
+    throw UserError({"data.pipeline",
+                     format("image takes files or uint8 pixels [H, W] or [H, W, 1 or 3], got {} [{}]",
+                            at::toString(pixels.scalar_type()), fmt::join(pixels.sizes(), ", ")),
+                     "Choose the pipeline array for arrays of numbers."});
+  }
   Image image = Image::sized(pixels.size(1), pixels.size(0), has_channels ? pixels.size(2) : 1, where);
   const at::Tensor dense = pixels.contiguous();
   std::memcpy(image.pixels.data(), dense.const_data_ptr<uint8_t>(), image.pixels.size());

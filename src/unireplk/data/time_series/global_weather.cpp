@@ -7,11 +7,10 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/data/time_series/calendar.h"
-#include "unireplk/formats/npy.h"
 #include "unireplk/formats/npy_texts.h"
 #include "unireplk/formats/timestamp.h"
 #include "unireplk/io/files.h"
-#include "unireplk/io/tensor_file.h"
+#include "unireplk/io/npy_file.h"
 
 namespace unireplk::data::time_series {
 namespace {
@@ -22,14 +21,9 @@ const char* file_part(SplitPart part) {
   return part == SplitPart::kTrain ? "train" : part == SplitPart::kValidation ? "val" : "test";
 }
 
-at::Tensor read_array(const fs::path& file) {
-  const auto mapping = io::InputFile(file).map();
-  return io::to_tensor(formats::parse_npy(mapping.bytes(), file.string()).value_or_throw().view());
-}
-
 /// [T, stations, 1] to [T, stations] float32.
 at::Tensor read_values(const fs::path& file) {
-  const auto values = read_array(file);
+  const auto values = io::read_npy(file);
   if (values.dim() != 3 || values.size(2) != 1) {
     throw UserError({file.string(),
                      format("expected an array [hours, stations, 1], got [{}]", fmt::join(values.sizes(), ", ")), ""});
@@ -60,7 +54,7 @@ std::vector<int64_t> read_times(const fs::path& file) {
 }
 
 at::Tensor read_places(const fs::path& file, int64_t stations) {
-  const auto places = read_array(file);
+  const auto places = io::read_npy(file);
   if (places.dim() == 2 && places.size(0) == stations && places.size(1) == 3) return places.to(at::kDouble);
   throw UserError({file.string(),
                    format("expected latitude, longitude and elevation of {} stations, got [{}]", stations,
