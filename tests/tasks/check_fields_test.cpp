@@ -35,22 +35,24 @@ TEST_CASE("check_fields: is content with what fits") {
 
 TEST_CASE("check_fields: names what is missing, and what there is") {
   CHECK(complaint({kImage, kLabel}, {kImage}) ==
-        "data field \"label\": the task needs it (index of the class), the data has: image. "
-        "Choose a data source or a pipeline that makes it.");
-  CHECK_THAT(complaint({kLabel}, {kImage, image_of({4})}), Catch::Contains("the data has: image, image."));
-  CHECK_THAT(complaint({kLabel}, {}), Catch::Contains("the data has: none."));
+        "data field \"label\": the task expects Long [] (index of the class), got nothing; the data have image Byte "
+        "[any, "
+        "any, 3]. Choose a data source and a data.pipeline that make it, or another task.");
+  CHECK_THAT(complaint({kLabel}, {kImage, image_of({4})}),
+             Catch::Contains("the data have image Byte [any, any, 3], image Byte [4]."));
+  CHECK_THAT(complaint({kLabel}, {}), Catch::Contains("the data have no fields."));
 }
 
 TEST_CASE("check_fields: tells another type or shape") {
-  CHECK(complaint({kImage}, {image_of({224, -1, 3}, at::kFloat)}) ==
-        "data field \"image\": expected Byte [any, any, 3], got Float [224, any, 3]. "
-        "Choose a pipeline that fits the task.");
-  CHECK_THAT(complaint({kImage}, {image_of({224, 224, 1})}),
-             Catch::Contains("expected Byte [any, any, 3], got Byte [224, 224, 1]"));
+  CHECK(
+      complaint({kImage}, {image_of({224, -1, 3}, at::kFloat)}) ==
+      "data field \"image\": the task expects Byte [any, any, 3] (rows x columns x channels), got Float [224, any, 3]. "
+      "Choose a data source and a data.pipeline that make it, or another task.");
+  CHECK_THAT(complaint({kImage}, {image_of({224, 224, 1})}), Catch::Contains("got Byte [224, 224, 1]"));
   CHECK_THAT(complaint({kImage}, {image_of({224, 224})}), Catch::Contains("got Byte [224, 224]"));
   CHECK_THAT(complaint({kImage}, {image_of({2, 224, 224, 3})}), Catch::Contains("got Byte [2, 224, 224, 3]"));
   CHECK_THAT(complaint({kLabel}, {{.name = "label", .dtype = at::kLong, .shape = {1}, .meaning = ""}}),
-             Catch::Contains("expected Long [], got Long [1]"));
+             Catch::Contains("the task expects Long [] (index of the class), got Long [1]"));
 }
 
 TEST_CASE("check_fields: reports every mistake at once") {

@@ -25,11 +25,18 @@ bool shapes_fit(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
                     [](int64_t x, int64_t y) { return x < 0 || y < 0 || x == y; });
 }
 
-std::string names_of(const std::vector<FieldSpec>& fields) {
+std::string list_of(const std::vector<FieldSpec>& fields) {
   std::string text;
-  for (const auto& field : fields) text += (text.empty() ? "" : ", ") + field.name;
-  return text.empty() ? "none" : text;
+  for (const auto& field : fields) text += (text.empty() ? "" : ", ") + field.name + " " + kind_text(field);
+  return text.empty() ? "no fields" : text;
 }
+
+/// What the task wants, with what it means.
+std::string wish_text(const FieldSpec& need) {
+  return kind_text(need) + (need.meaning.empty() ? "" : " (" + need.meaning + ")");
+}
+
+constexpr const char* kCure = "Choose a data source and a data.pipeline that make it, or another task.";
 
 }  // namespace
 
@@ -39,12 +46,11 @@ void check_fields(const std::vector<FieldSpec>& needs, const DataInfo& info) {
     const std::string place = "data field \"" + need.name + '"';
     const FieldSpec* offer = info.find(need.name);
     if (!offer) {
-      problems.push_back({place,
-                          format("the task needs it ({}), the data has: {}", need.meaning, names_of(info.fields)),
-                          "Choose a data source or a pipeline that makes it."});
+      problems.push_back(
+          {place, format("the task expects {}, got nothing; the data have {}", wish_text(need), list_of(info.fields)),
+           kCure});
     } else if (offer->dtype != need.dtype || !shapes_fit(offer->shape, need.shape)) {
-      problems.push_back({place, format("expected {}, got {}", kind_text(need), kind_text(*offer)),
-                          "Choose a pipeline that fits the task."});
+      problems.push_back({place, format("the task expects {}, got {}", wish_text(need), wish_text(*offer)), kCure});
     }
   }
   if (!problems.empty()) throw UserError(std::move(problems));
