@@ -43,7 +43,7 @@ int64_t median_shorter_side(const data::Source& images) {
 /// evaluation would not resize.
 int64_t input_size(int64_t shorter_side) { return std::clamp<int64_t>(shorter_side / 32 * 32, 64, 224); }
 
-bool is_image(const std::string& name) { return data::image::has_image_suffix(name); }
+bool is_image(const std::string& name) { return data::image::image_files().holds(name); }
 
 Draft draft_images(const fs::path& folder, const Wishes& wishes) {
   const auto folders = split_folders(folder);
