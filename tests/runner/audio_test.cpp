@@ -103,4 +103,20 @@ TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and
   CHECK_THAT(refused.err, Catch::Matchers::Contains("none.wav: expected a sound file"));
 }
 
+TEST_CASE("init: drafts a config for a folder of sounds", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto config = (folder / "digits.yaml").string();
+  const auto written = unireplk({"init", "--data", "examples/data/digits", "--output", config});
+  INFO(written.err);
+  REQUIRE(written.exit_code == 0);
+  CHECK_THAT(written.out, Catch::Matchers::Contains("400 sounds of 10 classes"));
+  std::ifstream text(config);
+  CHECK_THAT(std::string(std::istreambuf_iterator<char>(text), {}),
+             Catch::Matchers::Contains("sample_rate: 8000, num_mel_bins: 64, target_length: 64"));
+  const auto trained = unireplk({"train", config, "output=" + folder.path().string(), "train.max_steps=1",
+                                 "train.schedule.warmup_epochs=0", "device=cpu", "data.loader.batch_size=4"});
+  INFO(trained.err);
+  CHECK(trained.exit_code == 0);
+}
+
 }  // namespace unireplk::test

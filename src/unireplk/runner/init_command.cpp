@@ -84,7 +84,7 @@ std::string config_text(const std::string& name, const Draft& draft, const Found
   std::string text = format("# {}.\n", draft.found);
   text += format("name: {}\nmodel:\n  backbone: {{name: {}, drop_path: 0.1}}\n", quoted(name), network.name);
   text += format("  head: {{name: {}{}}}\n", draft.head, tunes ? ", init_scale: 0.001" : "");
-  if (tunes) text += format("init:\n  weights: {}\n  skip: [head]\n", quoted(weights.string()));
+  if (tunes) text += format("init:\n  weights: {}\n  skip: [head]\n{}", quoted(weights.string()), draft.init);
   text += "data:\n" + draft.data;
   text += format("  loader: {{batch_size: {}, workers: {}}}\n", batch, workers);
   text += format("task: {}\ntrain:\n", draft.task);

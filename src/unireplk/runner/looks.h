@@ -20,6 +20,7 @@ struct Draft {
   std::string data;  ///< lines of `data:`, each indented by two: `train`, `validation` and `pipeline`
   std::string task = "{name: classification, label_smoothing: 0.1}";
   std::string head = "classifier";
+  std::string init{};                                     ///< lines of `init:`, where there are weights to start from
   int64_t items = 0;                                      ///< to train with
   std::vector<std::pair<std::string, int64_t>> counts{};  ///< what was found: {"images", 64}, {"classes", 4}
   std::string found{};                                    ///< the same in words: "64 images of 4 classes to train with"
@@ -46,6 +47,7 @@ struct Look {
 std::vector<Look> looks();
 
 // One function for each modality; each lives in look_at_<modality>.cpp.
+Look look_at_audio();
 Look look_at_images();
 
 /// Share of the items that a draft holds out where nothing else is there to validate with.
