@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <functional>
+
 #include "models/forecasters.h"
 #include "support/catch.h"
 #include "support/tolerances.h"
@@ -19,9 +21,9 @@ struct TraceLimits {
 const TraceLimits kTraceInF64{.dtype = at::kDouble, .first = test::kTraceF64, .last = test::kTraceF64};
 const TraceLimits kTraceInF32{.dtype = at::kFloat, .first = test::kTraceF32, .last = test::kTraceEndF32};
 
-template <class Forecast>
 void check_forecast_trace(const std::string& file, torch::nn::Module& network, Optimizer& optimizer,
-                          const at::Tensor& target, const TraceLimits& limits, Forecast forecast) {
+                          const at::Tensor& target, const TraceLimits& limits,
+                          const std::function<at::Tensor()>& forecast) {
   const auto golden = test::golden_json(file)["traces"]["float64"];
   network.train();
   for (size_t i = 0; i < 5; ++i) {
@@ -38,7 +40,7 @@ void check_forecast_trace(const std::string& file, torch::nn::Module& network, O
   const at::NoGradGuard no_graph;
   network.eval();
   const auto output = forecast();
-  CHECK(at::mse_loss(output, target).template item<double>() ==
+  CHECK(at::mse_loss(output, target).item<double>() ==
         Approx(golden["eval_loss_after"].get<double>()).epsilon(limits.last));
   CHECK(test::probe_difference(output, golden["eval_output_after"]) <= limits.last);
 }
