@@ -69,6 +69,8 @@ TEST_CASE("picture_of: time goes to the right and frequency upwards") {
   CHECK(colour_at(image, 0, 1) == map_colour(0));  // first time, lowest frequency: bottom left
   CHECK(colour_at(image, 0, 0) == map_colour(1 / 5.0));
   CHECK(colour_at(image, 2, 0) == map_colour(1));
+  const auto same = picture_of(map.transpose(1, 2), View::kFrequencyTime);  // rows are frequencies already
+  CHECK((same.width == 3 && same.pixels == image.pixels));
 }
 
 TEST_CASE("picture_of: bytes as they are, three floating channels as red, green and blue, others one below the other") {

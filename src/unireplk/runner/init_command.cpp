@@ -133,7 +133,8 @@ void add_init(CLI::App& app, Program& program) {
   command
       ->add_option(
           "--data", options->data,
-          "A folder with a folder of files for each class, or with folders train and validation that hold them.")
+          "A folder of images or sounds for each class, or folders train and validation that hold them; or a CSV table "
+          "whose first column is `date`.")
       ->required();
   command->add_option("--output", options->output, "Config to write; left out, named after the folder.");
   command->add_option("--weights", options->weights, "Fine-tune these: run folder, .safetensors or .pth file.");

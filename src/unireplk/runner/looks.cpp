@@ -24,7 +24,7 @@ int64_t count_of(const std::shared_ptr<const data::Source>& items, data::Part pa
 
 }  // namespace
 
-std::vector<Look> looks() { return {look_at_images(), look_at_audio()}; }
+std::vector<Look> looks() { return {look_at_images(), look_at_audio(), look_at_time_series()}; }
 
 bool holds_file(const fs::path& folder, bool (*is_good)(const std::string& name)) {
   constexpr int kMost = 10000;

@@ -49,6 +49,7 @@ std::vector<Look> looks();
 // One function for each modality; each lives in look_at_<modality>.cpp.
 Look look_at_audio();
 Look look_at_images();
+Look look_at_time_series();
 
 /// Share of the items that a draft holds out where nothing else is there to validate with.
 inline constexpr double kHoldOut = 0.2;

@@ -60,9 +60,9 @@ struct Batch {
 /// How the samples of one field become a batch.
 enum class Collate { kStack, kPad, kList };
 
-/// How people look at a map: rows and columns as they are, or time to the right and frequency upwards, where the map
-/// has them as rows and columns.
-enum class View { kRowsColumns, kTimeFrequency };
+/// How people look at a map: rows and columns as they are, or time to the right and frequency upwards, of a map that
+/// has frequencies as rows or as columns.
+enum class View { kRowsColumns, kFrequencyTime, kTimeFrequency };
 
 /// What a field holds: the contract between data and tasks, checked before the first step.
 struct FieldSpec {

@@ -82,7 +82,7 @@ class AudioPipeline : public Pipeline {
          .dtype = at::kFloat,
          .shape = is_freq_time ? std::vector<int64_t>{1, bins, frames} : std::vector<int64_t>{1, frames, bins},
          .meaning = is_freq_time ? "log-mel spectrogram, 1 x bins x frames" : "log-mel spectrogram, 1 x frames x bins",
-         .view = is_freq_time ? View::kRowsColumns : View::kTimeFrequency});
+         .view = is_freq_time ? View::kFrequencyTime : View::kTimeFrequency});
     if (mixes()) source.fields.push_back(target_field(classes_));
     return source;
   }

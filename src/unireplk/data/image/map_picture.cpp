@@ -75,8 +75,11 @@ bool is_bytes(const at::Tensor& map) {
   return map.scalar_type() == at::kByte && map.dim() == 3 && (map.size(2) == 1 || map.size(2) == 3);
 }
 
-/// [.., time, frequency] as it is looked at.
-at::Tensor turned(const at::Tensor& map) { return map.transpose(-1, -2).flip({-2}); }
+/// [.., rows, columns] as they are looked at.
+at::Tensor turned(const at::Tensor& map, View view) {
+  if (view == View::kRowsColumns) return map;
+  return (view == View::kTimeFrequency ? map.transpose(-1, -2) : map).flip({-2});
+}
 
 void paste(const Image& picture, int64_t left, int64_t top, int64_t scale, Image& grid) {
   for (int64_t y = 0; y < picture.height * scale; ++y) {
@@ -104,7 +107,7 @@ Image picture_of(const at::Tensor& map, View view) {
                  "picture_of: expected uint8 [H, W, 1 or 3], or floating [H, W] or [C, H, W], got {} [{}]",
                  at::toString(map.scalar_type()), fmt::join(map.sizes(), ", "));
   if (!is_map) return image_of(map);
-  const at::Tensor looked_at = view == View::kTimeFrequency ? turned(map.cpu()) : map.cpu();
+  const at::Tensor looked_at = turned(map.cpu(), view);
   if (map.dim() == 2) return coloured(looked_at);
   return map.size(0) == 3 ? image_of(bytes_of(looked_at)) : coloured(looked_at.flatten(0, 1));
 }

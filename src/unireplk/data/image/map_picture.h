@@ -20,7 +20,7 @@ std::array<uint8_t, 3> map_colour(double share);
 ///             [0, 1]; of any other number each is a picture of its own, one below the other, in the colours of
 ///             map_colour between the smallest and the largest finite value of all; what is not finite is grey.
 ///             Floating [H, W] is one channel.
-/// \param view Of time and frequency [.., time, frequency]: time goes to the right, frequency upwards.
+/// \param view Of frequency and time, whichever is rows: time goes to the right, frequency upwards.
 /// \throws ContractError for other types and shapes, or a side of zero.
 Image picture_of(const at::Tensor& map, View view);
 
