@@ -15,4 +15,24 @@ std::string best_instruction_set() {
 #endif
 }
 
+CpuVendor cpu_vendor() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_is("intel")) return CpuVendor::kIntel;
+  if (__builtin_cpu_is("amd")) return CpuVendor::kAmd;
+#endif
+  return CpuVendor::kOther;
+}
+
+std::string to_text(CpuVendor vendor) {
+  switch (vendor) {
+    case CpuVendor::kIntel:
+      return "Intel";
+    case CpuVendor::kAmd:
+      return "AMD";
+    case CpuVendor::kOther:
+      break;
+  }
+  return "other";
+}
+
 }  // namespace unireplk

@@ -8,4 +8,10 @@ namespace unireplk {
 /// "NEON", ...
 std::string best_instruction_set();
 
+enum class CpuVendor { kIntel, kAmd, kOther };
+
+CpuVendor cpu_vendor();
+
+std::string to_text(CpuVendor vendor);  ///< "Intel", "AMD", "other"
+
 }  // namespace unireplk

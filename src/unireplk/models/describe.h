@@ -44,6 +44,16 @@ struct LayerRow {
 /// network.
 std::vector<LayerRow> layer_table(const UniRepLKNetOptions& options, int64_t height, int64_t width);
 
+/// A linear layer of a block.
+struct LinearLayer {
+  std::string name;  ///< of the module in the state dict
+  int64_t in = 0, out = 0;
+  int64_t pixels = 0;  ///< of its map; a batch has that many rows for each sample
+};
+
+/// Those of all blocks, in order.
+std::vector<LinearLayer> linear_layers(const UniRepLKNetOptions& options, int64_t height, int64_t width);
+
 struct Counts {
   int64_t parameters = 0;
   int64_t macs = 0;

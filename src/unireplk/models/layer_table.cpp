@@ -96,6 +96,17 @@ std::vector<LayerRow> layer_table(const UniRepLKNetOptions& options, int64_t hei
   return Walk(whole, height, width).rows();
 }
 
+std::vector<LinearLayer> linear_layers(const UniRepLKNetOptions& options, int64_t height, int64_t width) {
+  std::vector<LinearLayer> layers;
+  for (const auto& row : layer_table(options, height, width)) {
+    if (!row.name.starts_with("stages.")) continue;
+    const int64_t c = row.channels, pixels = row.height * row.width;
+    layers.push_back({.name = row.name + ".pwconv1.1", .in = c, .out = 4 * c, .pixels = pixels});
+    layers.push_back({.name = row.name + ".pwconv2.0", .in = 4 * c, .out = c, .pixels = pixels});
+  }
+  return layers;
+}
+
 Counts count(const UniRepLKNetOptions& options, int64_t height, int64_t width) {
   Counts total;
   for (const auto& row : layer_table(options, height, width)) {

@@ -4,7 +4,6 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
@@ -14,6 +13,7 @@
 #include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/depthwise_conv2d.h"
+#include "unireplk/ops/linear.h"
 #include "unireplk/ops/shared_batch_norm.h"
 #include "unireplk/ops/squeeze_excite.h"
 
@@ -97,7 +97,7 @@ LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias
   if (with_bias) bias = register_parameter("bias", at::zeros({out_features}, tensor));
 }
 
-at::Tensor LinearImpl::forward(const at::Tensor& x) { return at::linear(x, weight, bias); }
+at::Tensor LinearImpl::forward(const at::Tensor& x) { return ops::linear(x, weight, bias); }
 
 void LinearImpl::assign(const at::Tensor& new_weight, const at::Tensor& new_bias) {
   assign_weight_and_bias(*this, new_weight, new_bias);

@@ -6,7 +6,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/where.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -16,6 +15,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/gelu_grn.h"
 #include "unireplk/kernels/row_passes.h"
+#include "unireplk/ops/linear.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
@@ -140,8 +140,8 @@ at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const 
   check_parameters("linear_gelu_grn", x, weight.size(0), gamma, beta);
   const bool has_kernel = stays_plain_float(x) && is_dense_float(weight) && is_dense_float(bias) &&
                           is_dense_float(gamma) && (!beta.defined() || is_dense_float(beta));
-  if (!has_kernel) return grn(at::gelu(at::linear(x, weight, bias)), gamma, beta);
-  return FusedGeluGrn::apply(at::linear(x, weight).contiguous(), bias, gamma,
+  if (!has_kernel) return grn(at::gelu(ops::linear(x, weight, bias)), gamma, beta);
+  return FusedGeluGrn::apply(ops::linear(x, weight).contiguous(), bias, gamma,
                              beta.defined() ? std::optional(beta) : std::nullopt);
 }
 

@@ -10,6 +10,7 @@
 #include "unireplk/analysis/bench.h"
 #include "unireplk/analysis/bench_loader.h"
 #include "unireplk/analysis/bench_ops.h"
+#include "unireplk/analysis/bench_products.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/data/image/jpeg_yardstick.h"
 #include "unireplk/runner/child_program.h"
@@ -192,7 +193,16 @@ void add_bench(CLI::App& app, Program& program) {
 
   auto* ops =
       add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts (CPU).", *options);
-  ops->callback([=, &program] { program.run = [=] { return print(analysis::bench_ops(options->resolved())); }; });
+  auto table = std::make_shared<std::string>();
+  ops->add_option("--write-table", *table,
+                  "Instead, measure which library computes the products of linear layers faster, and write that as a "
+                  "table for src/unireplk/ops/product_tables.");
+  ops->callback([=, &program] {
+    program.run = [=] {
+      const auto& resolved = options->resolved();
+      return print(table->empty() ? analysis::bench_ops(resolved) : analysis::write_product_table(resolved, *table));
+    };
+  });
 
   add_bench_loader(*bench, program);
 

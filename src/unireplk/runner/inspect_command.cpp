@@ -1,9 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "unireplk/core/cpu_features.h"
 #include "unireplk/io/weight_file.h"
+#include "unireplk/kernels/instruction_set.h"
 #include "unireplk/models/describe.h"
+#include "unireplk/ops/product_table.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/sample_pictures.h"
 #include "unireplk/runner/weights.h"
@@ -14,6 +18,7 @@ namespace {
 struct InspectOptions {
   Target target;
   int64_t size = 0;
+  int64_t batch = 1;
   bool deploy = false;
   std::filesystem::path sample;
   int64_t count = 16;
@@ -77,6 +82,57 @@ void print_table(const std::vector<models::LayerRow>& rows) {
   }
 }
 
+/// Libraries that compute the products of one linear layer; deploy form has the first alone.
+struct ProductsOfLayer {
+  models::LinearLayer layer;
+  int64_t rows = 0;
+  std::vector<std::pair<std::string, std::string>> libraries;  ///< pass and library
+};
+
+/// Of float32 on the CPU, which ops::linear and ops::PackedLinear tell apart by form.
+std::vector<ProductsOfLayer> products_of(const Subject& subject, int64_t batch) {
+  std::vector<ProductsOfLayer> products;
+  const auto table = ops::product_table();
+  for (auto& layer : models::linear_layers(subject.network, subject.height, subject.width)) {
+    ProductsOfLayer of_layer{.layer = layer, .rows = batch * layer.pixels, .libraries = {}};
+    const ops::ProductShape shape{.rows = of_layer.rows, .in = layer.in, .out = layer.out};
+    for (const auto pass : ops::kProductPasses) {
+      if (subject.network.deploy) {
+        of_layer.libraries = {{to_text(pass), "oneDNN, packed"}};
+        break;
+      }
+      of_layer.libraries.emplace_back(to_text(pass), to_text(library_for(table, shape, pass)));
+    }
+    products.push_back(std::move(of_layer));
+  }
+  return products;
+}
+
+nlohmann::ordered_json to_json(const std::vector<ProductsOfLayer>& products) {
+  auto json = nlohmann::ordered_json::array();
+  for (const auto& [layer, rows, libraries] : products) {
+    auto& entry = json.emplace_back(
+        nlohmann::ordered_json{{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"rows", rows}});
+    for (const auto& [pass, library] : libraries) entry[pass] = library;
+  }
+  return json;
+}
+
+/// One line for all layers that are alike.
+void print_products(const std::vector<ProductsOfLayer>& products) {
+  const auto text = [](const ProductsOfLayer& of_layer) {
+    std::string line = format("  {:>5} to {:>5}, {:>6} rows:", of_layer.layer.in, of_layer.layer.out, of_layer.rows);
+    for (const auto& [pass, library] : of_layer.libraries) line += format(" {} {},", pass, library);
+    return line.substr(0, line.size() - 1);
+  };
+  std::vector<std::string> lines;
+  for (const auto& of_layer : products) {
+    auto line = text(of_layer);
+    if (std::ranges::find(lines, line) == lines.end()) lines.push_back(std::move(line));
+  }
+  for (const auto& line : lines) std::cout << line << '\n';
+}
+
 ExitCode inspect(const InspectOptions& options, const Program& program) {
   auto subject = io::is_weight_name(options.target.path) ? from_weights(options.target.path)
                                                          : from_config(options.target, program);
@@ -84,6 +140,7 @@ ExitCode inspect(const InspectOptions& options, const Program& program) {
   if (options.deploy) subject.network.deploy = true;
   const auto rows = models::layer_table(subject.network, subject.height, subject.width);
   const auto counts = models::count(subject.network, subject.height, subject.width);
+  const auto products = products_of(subject, options.batch);
   const auto name = models::variant_name(subject.network);
   const char* form = subject.network.deploy ? "deploy" : "train";
   if (program.json) {
@@ -92,6 +149,10 @@ ExitCode inspect(const InspectOptions& options, const Program& program) {
                 {"input", {subject.network.in_channels, subject.height, subject.width}},
                 {"parameters", counts.parameters},
                 {"macs", counts.macs},
+                {"processor", to_text(cpu_vendor())},
+                {"instruction_set", kernels::instruction_set()},
+                {"batch", options.batch},
+                {"products", to_json(products)},
                 {"layers", to_json(rows)}});
     return ExitCode::kGood;
   }
@@ -99,6 +160,9 @@ ExitCode inspect(const InspectOptions& options, const Program& program) {
   std::cout << format("{}, {} form, input {}x{}x{}: {} parameters, {:.1f} million multiply-accumulates\n", name, form,
                       subject.network.in_channels, subject.height, subject.width, counts.parameters,
                       static_cast<double>(counts.macs) / 1e6);
+  std::cout << format("on this processor ({}) kernels use {}; products of linear layers in float32, batch {}:\n",
+                      to_text(cpu_vendor()), kernels::instruction_set(), options.batch);
+  print_products(products);
   return ExitCode::kGood;
 }
 
@@ -127,6 +191,9 @@ void add_inspect(CLI::App& app, Program& program) {
   add_target(*command, options->target, "CONFIG", "Config file, run folder, or weight file (.safetensors, .pth, ...).");
   command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
       ->check(CLI::PositiveNumber);
+  command->add_option("--batch", options->batch, "Samples at once, for which the products of linear layers are shown.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
   command->add_option("--sample", options->sample,
                       "Folder to write pictures to of what the network sees in training, instead.");
