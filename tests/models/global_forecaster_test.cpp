@@ -16,7 +16,11 @@ using Catch::Matchers::Contains;
 
 /// The published setting, without its weights.
 GlobalForecaster published(GlobalForecasterOptions options = {}) {
-  options.backbone = {.depths = {3, 3, 27, 3}, .dims = {96, 192, 384, 768}};
+  std::vector<int64_t> third;
+  for (int i = 0; i < 9; ++i) third.insert(third.end(), {13, 3, 3});
+  options.backbone = {.depths = {3, 3, 27, 3},
+                      .dims = {96, 192, 384, 768},
+                      .kernel_sizes = {{3, 3, 3}, {13, 13, 13}, third, {11, 11, 11}}};  // 11, not 13, in the last stage
   return GlobalForecaster(options, at::TensorOptions(at::kMeta));
 }
 
@@ -175,7 +179,7 @@ TEST_CASE("GlobalForecaster: options that do not fit are refused") {
   SECTION("spatial") {
     options.token_order = TokenOrder::kSpatial;
     CHECK_THROWS_WITH(resolved(options),
-                      Contains("token_order: expected width = 96, the channels of the last map, got 320"));
+                      Contains("token_order: expected width = 320, the channels of the last map, got 96"));
   }
   SECTION("width") {
     options.width = 92;

@@ -17,7 +17,7 @@ void ForecastingEvaluation::add(const Batch& batch) {
   const auto forecast = forecast_targets(forecaster_, batch, targets, std::nullopt).to(at::kDouble);
   std::vector<uint8_t> counts(batch.keys.size());
   std::ranges::transform(batch.keys, counts.begin(), [](const SampleKey& key) { return key.padding ? 0 : 1; });
-  const auto counted = at::tensor(counts, at::kBool).to(forecast.device());
+  const auto counted = at::tensor(counts, at::kByte).to(forecast.device(), at::kBool);
   const auto error = (forecast - batch.tensor("future").to(at::kDouble)).index({counted});  // [counted, H, T]
   const auto ones = at::zeros_like(error).add_(1);
   add_sums(at::stack({ones, error.square(), error.abs()}).sum({1, 3}));
