@@ -162,13 +162,14 @@ class TinyRun {
                     {.seed = setting.seed, .rank = {}}),
         task(net, dataset.info, setting.change_losses),
         folder(path, /*resume=*/true),
+        context{.seed = setting.seed, .rank = {}},
         trainer(config, {.task = task,
                          .train_data = loader,
                          .batches_per_epoch = sampler->steps(0),
                          .validation_data = setting.validates ? &validation_loader : nullptr,
                          .test_data = setting.tests ? &test_loader : nullptr,
                          .folder = folder,
-                         .context = {.seed = setting.seed, .rank = {}},
+                         .context = context,
                          .stop_requested = setting.stop_requested}) {}
 
   static constexpr int64_t kBatchSize = 4;
@@ -179,6 +180,7 @@ class TinyRun {
   data::Loader loader, validation_loader, test_loader;
   TinyTask task;
   train::RunFolder folder;
+  Context context;
   train::Trainer trainer;
 
  private:

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "unireplk/analysis/machine.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"
@@ -124,10 +125,9 @@ std::string table_text(const std::string& origin, std::span<const TableRow> rows
 nlohmann::json write_product_table(const BenchOptions& options, const std::string& file) {
   io::AtomicFile table(file);  // before the measurement: a folder that is not there should not cost minutes
   const auto timings = time_products(options);
-  const auto report = bench_report(options, {0.0});
   const auto origin =
       format("`unireplk bench ops --write-table FILE --threads {} --iters {}`, {}, LibTorch {}", at::get_num_threads(),
-             options.iterations, report["environment"]["cpu"].get<std::string>(), TORCH_VERSION);
+             options.iterations, environment(options.context)["cpu"].get<std::string>(), TORCH_VERSION);
   table.write(table_text(origin, table_rows(timings)));
   table.commit();
   auto entries = nlohmann::json::array();
