@@ -147,7 +147,7 @@ void check_what_is_no_plugin(const Workshop& shop) {
   const auto old = list(shop.changed_plugin("; version=0.", "; version=9."));
   check_refused(old, "a plugin built for another program; version: expected 0.1.0, got 9.1.0. Build it against the");
   check_refused(list(shop.changed_plugin("; libtorch=2", "; libtorch=1")), "; libtorch: expected 2");
-  check_refused(list(shop.changed_plugin("; compiler=", "; perplexed=")), "got nothing");
+  check_refused(list(shop.changed_plugin("; compiler=", "; combiner=")), "got nothing");
   check_refused(list(shop.changed_plugin("unireplk_plugin_register", "unireplk_plugin_registar")),
                 "got a library without unireplk_plugin_register");
   fs::copy_file(shop.plugin(), shop.file("twin.so"));
