@@ -148,7 +148,8 @@ TEST_CASE("forecast: what does not belong together is refused with a cure", "[nu
              Contains("data.validation: expected the field \"future\" to be [48, 7], as in training, got [24, 7]"));
   CHECK_THAT(told_by({"train", kSeries, output, "model.head.rows=5"}, 2),
              Contains("model.head.width: expected a multiple of rows = 5"));
-  CHECK_THAT(told_by({"train", kSeries, output, "task.name=classification"}, 2), Contains("task"));
+  CHECK_THAT(told_by({"train", kSeries, output, "task={name: classification}"}, 2),
+             Contains("task.name: expected forecasting, as model.head forecasts, got classification"));
   std::ofstream(folder / "bad.csv") << "date,a\n2016-07-01,1\n2016-07-02,nan\n";
   CHECK_THAT(told_by({"train", kSeries, output, "data.train.file=" + (folder / "bad.csv").string()}, 2),
              Contains("bad.csv:3:12: expected a number in column \"a\", got \"nan\""));

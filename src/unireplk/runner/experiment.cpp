@@ -9,6 +9,7 @@
 #include "unireplk/data/image/image_pipeline.h"
 #include "unireplk/nn/synchronise.h"
 #include "unireplk/tasks/classification.h"
+#include "unireplk/tasks/multi_label.h"
 
 namespace unireplk::runner {
 namespace {
@@ -138,6 +139,12 @@ void check_same_classes(const DataInfo& training, const DataInfo& other, const c
 
 std::unique_ptr<tasks::Task> make_task(const config::Choice<tasks::TaskSignature>& choice,
                                        const models::AnyNetwork& network, const DataInfo& info) {
+  const bool classifies =
+      choice.config_if<tasks::ClassificationConfig>() || choice.config_if<tasks::MultiLabelConfig>();
+  if (network.forecaster() && classifies) {
+    throw UserError({"task.name", format("expected forecasting, as model.head forecasts, got {}", choice.name()),
+                     "Write name: forecasting, or name: classifier under model.head."});
+  }
   auto handle = network.classifier() ? tasks::network_of(network.classifier())
                                      : tasks::Network{.module = network.ptr(), .forward = {}};
   auto task = choice.make(std::move(handle), info);
