@@ -186,8 +186,14 @@ HWY_INLINE hn::Vec<Doubles> load_doubles(const float* from) {
 }
 
 HWY_INLINE void store_doubles(hn::Vec<Doubles> value, float* to) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128  // their DemoteTo makes the largest float of infinity
+  HWY_ALIGN double values[kDoubles];
+  hn::Store(value, Doubles(), values);
+  for (int64_t i = 0; i < kDoubles; ++i) to[i] = static_cast<float>(values[i]);
+#else
   const hn::Rebind<float, Doubles> floats;
   hn::Store(hn::DemoteTo(floats, value), floats, to);
+#endif
 }
 
 /// Sums over the chunks of a line, whose parts lie `stride` floats apart, in float64.
