@@ -67,7 +67,16 @@ TEST_CASE("classification: refuses data without classes or constants") {
   auto info = info_of(2);
   info.constants.erase("std");
   CHECK_THROWS_WITH(Bench(info), Contains("needs the constant \"std\""));
-  CHECK_THROWS_AS(Bench(info_of(0)), ContractError);
+  CHECK_THROWS_WITH(Bench(info_of(0)), Contains("task.name: classification needs data with classes"));
+}
+
+TEST_CASE("classification: data of another kind are refused by the check of fields") {
+  const DataInfo series{.fields = {{.name = "past", .dtype = at::kFloat, .shape = {96, 7}, .meaning = ""}},
+                        .classes = {"calm", "storm"},
+                        .constants = {}};
+  CHECK_THROWS_WITH(check_fields(Bench(series).task.needs(), series),
+                    Contains("data field \"image\": the task expects Float [any, any, any]") &&
+                        Contains("got nothing; the data have past Float [96, 7]") && Contains("data field \"label\""));
 }
 
 TEST_CASE("classification: prepare makes a normalised channels_last map, to the bit", "[numeric]") {

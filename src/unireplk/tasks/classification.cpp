@@ -43,7 +43,10 @@ at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targ
 
 Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
     : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
-  UNIREPLK_CHECK(!info_.classes.empty(), "classification needs data with classes");
+  if (info_.classes.empty()) {
+    throw UserError({"task.name", "classification needs data with classes, and these name none",
+                     "Choose data with classes, or another task."});
+  }
   if (network_.forward) return;
   throw UserError({"model.head", "expected a head that classifies, got one that forecasts",
                    "Write name: classifier, or another task."});

@@ -23,7 +23,8 @@ at::Tensor channels_last(const at::Tensor& map) {
 
 MapInput::MapInput(const DataInfo& info) {
   const auto* image = info.find("image");
-  if (image && image->dtype == at::kFloat) return;
+  const bool is_map = image ? image->dtype == at::kFloat : !info.constants.contains("mean");
+  if (is_map) return;
   mean_ = channel_constant(info, "mean");
   std_ = channel_constant(info, "std");
 }

@@ -9,8 +9,9 @@ namespace unireplk::tasks {
 /// The field `image` of a data set, and how it becomes what a network sees.
 class MapInput {
  public:
-  /// \param info  when `image` is not a floating map, its constants `mean` and `std`, [C] each, in units of a 0..1
-  /// image. \throws ContractError when `info` lacks one of them.
+  /// \param info  when `image` holds bytes, its constants `mean` and `std`, [C] each, in units of a 0..1 image. Without
+  ///              `image` and `mean`, field() asks for a floating map. \throws ContractError when one constant is
+  ///              missing.
   explicit MapInput(const DataInfo& info);
 
   /// What a batch must have.

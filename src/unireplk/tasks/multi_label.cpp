@@ -18,7 +18,10 @@ std::optional<at::Generator> generator_of(const Step& step) {
 
 MultiLabel::MultiLabel(const MultiLabelConfig& config, Network network, DataInfo info)
     : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
-  UNIREPLK_CHECK(!info_.classes.empty(), "multi_label needs data with classes");
+  if (info_.classes.empty()) {
+    throw UserError({"task.name", "multi_label needs data with classes, and these name none",
+                     "Choose data with classes, or another task."});
+  }
 }
 
 std::vector<FieldSpec> MultiLabel::needs() const {
