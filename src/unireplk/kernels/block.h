@@ -107,7 +107,7 @@ BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, 
 /// \param memory  as forward left it, of the same x and weights and on the same instruction set.
 /// \param pixels  as forward returned them.
 /// \param gradients  those of norms come from the sums of all processes, those of x and kernels are of this one's
-/// pixels.
+///                   pixels.
 void block_backward(const BlockShape& shape, const BlockWeights& weights, const BlockMemory& memory, double pixels,
                     const float* x, const float* dy, const BlockGradients& gradients, std::span<float> workspace,
                     const Parallel& parallel, const OtherBatches& others = {});

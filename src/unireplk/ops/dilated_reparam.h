@@ -44,8 +44,7 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
 /// \param update_statistics  running statistics move as batch_norm moves them.
 /// \return                   [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again. UserError when
-/// the
-///         processes have but one pixel in all.
+///         the processes have but one pixel in all.
 /// With a collective: one all_gather forward (a second where branches cancel), one all_reduce backward, gradients as
 /// those of shared_batch_norm(), of kernels over this process's pixels.
 /// Numerics: as in depthwise_conv2d(), statistics merged and folded in float64; the same bits for any number of

@@ -25,8 +25,7 @@ bool can_fuse(const NormedBranch& branch, const at::Tensor& x);
 /// \param update_statistics  running statistics move as batch_norm moves them.
 /// \return                   [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again. UserError when
-/// the
-///         processes have but one pixel in all.
+///         the processes have but one pixel in all.
 /// With a collective: as shared_batch_norm(), the gradient of layer_scale too.
 /// Numerics: batch statistics, merged in float64. y is read twice forward and twice backward; the same bits for any
 /// number of threads. Keeps y and the statistics.

@@ -210,8 +210,9 @@ void differentiate_branches(const BlockPlan& plan, const PlaneLayout& layout, co
                                  scratch.plane_floats);
 }
 
-/// What branch b adds to dx, whose part it is convolved with its kernel, to what later ones did: the first one's sum is
-/// written to `to`, a vector of a plane's images, of which there are `count` channels. What is in scratch.dy is lost.
+/// Add what branch b has in dx, its gradient convolved with its flipped kernel, to what later branches have: from the
+/// last branch down to the first, with which the sum is written to `to`, a vector of a plane's images, of which there
+/// are `count` channels. What is in scratch.dy is lost.
 void add_transposed(const PlaneFunctions& planes, const BlockPlan& plan, const PlaneLayout& layout, int64_t b,
                     const float* filters, const Scratch& scratch, float* to, int64_t count) {
   float* const sums[2] = {scratch.result, layout.overlaps() ? scratch.dy : scratch.result};
