@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <utility>
 #include <vector>
 
 #include "unireplk/core/error.h"
@@ -349,7 +348,7 @@ class Folder {
   /// \param own      [2][channels]: written where branches cancel, the mean and variance of the sum
   /// \return         channels that cancel.
   int64_t set_variances(int64_t line, int64_t vector, const float* filters, float* merged, float* scratch, float* own) {
-    const auto [first, end] = channels_of(line, vector);
+    const auto [first, end] = plan_.channels(line, vector);
     alignas(64) double factors[kMaxBranches * kMaxLanes] = {};
     int64_t cancelled = 0;
     for (int64_t channel = first; channel < end; ++channel) {
@@ -383,7 +382,7 @@ class Folder {
   /// \param running  or null
   void fold(int64_t line, int64_t vector, const float* filters, double pixels, const RunningStatistics* running,
             float* merged, float* scratch) const {
-    const auto [first, end] = channels_of(line, vector);
+    const auto [first, end] = plan_.channels(line, vector);
     alignas(64) double factors[kMaxBranches * kMaxLanes] = {};
     float* bias = merged + plan_.large().taps * plan_.lanes;
     std::fill(bias, bias + plan_.lanes, 0.0F);
@@ -397,11 +396,6 @@ class Folder {
   }
 
  private:
-  std::pair<int64_t, int64_t> channels_of(int64_t line, int64_t vector) const {
-    const int64_t first = line * kMaxLanes + vector * plan_.lanes;
-    return {first, std::min(first + plan_.lanes, plan_.map.channels)};
-  }
-
   void set_factors(const ChannelNorms& norms, double scale, int64_t lane, double* factors) const {
     for (int64_t b = 0; b < plan_.count; ++b) factors[b * plan_.lanes + lane] = scale * norms.slope[b];
   }
@@ -515,9 +509,9 @@ void block_backward(const BlockShape& shape, const BlockWeights& weights, const 
     multiply(plan, workspace.filters(line) + v * plan.filters(),
              workspace.correlation(line * plan.grid.chunks) + v * plan.correlation(), of_vector,
              workspace.worker(worker));
-    const int64_t first = line * kMaxLanes + v * plan.lanes, count = std::min(plan.lanes, channels - first);
-    for (int64_t row = 0; row <= plan.count && count > 0; ++row) {
-      std::copy_n(of_vector + row * plan.lanes, count, products.begin() + row * channels + first);
+    const auto [first, end] = plan.channels(line, v);
+    for (int64_t row = 0; row <= plan.count; ++row) {
+      std::copy_n(of_vector + row * plan.lanes, end - first, products.begin() + row * channels + first);
     }
   });
   if (others.add) others.add(products);

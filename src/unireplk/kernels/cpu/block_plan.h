@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <utility>
+
 #include "unireplk/kernels/block.h"
 #include "unireplk/kernels/cpu/layout.h"
 
@@ -49,6 +52,12 @@ struct BlockPlan {
   /// Where the kept branches of a plane start, whose first image is the i-th of a task.
   int64_t kept_start(int64_t task, int64_t vector, int64_t i) const {
     return ((task * vectors + vector) * planes() + i / layouts.images()) * kept_plane();
+  }
+
+  /// First and end of the channels in a vector of a line: none where the map has no more.
+  std::pair<int64_t, int64_t> channels(int64_t line, int64_t vector) const {
+    const int64_t first = std::min(line * kMaxLanes + vector * lanes, map.channels);
+    return {first, std::min(first + lanes, map.channels)};
   }
 
   int64_t worker() const {
