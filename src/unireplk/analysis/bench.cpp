@@ -104,7 +104,7 @@ double difference_to_parts(models::UniRepLKNetImpl& network, const BenchOptions&
     if (part == "head") by_parts = value.to(at::kDouble);
   });
   const auto logits = network.forward(images, generator.clone()).to(at::kDouble);
-  const double difference = ((logits - by_parts).norm() / by_parts.norm()).item<double>();
+  const double difference = relative_difference(logits, by_parts);
   const double largest =
       options.precision == train::Precision::kFp32 ? 1e-2 : 0.2;  // norms of two values spread errors
   UNIREPLK_CHECK(difference <= largest, "bench: the network differs from the graph of its parts by {}", difference);
@@ -171,6 +171,10 @@ Samples time_calls(const BenchOptions& options, const std::function<void()>& run
   Samples samples;
   for (int64_t i = 0; i < options.iterations; ++i) time_call(options, run, samples);
   return samples;
+}
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
 }
 
 nlohmann::json bench_report(const BenchOptions& options, const Samples& samples) {

@@ -34,6 +34,9 @@ struct Samples {
 /// Of each of `iterations` calls after `warmup` calls; on a GPU each call ends with a synchronisation.
 Samples time_calls(const BenchOptions& options, const std::function<void()>& run);
 
+/// Norm of the difference of two results, in units of that of `b`.
+double relative_difference(const at::Tensor& a, const at::Tensor& b);
+
 /// `median_ms`, `min_ms`, `max_ms`, `p10_ms` and `p90_ms` (between which the middle 80 % lie), `samples_ms`, the median
 /// `cpu_ms` where it is known, peak memory, options and environment.
 nlohmann::json bench_report(const BenchOptions& options, const Samples& samples);

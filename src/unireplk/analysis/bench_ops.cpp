@@ -38,10 +38,6 @@ struct Contest {
   std::array<std::function<at::Tensor()>, 3> sides;
 };
 
-double relative_difference(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
-}
-
 struct Summary {
   double median, least, low, high, most;
 

@@ -49,7 +49,7 @@ ProductTiming time_product(const ProductShape& shape, ProductPass pass, const Be
     return ops::multiply(library, pass, a, pass == ProductPass::kWeight ? x : weight);
   };
   const auto judge = run(Library::kMkl);
-  const double difference = ((run(Library::kOneDnn) - judge).norm() / judge.norm()).item<double>();
+  const double difference = relative_difference(run(Library::kOneDnn), judge);
   UNIREPLK_CHECK(difference <= kLargestProductDifference, "bench ops: {} x {} x {} {}: results differ by {}",
                  shape.rows, shape.in, shape.out, to_text(pass), difference);
   std::array<std::vector<double>, 2> samples;
@@ -125,9 +125,8 @@ std::string table_text(const std::string& origin, std::span<const TableRow> rows
 nlohmann::json write_product_table(const BenchOptions& options, const std::string& file) {
   io::AtomicFile table(file);  // before the measurement: a folder that is not there should not cost minutes
   const auto timings = time_products(options);
-  const auto origin =
-      format("`unireplk bench ops --write-table FILE --threads {} --iters {}`, {}, LibTorch {}", at::get_num_threads(),
-             options.iterations, environment(options.context)["cpu"].get<std::string>(), TORCH_VERSION);
+  const auto origin = format("`unireplk bench ops --write-table FILE --threads {} --iters {}`, {}, LibTorch {}",
+                             at::get_num_threads(), options.iterations, cpu_name(), TORCH_VERSION);
   table.write(table_text(origin, table_rows(timings)));
   table.commit();
   auto entries = nlohmann::json::array();

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "unireplk/core/clock.h"
 #include "unireplk/kernels/instruction_set.h"
@@ -21,14 +22,6 @@
 
 namespace unireplk::analysis {
 namespace {
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
 
 /// Environment variables of OpenMP, oneDNN, MKL, LibTorch and our kernels.
 nlohmann::json settings() {
@@ -46,6 +39,14 @@ nlohmann::json settings() {
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 }  // namespace
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
 
 nlohmann::json environment(const Context& context) {
   return {{"libtorch", TORCH_VERSION},

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "unireplk/tensor/context.h"
 
 /// What a measurement has to say of where it ran, and how much it scattered.
 namespace unireplk::analysis {
+
+std::string cpu_name();  ///< of the processor, as the system has it, or "unknown"
 
 /// Processor, instruction set in use, threads, compiler, versions of the libraries below and every environment variable
 /// that limits them.
