@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "unireplk/nn/branches.h"
+#include "unireplk/nn/block.h"
 
 namespace unireplk::analysis {
 namespace {
@@ -19,10 +19,7 @@ double strided_conv(int64_t in, int64_t out, int64_t side) {
 double block(const nn::BlockOptions& options, int64_t side) {
   const auto channels = static_cast<double>(options.channels);
   double taps = options.kernel_size == 0 ? 0 : useful_taps(side, options.kernel_size, 1);
-  if (options.kernel_size >= 7 && !options.deploy) {
-    const auto branches = options.branches ? *options.branches : nn::default_branches(options.kernel_size);
-    for (const auto& branch : branches) taps += useful_taps(side, branch.kernel, branch.dilation);
-  }
+  for (const auto& branch : nn::dilated_branches(options)) taps += useful_taps(side, branch.kernel, branch.dilation);
   const double feed_forward = 8 * channels * channels * square(side);
   const double squeeze_excite = 2 * channels * static_cast<double>(options.channels / 4);
   return 2 * (channels * taps + feed_forward + squeeze_excite);

@@ -27,6 +27,11 @@ void check_options(const BlockOptions& o) {
 
 }  // namespace
 
+std::vector<Branch> dilated_branches(const BlockOptions& options) {
+  if (options.deploy || options.kernel_size < kSmallestDilated) return {};
+  return options.branches ? *options.branches : default_branches(options.kernel_size);
+}
+
 BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
   check_options(options);
   const auto& [channels, kernel_size, layer_scale_init, branches, deploy, tensor, keep_branches] = options_;
@@ -35,9 +40,8 @@ BlockImpl::BlockImpl(const BlockOptions& options) : options_(options) {
     gamma = register_parameter("gamma", at::full({channels}, layer_scale_init, tensor));
   }
   if (kernel_size >= kSmallestDilated) {
-    auto list = deploy ? std::vector<Branch>{} : branches ? *branches : default_branches(kernel_size);
-    dwconv_dilated =
-        register_module("dwconv", DilatedReparamBlock(channels, kernel_size, std::move(list), deploy, tensor));
+    dwconv_dilated = register_module(
+        "dwconv", DilatedReparamBlock(channels, kernel_size, dilated_branches(options), deploy, tensor));
     dwconv_dilated->keep_branches = keep_branches;
   } else if (kernel_size > 0) {
     dwconv = register_module("dwconv", Conv2d(depthwise(channels, kernel_size, 1, deploy, tensor)));

@@ -22,6 +22,9 @@ struct BlockOptions {
   bool keep_branches = false;  ///< for backward, which else computes dilated branches again
 };
 
+/// The dilated branches that a block has beside its large kernel: none in deploy form, or beside kernels under 7.
+std::vector<Branch> dilated_branches(const BlockOptions& options);
+
 /// The block's two merged maps, in float64 (spec: model, section 5).
 struct MergedBlock {
   Affine mixer;   ///< dwconv and norm; undefined for kernel size 0
