@@ -16,10 +16,6 @@
 namespace unireplk::tasks {
 namespace {
 
-std::optional<at::Generator> generator_of(const Step& step) {
-  return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
-}
-
 /// Of narrow logits all losses are taken in float32, as under PyTorch's autocast.
 at::Tensor wide(const at::Tensor& logits) { return logits.to(c10::promoteTypes(logits.scalar_type(), at::kFloat)); }
 
@@ -89,12 +85,12 @@ at::Tensor Classification::targets_of(const Batch& batch, int64_t classes) const
 }
 
 Losses Classification::losses(const Batch& batch, const Step& step) {
-  const at::Tensor logits = network_.forward(batch.tensor("image"), generator_of(step));  // [B, C]
+  const at::Tensor logits = network_.forward(batch.tensor("image"), step.drawn_from());  // [B, C]
   return {.total = loss_of(logits, batch), .parts = {}};
 }
 
 void Classification::observe(const Batch& batch, const Step& step, const PartObserver& observer) {
-  if (network_.observe) network_.observe(batch.tensor("image"), generator_of(step), observer);
+  if (network_.observe) network_.observe(batch.tensor("image"), step.drawn_from(), observer);
 }
 
 std::vector<Prediction> Classification::predict(const Batch& batch) {

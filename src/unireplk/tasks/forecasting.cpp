@@ -17,10 +17,6 @@ models::ForecasterImpl* forecaster_of(const Network& network) {
                    "Write name: forecaster, or another task."});
 }
 
-std::optional<at::Generator> drawn_from(const Step& step) {
-  return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
-}
-
 }  // namespace
 
 Forecasting::Forecasting(ForecastingConfig config, Network network, DataInfo info)
@@ -55,7 +51,7 @@ at::Tensor forecast_targets(models::ForecasterImpl& network, const Batch& batch,
 }
 
 Losses Forecasting::losses(const Batch& batch, const Step& step) {
-  const auto forecast = forecast_targets(*forecaster_, batch, targets(), drawn_from(step));
+  const auto forecast = forecast_targets(*forecaster_, batch, targets(), step.drawn_from());
   return {.total = at::mse_loss(forecast.to(at::kFloat), batch.tensor("future")), .parts = {}};
 }
 

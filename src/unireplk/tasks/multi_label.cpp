@@ -8,13 +8,6 @@
 #include "unireplk/tasks/ranked_classes.h"
 
 namespace unireplk::tasks {
-namespace {
-
-std::optional<at::Generator> generator_of(const Step& step) {
-  return step.generator.defined() ? std::optional(step.generator) : std::nullopt;
-}
-
-}  // namespace
 
 MultiLabel::MultiLabel(const MultiLabelConfig& config, Network network, DataInfo info)
     : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
@@ -38,12 +31,12 @@ void MultiLabel::prepare(Batch& batch, const Step&, bool) {
 }
 
 Losses MultiLabel::losses(const Batch& batch, const Step& step) {
-  const at::Tensor logits = network_.forward(batch.tensor("image"), generator_of(step));  // [B, C]
+  const at::Tensor logits = network_.forward(batch.tensor("image"), step.drawn_from());  // [B, C]
   return {.total = binary_cross_entropy(logits, multi_label_targets(batch, logits.size(1)), std::nullopt), .parts = {}};
 }
 
 void MultiLabel::observe(const Batch& batch, const Step& step, const PartObserver& observer) {
-  if (network_.observe) network_.observe(batch.tensor("image"), generator_of(step), observer);
+  if (network_.observe) network_.observe(batch.tensor("image"), step.drawn_from(), observer);
 }
 
 std::vector<Prediction> MultiLabel::predict(const Batch& batch) {

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,11 @@ struct Step {
   int64_t epoch = 0;
   int64_t micro_step = 0;  ///< within the accumulation window
   at::Generator generator;
+
+  /// The generator as networks take it; nothing where the step has none.
+  std::optional<at::Generator> drawn_from() const {
+    return generator.defined() ? std::optional(generator) : std::nullopt;
+  }
 };
 
 using nn::PartObserver;
