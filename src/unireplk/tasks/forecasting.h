@@ -10,6 +10,7 @@
 #include "unireplk/config/fields.h"
 #include "unireplk/models/forecaster.h"
 #include "unireplk/tasks/network.h"
+#include "unireplk/tasks/summed_evaluation.h"
 #include "unireplk/tasks/task.h"
 
 namespace unireplk::tasks {
@@ -63,25 +64,19 @@ class Forecasting : public Task {
 at::Tensor forecast_targets(models::ForecasterImpl& network, const Batch& batch, int64_t targets,
                             std::optional<at::Generator> generator);
 
-/// Sums of squared and absolute errors of every row ahead, in double, on the network's device.
-class ForecastingEvaluation : public Evaluation {
+/// An evaluation of forecasts. Its sums, [3, H]: values counted, squared errors, absolute errors of each row ahead.
+class ForecastingEvaluation : public SummedEvaluation {
  public:
   ForecastingEvaluation(ForecastingConfig config, Network network, models::ForecasterImpl& forecaster)
       : config_(std::move(config)), network_(std::move(network)), forecaster_(forecaster) {}
 
   void add(const Batch& batch) override;
-  void merge(const Evaluation& other) override;
   std::vector<Metric> result() const override;
-  void save(StateWriter& writer) const override;
-  void load(const StateReader& reader) override;
 
  private:
-  void add_sums(const at::Tensor& sums);
-
   ForecastingConfig config_;
   Network network_;  ///< keeps the forecaster
   models::ForecasterImpl& forecaster_;
-  at::Tensor sums_;  ///< double [3, H]: values counted, squared errors, absolute errors of each row
 };
 
 }  // namespace unireplk::tasks

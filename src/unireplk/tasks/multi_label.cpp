@@ -32,7 +32,8 @@ void MultiLabel::prepare(Batch& batch, const Step&, bool) {
 
 Losses MultiLabel::losses(const Batch& batch, const Step& step) {
   const at::Tensor logits = network_.forward(batch.tensor("image"), step.drawn_from());  // [B, C]
-  return {.total = binary_cross_entropy(logits, multi_label_targets(batch, logits.size(1)), std::nullopt), .parts = {}};
+  return {.total = tasks::binary_cross_entropy(logits, multi_label_targets(batch, logits.size(1)), std::nullopt),
+          .parts = {}};
 }
 
 void MultiLabel::observe(const Batch& batch, const Step& step, const PartObserver& observer) {

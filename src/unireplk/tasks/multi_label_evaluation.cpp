@@ -11,19 +11,11 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/nn/evaluation_mode.h"
+#include "unireplk/tasks/counted.h"
 #include "unireplk/tasks/ranking.h"
 
 namespace unireplk::tasks {
 namespace {
-
-/// Places of a batch that count.
-at::Tensor counted(const std::vector<SampleKey>& keys) {
-  std::vector<int64_t> places;
-  for (size_t i = 0; i < keys.size(); ++i) {
-    if (!keys[i].padding) places.push_back(static_cast<int64_t>(i));
-  }
-  return at::tensor(places, at::kLong);
-}
 
 /// Sums over the classes that can be ranked.
 struct Ranked {
@@ -59,7 +51,7 @@ at::Tensor multi_label_targets(const Batch& batch, int64_t classes) {
 
 void MultiLabelEvaluation::add(const Batch& batch) {
   const nn::EvaluationMode mode(*network_.module);
-  const at::Tensor places = counted(batch.keys);
+  const at::Tensor places = counted(batch.keys).nonzero().squeeze(1);
   if (places.numel() == 0) return;
   const at::Tensor all = network_.forward(batch.tensor("image"), std::nullopt);  // [B, C]
   const at::Tensor logits = all.to(at::kCPU, at::kFloat).index_select(0, places);
