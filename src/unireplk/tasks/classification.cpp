@@ -37,15 +37,19 @@ at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targ
   return at::binary_cross_entropy_with_logits(values, wanted.to(values.scalar_type()));
 }
 
-Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
-    : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
-  if (info_.classes.empty()) {
-    throw UserError({"task.name", "classification needs data with classes, and these name none",
+void check_classifies(const char* task, const Network& network, const DataInfo& info) {
+  if (info.classes.empty()) {
+    throw UserError({"task.name", format("{} needs data with classes, and these name none", task),
                      "Choose data with classes, or another task."});
   }
-  if (network_.forward) return;
+  if (network.forward) return;
   throw UserError({"model.head", "expected a head that classifies, got one that forecasts",
                    "Write name: classifier, or another task."});
+}
+
+Classification::Classification(const ClassificationConfig& config, Network network, DataInfo info)
+    : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
+  check_classifies("classification", network_, info_);
 }
 
 std::vector<FieldSpec> Classification::needs() const {

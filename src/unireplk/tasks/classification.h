@@ -50,18 +50,22 @@ at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& target
 /// BinaryCrossEntropy. \param threshold  when given, targets become 1 above it and 0 elsewhere.
 at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets, std::optional<double> threshold);
 
+/// Check that a task has classes to tell apart. \param task  its name in a config.
+/// \throws UserError when the data name none, or the network forecasts.
+void check_classifies(const char* task, const Network& network, const DataInfo& info);
+
 /// One label for each map.
 ///
 /// Batch fields: `image`, either uint8 [B, H, W, C], of which prepare() makes a normalised floating map [B, C, H, W],
 /// channels last, or such a map float32 [B, C, H, W] that the pipeline has made ready; `label` int64 [B], and `target`
-/// [B, C] where soft targets replace the labels in the loss. In training prepare() also
-/// erases and mixes, and adds `kept` float32 [B] where it mixes: each sample's own share of its target.
+/// [B, C] where soft targets replace the labels in the loss. In training prepare() also erases and mixes, and adds
+/// `kept` float32 [B] where it mixes: each sample's own share of its target.
 /// Metrics: top1 (primary) and top5 in %, the latter clipped to the class count; loss without smoothing.
 class Classification : public Task {
  public:
   /// \param info  classes, the field `image`, and for bytes the constants `mean` and `std`, [C] each, in units of a
-  /// 0..1
-  ///              image. \throws ContractError when `info` lacks one of them.
+  ///              0..1 image.
+  /// \throws UserError as check_classifies(), ContractError when a constant is missing.
   Classification(const ClassificationConfig& config, Network network, DataInfo info);
 
   torch::nn::Module& network() override { return *network_.module; }

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/sigmoid.h>
 
-#include "unireplk/core/error.h"
 #include "unireplk/nn/evaluation_mode.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/tasks/ranked_classes.h"
@@ -11,10 +10,7 @@ namespace unireplk::tasks {
 
 MultiLabel::MultiLabel(const MultiLabelConfig& config, Network network, DataInfo info)
     : config_(config), network_(std::move(network)), info_(std::move(info)), input_(info_) {
-  if (info_.classes.empty()) {
-    throw UserError({"task.name", "multi_label needs data with classes, and these name none",
-                     "Choose data with classes, or another task."});
-  }
+  check_classifies("multi_label", network_, info_);
 }
 
 std::vector<FieldSpec> MultiLabel::needs() const {

@@ -28,7 +28,7 @@ struct MultiLabelConfig {
 /// Loss: mean binary cross-entropy. Metrics: multi_label_evaluation.h.
 class MultiLabel : public Task {
  public:
-  /// \param info  as of Classification. \throws ContractError when it lacks classes or constants.
+  /// \param info  as of Classification, and so are the errors.
   MultiLabel(const MultiLabelConfig& config, Network network, DataInfo info);
 
   torch::nn::Module& network() override { return *network_.module; }
