@@ -24,8 +24,7 @@ void Averages::mix_in(const at::Tensor& exact) {
   const at::NoGradGuard no_grad;
   at::Tensor share = exact;
   for (size_t i = 0; i < floating_averages_.size(); ++i) {
-    share =
-        share.scalar_type() == floating_averages_[i].scalar_type() ? share : exact.to(floating_averages_[i].options());
+    if (share.scalar_type() != floating_averages_[i].scalar_type()) share = exact.to(floating_averages_[i].options());
     floating_averages_[i].lerp_(floating_values_[i], share);
   }
   for (size_t i = 0; i < integer_averages_.size(); ++i) integer_averages_[i].copy_(integer_values_[i]);

@@ -1,7 +1,6 @@
 #include "unireplk/train/trainer.h"
 
 #include <ATen/Context.h>
-#include <ATen/ops/all.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -57,8 +56,9 @@ int64_t count_samples(const Batch& batch) {
 }  // namespace
 
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
-  schedule_of(config, *config.optimizer.make(task.network()), length_of(config, batches_per_epoch), is_validated);
-  if (config.weight_average) check_epochs(*config.weight_average, length_of(config, batches_per_epoch));
+  const RunLength length = length_of(config, batches_per_epoch);
+  schedule_of(config, *config.optimizer.make(task.network()), length, is_validated);
+  if (config.weight_average) check_epochs(*config.weight_average, length);
   if (config.early_stop && !is_validated) {
     throw UserError({"train.early_stop", "hears of validations, and there is no data.validation",
                      "Add data.validation, or leave early_stop out."});

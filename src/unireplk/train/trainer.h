@@ -42,7 +42,8 @@ struct TrainerParts {
 
 /// Check that a run of this length can be made, before anything is written.
 /// \param is_validated  the run has validation data.
-/// \throws UserError when the data make no full step, or optimizer or schedule do not fit.
+/// \throws UserError when the data make no full step, or optimizer, schedule, average of epochs or early stop do not
+/// fit.
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated);
 
 /// With these words the log tells that Trainer::resume() is done.
