@@ -13,10 +13,14 @@ const tasks::Metric& primary_of(const std::vector<tasks::Metric>& metrics) {
   return *primary;
 }
 
+bool is_better(const tasks::Metric& metric, std::optional<double> best, double margin) {
+  if (!std::isfinite(metric.value)) return false;
+  if (!best) return true;
+  return metric.higher_is_better ? metric.value > *best + margin : metric.value < *best - margin;
+}
+
 bool BestMetric::consider(const tasks::Metric& primary, int64_t step) {
-  if (!std::isfinite(primary.value)) return false;
-  const bool better = step_ < 0 || (primary.higher_is_better ? primary.value > value_ : primary.value < value_);
-  if (!better) return false;
+  if (!is_better(primary, step_ < 0 ? std::nullopt : std::optional(value_))) return false;
   value_ = primary.value;
   step_ = step;
   return true;

@@ -1,19 +1,13 @@
 #include "unireplk/train/stagnation.h"
 
-#include <cmath>
+#include "unireplk/train/best_metric.h"
 
 namespace unireplk::train {
 
-bool Stagnation::is_better(const tasks::Metric& primary) const {
-  if (!std::isfinite(primary.value)) return false;
-  if (!has_best_) return true;
-  const double margin = margin_.absolute + margin_.relative * best_;
-  return primary.higher_is_better ? primary.value > best_ + margin : primary.value < best_ - margin;
-}
-
 void Stagnation::consider(const tasks::Metric& primary) {
   ++count_;
-  if (!is_better(primary)) return;
+  const double margin = margin_.absolute + margin_.relative * best_;
+  if (!is_better(primary, has_best_ ? std::optional(best_) : std::nullopt, margin)) return;
   has_best_ = true;
   best_ = primary.value;
   count_ = 0;

@@ -29,8 +29,6 @@ class Stagnation : public Stateful {
   void load(const StateReader& reader) override;
 
  private:
-  bool is_better(const tasks::Metric& primary) const;
-
   Margin margin_;
   bool has_best_ = false;
   double best_ = 0;
