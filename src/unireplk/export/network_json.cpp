@@ -6,6 +6,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/models/describe.h"
+#include "unireplk/models/network.h"
 
 namespace unireplk::exporting {
 namespace {
@@ -15,16 +16,9 @@ using nlohmann::json;
 
 constexpr std::pair<const char*, Mode> kModes[] = {
     {"classifier", Mode::kClassifier}, {"features", Mode::kFeatures}, {"trunk", Mode::kTrunk}};
-using models::WindowNormKind;
-constexpr std::pair<const char*, WindowNormKind> kWindowNorms[] = {{"off", WindowNormKind::kOff},
-                                                                   {"mean", WindowNormKind::kMean},
-                                                                   {"mean_std", WindowNormKind::kMeanStd},
-                                                                   {"last", WindowNormKind::kLast}};
-constexpr std::pair<const char*, models::TokenOrder> kTokenOrders[] = {
-    {"reinterpret", models::TokenOrder::kReinterpret}, {"spatial", models::TokenOrder::kSpatial}};
-constexpr std::pair<const char*, models::EncoderMemory> kMemories[] = {{"map", models::EncoderMemory::kMap},
-                                                                       {"pooled", models::EncoderMemory::kPooled},
-                                                                       {"zero", models::EncoderMemory::kZero}};
+constexpr const auto& kWindowNorms = config::EnumNames<models::WindowNormKind>::values;
+constexpr const auto& kTokenOrders = config::EnumNames<models::TokenOrder>::values;
+constexpr const auto& kMemories = config::EnumNames<models::EncoderMemory>::values;
 constexpr std::pair<const char*, Collate> kCollates[] = {
     {"stack", Collate::kStack}, {"pad", Collate::kPad}, {"list", Collate::kList}};
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {
@@ -32,16 +26,16 @@ constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {
     {"int64", at::kLong},     {"float16", at::kHalf}, {"bfloat16", at::kBFloat16}, {"float32", at::kFloat},
     {"float64", at::kDouble}, {"bool", at::kBool}};
 
-template <class Value, size_t N>
-const char* name_of(const std::pair<const char*, Value> (&table)[N], Value value) {
+template <class Name, class Value, size_t N>
+std::string name_of(const std::pair<Name, Value> (&table)[N], Value value) {
   for (const auto& [name, known] : table) {
-    if (known == value) return name;
+    if (known == value) return std::string(name);
   }
   throw ContractError("no name for an enum value");
 }
 
-template <class Value, size_t N>
-Value value_of(const std::pair<const char*, Value> (&table)[N], const std::string& text, const std::string& place) {
+template <class Name, class Value, size_t N>
+Value value_of(const std::pair<Name, Value> (&table)[N], const std::string& text, const std::string& place) {
   for (const auto& [name, known] : table) {
     if (text == name) return known;
   }
@@ -113,42 +107,41 @@ constexpr const char* kGlobalForecaster = "global_forecaster";
 
 json network_json(const models::UniRepLKNetOptions& options) { return to_json(options); }
 
-json network_json(const models::SeriesForecasterOptions& options) {
-  return {{"kind", kSeriesForecaster},
+/// What both kinds of forecasters say of themselves.
+template <class Options>
+json forecaster_json(const char* kind, const Options& options) {
+  return {{"kind", kind},
           {"backbone", to_json(options.backbone)},
           {"channels", options.channels},
           {"length", options.length},
           {"horizon", options.horizon},
           {"marks", options.marks},
-          {"group", options.group},
           {"width", options.width},
           {"rows", options.rows},
-          {"dropout", options.dropout},
-          {"window_norm", name_of(kWindowNorms, options.window_norm)},
-          {"affine", options.affine},
-          {"least_std", options.least_std}};
+          {"dropout", options.dropout}};
+}
+
+json network_json(const models::SeriesForecasterOptions& options) {
+  auto result = forecaster_json(kSeriesForecaster, options);
+  result["group"] = options.group;
+  result["window_norm"] = name_of(kWindowNorms, options.window_norm);
+  result["affine"] = options.affine;
+  result["least_std"] = options.least_std;
+  return result;
 }
 
 json network_json(const models::GlobalForecasterOptions& options) {
-  return {{"kind", kGlobalForecaster},
-          {"backbone", to_json(options.backbone)},
-          {"channels", options.channels},
-          {"length", options.length},
-          {"label", options.label},
-          {"horizon", options.horizon},
-          {"marks", options.marks},
-          {"tree", options.tree},
-          {"width", options.width},
-          {"heads", options.heads},
-          {"hidden", options.hidden},
-          {"rows", options.rows},
-          {"dropout", options.dropout},
-          {"causal_dropout", options.causal_dropout},
-          {"token_order", name_of(kTokenOrders, options.token_order)},
-          {"memory", name_of(kMemories, options.memory)}};
+  auto result = forecaster_json(kGlobalForecaster, options);
+  result["label"] = options.label;
+  result["tree"] = options.tree;
+  result["heads"] = options.heads;
+  result["hidden"] = options.hidden;
+  result["causal_dropout"] = options.causal_dropout;
+  result["token_order"] = name_of(kTokenOrders, options.token_order);
+  result["memory"] = name_of(kMemories, options.memory);
+  return result;
 }
 
-/// What both kinds of forecasters say of themselves.
 template <class Options>
 Options forecaster_from(const json& source, const std::string& place) {
   Options o;
