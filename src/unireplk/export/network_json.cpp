@@ -52,6 +52,16 @@ auto guarded(const std::string& place, Read read) {
   }
 }
 
+/// \throws UserError at `place` when the options do not fit together.
+template <class Options>
+Options resolved_at(Options options, const std::string& place) {
+  try {
+    return models::resolved(std::move(options));
+  } catch (const UserError& error) {
+    throw UserError({place, error.problems().front().text(), ""});
+  }
+}
+
 }  // namespace
 
 json to_json(const models::UniRepLKNetOptions& options) {
@@ -93,11 +103,7 @@ models::UniRepLKNetOptions options_from_json(const json& source, const std::stri
     source.at("deploy").get_to(o.deploy);
     return o;
   });
-  try {
-    return models::resolved(std::move(options));
-  } catch (const UserError& error) {
-    throw UserError({place, error.problems().front().text(), ""});
-  }
+  return resolved_at(std::move(options), place);
 }
 
 namespace {
@@ -162,7 +168,7 @@ models::NetworkOptions series_forecaster_from(const json& source, const std::str
   o.window_norm = value_of(kWindowNorms, source.at("window_norm"), place);
   source.at("affine").get_to(o.affine);
   source.at("least_std").get_to(o.least_std);
-  return models::resolved(std::move(o));
+  return resolved_at(std::move(o), place);
 }
 
 models::NetworkOptions global_forecaster_from(const json& source, const std::string& place) {
@@ -174,7 +180,7 @@ models::NetworkOptions global_forecaster_from(const json& source, const std::str
   source.at("causal_dropout").get_to(o.causal_dropout);
   o.token_order = value_of(kTokenOrders, source.at("token_order"), place);
   o.memory = value_of(kMemories, source.at("memory"), place);
-  return models::resolved(std::move(o));
+  return resolved_at(std::move(o), place);
 }
 
 }  // namespace
@@ -187,12 +193,8 @@ models::NetworkOptions network_from_json(const json& source, const std::string& 
   if (!source.is_object() || !source.contains("kind")) return options_from_json(source, place);
   return guarded(place, [&]() -> models::NetworkOptions {
     const auto kind = source.at("kind").get<std::string>();
-    try {
-      if (kind == kSeriesForecaster) return series_forecaster_from(source, place);
-      if (kind == kGlobalForecaster) return global_forecaster_from(source, place);
-    } catch (const UserError& error) {
-      throw UserError({place, error.problems().front().text(), ""});
-    }
+    if (kind == kSeriesForecaster) return series_forecaster_from(source, place);
+    if (kind == kGlobalForecaster) return global_forecaster_from(source, place);
     throw UserError({place, format("unknown kind of network \"{}\"", kind), "Read it with a newer program."});
   });
 }
