@@ -11,7 +11,6 @@ namespace unireplk::models {
 
 inline constexpr double kVarianceEps = 1e-5;  ///< under the root of a window's deviation
 inline constexpr double kFactorEps = 1e-10;   ///< beside the factor that an inverse normalisation divides by
-inline constexpr int64_t kTrunkStride = 32;   ///< of the last map
 
 /// What a forecaster sees of a batch.
 struct ForecastInput {
@@ -41,6 +40,9 @@ struct ForecasterImpl : torch::nn::Module {
 
   UniRepLKNet backbone{nullptr};  ///< trunk mode
 };
+
+/// \throws ContractError unless `window` is [B, length, channels]. \param forecaster  its name, for the message.
+void check_window(const char* forecaster, const at::Tensor& window, int64_t length, int64_t channels);
 
 /// Draw the weights of the value convolutions of an embedding: normal, by fan-in, gain sqrt(2).
 void initialise_value(const at::Tensor& weight, at::Generator& generator);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/models/forecaster_options.h"
 #include "unireplk/nn/dropout.h"
 #include "unireplk/nn/init.h"
 #include "unireplk/ops/shape_text.h"
@@ -39,10 +40,6 @@ void draw_like_pytorch(torch::nn::Module& module, at::Generator& generator) {
   }
 }
 
-void require(bool good, const char* key, std::string message, std::string cure = "") {
-  if (!good) throw UserError({key, std::move(message), std::move(cure)});
-}
-
 void check_tree(const GlobalForecasterOptions& o) {
   require(!o.tree.empty() && o.tree.size() <= 8, "tree", format("expected 1 to 8 levels, got {}", o.tree.size()));
   for (const int64_t nodes : o.tree) {
@@ -54,8 +51,7 @@ void check_tree(const GlobalForecasterOptions& o) {
 
 /// Numbers of the last map.
 int64_t map_values(const GlobalForecasterOptions& o) {
-  const auto side = [](int64_t size) { return (size + kTrunkStride - 1) / kTrunkStride; };
-  return o.backbone.dims.back() * side(o.map_height()) * side(o.map_width());
+  return o.backbone.dims.back() * last_map_size(o.map_height()) * last_map_size(o.map_width());
 }
 
 void check_tokens(const GlobalForecasterOptions& o) {
@@ -77,31 +73,26 @@ int64_t GlobalForecasterOptions::nodes() const {
 }
 
 GlobalForecasterOptions resolved(GlobalForecasterOptions o) {
-  constexpr int64_t kMost = 1 << 20;
-  for (const auto& [key, value] : {std::pair{"channels", o.channels},
-                                   {"input", o.length},
-                                   {"horizon", o.horizon},
-                                   {"marks", o.marks},
-                                   {"width", o.width},
-                                   {"heads", o.heads},
-                                   {"hidden", o.hidden},
-                                   {"rows", o.rows}}) {
-    require(value >= 1 && value <= kMost, key, format("expected 1 to {}, got {}", kMost, value));
-  }
+  require_counts({{"channels", o.channels},
+                  {"input", o.length},
+                  {"horizon", o.horizon},
+                  {"marks", o.marks},
+                  {"width", o.width},
+                  {"heads", o.heads},
+                  {"hidden", o.hidden},
+                  {"rows", o.rows}});
   check_tree(o);
   require(o.width % o.rows == 0, "width", format("expected a multiple of rows = {}, got {}", o.rows, o.width));
   require(o.width % o.heads == 0, "width", format("expected a multiple of heads = {}, got {}", o.heads, o.width));
   require(o.label >= 0 && o.label <= o.length, "label", format("expected 0 to {}, got {}", o.length, o.label));
-  require(o.map_height() <= kMost, "rows", format("expected maps of at most {} rows, got {}", kMost, o.map_height()));
+  require(o.map_height() <= kMostNumbers, "rows",
+          format("expected maps of at most {} rows, got {}", kMostNumbers, o.map_height()));
   const int64_t causal = o.width / o.heads * (o.label + o.horizon);
   require(causal <= 1 << 16, "heads", format("expected at most 65536 numbers a node and head, got {}", causal));
   require(o.label + o.horizon >= 3, "horizon", "expected at least 3 rows with the label, to correlate over time");
-  require(o.dropout >= 0 && o.dropout < 1, "dropout", format("expected a rate in [0, 1), got {}", o.dropout));
-  require(o.causal_dropout >= 0 && o.causal_dropout < 1, "causal_dropout",
-          format("expected a rate in [0, 1), got {}", o.causal_dropout));
-  o.backbone.mode = Mode::kTrunk;
-  o.backbone.in_channels = 1;
-  o.backbone = resolved(std::move(o.backbone));
+  require_rate("dropout", o.dropout);
+  require_rate("causal_dropout", o.causal_dropout);
+  o.backbone = resolved_trunk(std::move(o.backbone));
   check_tokens(o);
   return o;
 }
@@ -173,9 +164,7 @@ at::Tensor GlobalForecasterImpl::forecast(const ForecastInput& input, const RunB
 
 at::Tensor GlobalForecasterImpl::forecast(const at::Tensor& window, const at::Tensor& marks, const at::Tensor& ahead,
                                           const RunBackbone& run, const std::optional<at::Generator>& generator) {
-  UNIREPLK_CHECK(window.dim() == 3 && window.size(1) == options_.length && window.size(2) == options_.channels,
-                 "GlobalForecaster: expected windows [B, {}, {}], got {}", options_.length, options_.channels,
-                 ops::shape_text(window));
+  check_window("GlobalForecaster", window, options_.length, options_.channels);
   const int64_t windows = window.size(0), label = options_.label, horizon = options_.horizon;
   const auto factor = weight.repeat({options_.nodes()}), offset = bias.repeat({options_.nodes()});
   const auto mean = window.mean(1, true).detach();

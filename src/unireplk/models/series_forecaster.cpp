@@ -9,45 +9,36 @@
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/models/forecaster_options.h"
 #include "unireplk/nn/dropout.h"
 #include "unireplk/nn/init.h"
-#include "unireplk/ops/shape_text.h"
 
 namespace unireplk::models {
 namespace {
 
 constexpr double kNodeStd = 0.02;
 
-int64_t last_map_height(const SeriesForecasterOptions& o) { return (o.map_height() + kTrunkStride - 1) / kTrunkStride; }
-
 }  // namespace
 
 SeriesForecasterOptions resolved(SeriesForecasterOptions o) {
-  constexpr int64_t kMost = 1 << 20;
-  const auto check = [](bool good, const char* key, std::string message, std::string cure = "") {
-    if (!good) throw UserError({key, std::move(message), std::move(cure)});
-  };
-  for (const auto& [key, value] : {std::pair{"channels", o.channels},
-                                   {"input", o.length},
-                                   {"horizon", o.horizon},
-                                   {"marks", o.marks},
-                                   {"group", o.group},
-                                   {"width", o.width},
-                                   {"rows", o.rows}}) {
-    check(value >= 1 && value <= kMost, key, format("expected 1 to {}, got {}", kMost, value));
-  }
-  check(o.map_height() <= kMost, "rows", format("expected maps of at most {} rows, got {}", kMost, o.map_height()));
-  check(o.horizon * o.group <= kMost, "group",
-        format("expected at most {} numbers of a forecast from one map, got {}", kMost, o.horizon * o.group));
-  check(o.width % o.rows == 0, "width", format("expected a multiple of rows = {}, got {}", o.rows, o.width),
-        "Every row of a window becomes `rows` rows of the map.");
-  check(o.group <= o.channels, "group",
-        format("expected at most the {} channels of the data, got {}", o.channels, o.group));
-  check(o.dropout >= 0 && o.dropout < 1, "dropout", format("expected a rate in [0, 1), got {}", o.dropout));
-  check(o.least_std >= 0 && std::isfinite(o.least_std), "least_std", format("expected >= 0, got {}", o.least_std));
-  o.backbone.mode = Mode::kTrunk;
-  o.backbone.in_channels = 1;
-  o.backbone = resolved(std::move(o.backbone));
+  require_counts({{"channels", o.channels},
+                  {"input", o.length},
+                  {"horizon", o.horizon},
+                  {"marks", o.marks},
+                  {"group", o.group},
+                  {"width", o.width},
+                  {"rows", o.rows}});
+  require(o.map_height() <= kMostNumbers, "rows",
+          format("expected maps of at most {} rows, got {}", kMostNumbers, o.map_height()));
+  require(o.horizon * o.group <= kMostNumbers, "group",
+          format("expected at most {} numbers of a forecast from one map, got {}", kMostNumbers, o.horizon * o.group));
+  require(o.width % o.rows == 0, "width", format("expected a multiple of rows = {}, got {}", o.rows, o.width),
+          "Every row of a window becomes `rows` rows of the map.");
+  require(o.group <= o.channels, "group",
+          format("expected at most the {} channels of the data, got {}", o.channels, o.group));
+  require_rate("dropout", o.dropout);
+  require(o.least_std >= 0 && std::isfinite(o.least_std), "least_std", format("expected >= 0, got {}", o.least_std));
+  o.backbone = resolved_trunk(std::move(o.backbone));
   return o;
 }
 
@@ -96,7 +87,7 @@ at::Tensor SeriesEmbeddingImpl::forward(const at::Tensor& x, const at::Tensor& m
 
 SeriesForecasterImpl::SeriesForecasterImpl(const SeriesForecasterOptions& options, at::TensorOptions tensor)
     : options_(resolved(options)) {
-  const int64_t features = options_.backbone.dims.back() * last_map_height(options_);
+  const int64_t features = options_.backbone.dims.back() * last_map_size(options_.map_height());
   window_norm = register_module("window_norm", WindowNorm(options_, tensor));
   embedding = register_module("embedding", SeriesEmbedding(options_, tensor));
   backbone = register_module("backbone", UniRepLKNet(options_.backbone, tensor));
@@ -120,9 +111,7 @@ at::Tensor SeriesForecasterImpl::to_channels(const at::Tensor& rows, int64_t win
 at::Tensor SeriesForecasterImpl::forecast(const ForecastInput& input, const RunBackbone& run,
                                           const std::optional<at::Generator>& generator) {
   const auto& window = input.window;
-  UNIREPLK_CHECK(window.dim() == 3 && window.size(1) == options_.length && window.size(2) == options_.channels,
-                 "SeriesForecaster: expected windows [B, {}, {}], got {}", options_.length, options_.channels,
-                 ops::shape_text(window));
+  check_window("SeriesForecaster", window, options_.length, options_.channels);
   const auto statistics = window_norm->measure(window);
   const auto x = to_nodes(window_norm->forward(window, statistics));
   const auto rows = embedding->forward(x, input.marks.narrow(1, 0, options_.length));  // [B * n, L, width]
