@@ -176,6 +176,10 @@ TEST_CASE("GlobalForecaster: options that do not fit are refused") {
     options.tree = {5, 2};
     CHECK_THROWS_WITH(resolved(options), Contains("share the 12 stations evenly, got 10 nodes"));
   }
+  SECTION("tree of more nodes than an integer counts") {
+    options.tree = {65536, 65536, 65536, 65536};  // 2^64
+    CHECK_THROWS_WITH(resolved(options), Contains("tree: expected at most as many nodes as the 12 stations"));
+  }
   SECTION("spatial") {
     options.token_order = TokenOrder::kSpatial;
     CHECK_THROWS_WITH(resolved(options),

@@ -42,8 +42,12 @@ void draw_like_pytorch(torch::nn::Module& module, at::Generator& generator) {
 
 void check_tree(const GlobalForecasterOptions& o) {
   require(!o.tree.empty() && o.tree.size() <= 8, "tree", format("expected 1 to 8 levels, got {}", o.tree.size()));
+  int64_t together = 1;
   for (const int64_t nodes : o.tree) {
     require(nodes >= 1 && nodes <= 1 << 16, "tree", format("expected levels of 1 to 65536 nodes, got {}", nodes));
+    together *= nodes;
+    require(together <= o.channels, "tree",
+            format("expected at most as many nodes as the {} stations, got {} or more", o.channels, together));
   }
   require(o.channels % o.nodes() == 0, "tree",
           format("expected a tree whose nodes share the {} stations evenly, got {} nodes", o.channels, o.nodes()));
