@@ -18,7 +18,7 @@ struct Parts {
 Parts etth1(int64_t input, int64_t horizon) {
   const auto source = make_csv_windows({.file = "examples/data/etth1/ETTh1.csv",
                                         .split = SplitKind::kEtth,
-                                        .part = SplitPart::kTest,
+                                        .part = data::SplitPart::kTest,
                                         .input = input,
                                         .horizon = horizon});
   const auto& parts = *dynamic_cast<const WindowSource&>(*source).series().parts;

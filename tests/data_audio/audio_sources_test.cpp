@@ -140,7 +140,7 @@ struct Esc {
   explicit Esc(const std::string& rows) {
     write_file(folder.path() / "meta/esc50.csv", "filename,fold,target,category,esc10,src_file,take\n" + rows);
   }
-  std::unique_ptr<Source> source(Split part, bool esc10 = false) const {
+  std::unique_ptr<Source> source(SplitPart part, bool esc10 = false) const {
     return make_esc50({.root = folder.path(), .fold = 2, .part = part, .esc10 = esc10});
   }
   test::TemporaryFolder folder;
@@ -150,20 +150,20 @@ TEST_CASE("esc50: folds, and the classes of ESC-10") {
   const Esc esc(
       "1-100032-A-0.wav,1,0,dog,True,100032,A\n2-1-A-3.wav,2,3,cow,False,1,A\n3-2-A-10.wav,3,10,rain,True,2,A\n"
       "2-3-A-10.wav,2,10,rain,True,3,A\n");
-  CHECK(items_of(*esc.source(Split::kTrain), esc.folder.path()) ==
+  CHECK(items_of(*esc.source(SplitPart::kTrain), esc.folder.path()) ==
         Items{"audio/1-100032-A-0.wav: 0", "audio/3-2-A-10.wav: 2"});
-  CHECK(items_of(*esc.source(Split::kValidation), esc.folder.path()) ==
+  CHECK(items_of(*esc.source(SplitPart::kValidation), esc.folder.path()) ==
         Items{"audio/2-1-A-3.wav: 1", "audio/2-3-A-10.wav: 2"});
-  CHECK(esc.source(Split::kTrain)->info().classes == Items{"dog", "cow", "rain"});
-  CHECK(esc.source(Split::kTrain, true)->info().classes == Items{"dog", "rain"});
-  CHECK(items_of(*esc.source(Split::kValidation, true), esc.folder.path()) == Items{"audio/2-3-A-10.wav: 1"});
+  CHECK(esc.source(SplitPart::kTrain)->info().classes == Items{"dog", "cow", "rain"});
+  CHECK(esc.source(SplitPart::kTrain, true)->info().classes == Items{"dog", "rain"});
+  CHECK(items_of(*esc.source(SplitPart::kValidation, true), esc.folder.path()) == Items{"audio/2-3-A-10.wav: 1"});
 }
 
 TEST_CASE("esc50: what is wrong with the table is told") {
-  CHECK_THROWS_WITH(Esc("a.wav,one,0,dog,True,1,A\n").source(Split::kTrain), Contains("esc50.csv:2"));
-  CHECK_THROWS_WITH(Esc("a.wav,1,0,dog,True,1,A\nb.wav,1,0,cat,True,1,A\n").source(Split::kTrain),
+  CHECK_THROWS_WITH(Esc("a.wav,one,0,dog,True,1,A\n").source(SplitPart::kTrain), Contains("esc50.csv:2"));
+  CHECK_THROWS_WITH(Esc("a.wav,1,0,dog,True,1,A\nb.wav,1,0,cat,True,1,A\n").source(SplitPart::kTrain),
                     Contains("esc50.csv:3") && Contains("\"cat\" here and \"dog\" above"));
-  CHECK_THROWS_WITH(Esc("a.wav,1,0,dog,True,1,A\n").source(Split::kValidation), Contains("no clip"));
+  CHECK_THROWS_WITH(Esc("a.wav,1,0,dog,True,1,A\n").source(SplitPart::kValidation), Contains("no clip"));
 }
 
 TEST_CASE("speech_commands: the split by speakers") {
@@ -190,7 +190,7 @@ struct Words {
             "right",    "visual", "four", "wow",    "no",    "nine", "off",   "three",   "left",
             "marvin",   "yes",    "up",   "sheila", "happy", "bird", "go",    "one"};
   }
-  std::unique_ptr<Source> part(Split which) const {
+  std::unique_ptr<Source> part(SplitPart which) const {
     return make_speech_commands({.root = folder.path(), .part = which});
   }
   test::TemporaryFolder folder;
@@ -200,20 +200,20 @@ TEST_CASE("speech_commands: words in the published order, split by name or by li
   const Words words;
   const double percent = percent_of_speaker("s8_nohash_0.wav");
   CAPTURE(percent);
-  const auto train = words.part(Split::kTrain), validation = words.part(Split::kValidation);
+  const auto train = words.part(SplitPart::kTrain), validation = words.part(SplitPart::kValidation);
   CHECK(train->info().classes == Words::make_list());
   CHECK(items_of(*validation, words.folder.path())[1] == "follow/speakerA_nohash_0.wav: 1");
   CHECK(train->size() + validation->size() + (percent >= 10 && percent < 20 ? 35 : 0) == 105);
   write_file(words.folder.path() / "validation_list.txt", "bird/s8_nohash_0.wav\n");
-  CHECK_THROWS_WITH(words.part(Split::kTrain), Contains("testing_list.txt") && Contains("both lists"));
+  CHECK_THROWS_WITH(words.part(SplitPart::kTrain), Contains("testing_list.txt") && Contains("both lists"));
   write_file(words.folder.path() / "testing_list.txt", "go/s8_nohash_0.wav\none/s8_nohash_0.wav\n");
-  CHECK(items_of(*words.part(Split::kValidation), words.folder.path()) == Items{"bird/s8_nohash_0.wav: 32"});
-  CHECK(words.part(Split::kTest)->size() == 2);
-  CHECK(words.part(Split::kTrain)->size() == 102);
+  CHECK(items_of(*words.part(SplitPart::kValidation), words.folder.path()) == Items{"bird/s8_nohash_0.wav: 32"});
+  CHECK(words.part(SplitPart::kTest)->size() == 2);
+  CHECK(words.part(SplitPart::kTrain)->size() == 102);
   write_file(words.folder.path() / "testing_list.txt", "go/s8_nohash_0.wav\none/gone.wav\n");
-  CHECK_THROWS_WITH(words.part(Split::kTest), Contains("testing_list.txt:2") && Contains("one/gone.wav"));
+  CHECK_THROWS_WITH(words.part(SplitPart::kTest), Contains("testing_list.txt:2") && Contains("one/gone.wav"));
   fs::remove_all(words.folder.path() / "bird");
-  CHECK_THROWS_WITH(words.part(Split::kTest), Contains("bird") && Contains("the folder of a word"));
+  CHECK_THROWS_WITH(words.part(SplitPart::kTest), Contains("bird") && Contains("the folder of a word"));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ int64_t window_of(int64_t rows) {
   return std::clamp<int64_t>(rows / 50, 1, kUsual);
 }
 
-time_series::CsvWindowsConfig windows_of(const fs::path& file, int64_t window, time_series::SplitPart part) {
+time_series::CsvWindowsConfig windows_of(const fs::path& file, int64_t window, data::SplitPart part) {
   return {.file = file, .part = part, .input = window, .horizon = window};
 }
 
@@ -33,8 +33,8 @@ Draft draft_time_series(const fs::path& file, const Wishes&) {
   const auto table = time_series::read_csv_series(file);
   const auto rows = static_cast<int64_t>(table.times.size());
   const int64_t window = window_of(rows);
-  const auto train = time_series::make_csv_windows(windows_of(file, window, time_series::SplitPart::kTrain));
-  time_series::make_csv_windows(windows_of(file, window, time_series::SplitPart::kValidation));
+  const auto train = time_series::make_csv_windows(windows_of(file, window, data::SplitPart::kTrain));
+  time_series::make_csv_windows(windows_of(file, window, data::SplitPart::kValidation));
   const auto set = [&](const char* part) {
     return format("{{name: csv_windows, file: {}, split: ratio, part: {}, input: {}, horizon: {}}}",
                   quoted(file.string()), part, window, window);

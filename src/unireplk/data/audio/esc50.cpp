@@ -67,7 +67,7 @@ std::unique_ptr<Source> make_esc50(const Esc50Config& config) {
   std::vector<LabelledFile> files;
   for (const auto& clip : clips.clips) {
     const bool is_held_out = clip.fold == config.fold;
-    if (is_held_out != (config.part == Split::kValidation)) continue;
+    if (is_held_out != (config.part == SplitPart::kValidation)) continue;
     files.push_back({(config.audio / clip.file).string(), label_of.at(clip.target)});
   }
   if (files.empty()) {

@@ -6,8 +6,8 @@
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
-#include "unireplk/data/audio/split.h"
 #include "unireplk/data/source.h"
+#include "unireplk/data/split_part.h"
 
 namespace unireplk::data::audio {
 
@@ -16,11 +16,11 @@ struct Esc50Config {
   std::filesystem::path root;
   std::filesystem::path audio = "audio";
   int64_t fold = 1;
-  Split part = Split::kTrain;
+  SplitPart part = SplitPart::kTrain;
   bool esc10 = false;
 
   void validate(config::Problems& problems) const {
-    if (part == Split::kTest) problems.add("part", "the folds know train and validation, got test");
+    if (part == SplitPart::kTest) problems.add("part", "the folds know train and validation, got test");
   }
 
   static void fields(auto& self, auto&& visit) {

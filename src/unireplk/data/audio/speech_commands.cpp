@@ -82,13 +82,15 @@ class Rule {
     test_ = read_list(test, known);
   }
 
-  Split part_of(const std::string& file) const {
+  SplitPart part_of(const std::string& file) const {
     if (has_lists_) {
-      return validation_.contains(file) ? Split::kValidation : test_.contains(file) ? Split::kTest : Split::kTrain;
+      return validation_.contains(file) ? SplitPart::kValidation
+             : test_.contains(file)     ? SplitPart::kTest
+                                        : SplitPart::kTrain;
     }
     const double percent = percent_of_speaker(fs::path(file).filename().string());
-    if (percent < kValidationPercent) return Split::kValidation;
-    return percent < kValidationPercent + kTestPercent ? Split::kTest : Split::kTrain;
+    if (percent < kValidationPercent) return SplitPart::kValidation;
+    return percent < kValidationPercent + kTestPercent ? SplitPart::kTest : SplitPart::kTrain;
   }
 
  private:

@@ -5,15 +5,15 @@
 #include <string_view>
 
 #include "unireplk/config/fields.h"
-#include "unireplk/data/audio/split.h"
 #include "unireplk/data/source.h"
+#include "unireplk/data/split_part.h"
 
 namespace unireplk::data::audio {
 
 /// `name: speech_commands`: the 35 words of Speech Commands V2.
 struct SpeechCommandsConfig {
   std::filesystem::path root;
-  Split part = Split::kTrain;
+  SplitPart part = SplitPart::kTrain;
 
   static void fields(auto& self, auto&& visit) {
     visit("root", self.root, config::required, "Folder that holds the folders of the 35 words.");

@@ -5,14 +5,13 @@
 #include <utility>
 
 #include "unireplk/config/fields.h"
+#include "unireplk/data/split_part.h"
 
 namespace unireplk::data::time_series {
 
 /// Where the borders of a table lie: ETT's months of 30 days in hours, the same in quarters of an hour, or 70, 10 and
 /// 20 % of the rows. Declared, never guessed: the wrong one of the first two moves all borders by a factor of four.
 enum class SplitKind { kEtth, kEttm, kRatio };
-
-enum class SplitPart { kTrain, kValidation, kTest };
 
 /// Rows [begin, end).
 struct RowRange {
@@ -48,13 +47,6 @@ struct EnumNames<data::time_series::SplitKind> {
   using E = data::time_series::SplitKind;
   static constexpr std::pair<std::string_view, E> values[] = {
       {"etth", E::kEtth}, {"ettm", E::kEttm}, {"ratio", E::kRatio}};
-};
-
-template <>
-struct EnumNames<data::time_series::SplitPart> {
-  using E = data::time_series::SplitPart;
-  static constexpr std::pair<std::string_view, E> values[] = {
-      {"train", E::kTrain}, {"validation", E::kValidation}, {"test", E::kTest}};
 };
 
 }  // namespace unireplk::config
