@@ -29,7 +29,7 @@ at::Tensor read_weights(const std::filesystem::path& file, int64_t items) {
     const auto value = config::read_number(lines[i]);
     if (!value || *value < 0) {
       problems.push_back(
-          {format("{}:{}", file.string(), i + 1), format("expected a weight >= 0, got \"{}\"", lines[i]), ""});
+          {place_of(file, static_cast<int>(i) + 1), format("expected a weight >= 0, got \"{}\"", lines[i]), ""});
     } else {
       sum += values[i] = *value;
     }

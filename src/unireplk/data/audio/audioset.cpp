@@ -1,9 +1,9 @@
 #include "unireplk/data/audio/audioset.h"
 
-#include <charconv>
 #include <optional>
 #include <utility>
 
+#include "unireplk/config/scalar.h"
 #include "unireplk/core/log.h"
 #include "unireplk/data/audio/class_index.h"
 #include "unireplk/data/audio/tagged_files.h"
@@ -23,12 +23,6 @@ std::string replaced(std::string text, std::string_view field, std::string_view 
     text.replace(at, field.size(), value);
   }
   return text;
-}
-
-std::optional<double> seconds(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
 std::string split_of(const fs::path& list) {
@@ -65,7 +59,7 @@ class SegmentReader {
   void add(const formats::CsvRow& row, const fs::path& list) {
     ++rows_;
     const auto place = place_of(list, row.line);
-    const auto start = row.fields.size() == kColumns ? seconds(row.fields[1]) : std::nullopt;
+    const auto start = row.fields.size() == kColumns ? config::read_number(row.fields[1]) : std::nullopt;
     if (!start) {
       refuse({place, "expected id, start, end and quoted labels", "Take the list as it is published."});
       return;

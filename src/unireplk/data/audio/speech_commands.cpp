@@ -10,6 +10,7 @@
 #include "unireplk/data/class_folders.h"
 #include "unireplk/data/class_names.h"
 #include "unireplk/data/labelled_files.h"
+#include "unireplk/formats/byte_order.h"
 #include "unireplk/formats/sha1.h"
 #include "unireplk/io/files.h"
 
@@ -102,11 +103,10 @@ class Rule {
 }  // namespace
 
 double percent_of_speaker(std::string_view file_name) {
-  constexpr uint64_t kMost = (uint64_t{1} << 27) - 1;
+  constexpr uint32_t kMost = (uint32_t{1} << 27) - 1;
   const std::string_view speaker = file_name.substr(0, file_name.find("_nohash_"));
   const auto digest = formats::sha1_of(std::as_bytes(std::span(speaker)));
-  uint64_t last = 0;
-  for (size_t i = digest.size() - 4; i < digest.size(); ++i) last = last << 8 | std::to_integer<uint64_t>(digest[i]);
+  const uint32_t last = formats::big_endian(std::span(digest).last(4));
   return static_cast<double>(last & kMost) * 100.0 / static_cast<double>(kMost);
 }
 

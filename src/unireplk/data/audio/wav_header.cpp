@@ -3,6 +3,8 @@
 #include <cstring>
 #include <limits>
 
+#include "unireplk/formats/byte_order.h"
+
 namespace unireplk::data::audio {
 namespace {
 
@@ -12,18 +14,12 @@ bool has_text(std::span<const std::byte> bytes, size_t begin, const char* four) 
   return bytes.size() >= begin + 4 && std::memcmp(bytes.data() + begin, four, 4) == 0;
 }
 
-uint32_t little_endian(std::span<const std::byte> bytes, size_t begin) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= std::to_integer<uint32_t>(bytes[begin + i]) << (8 * i);
-  return value;
-}
-
 }  // namespace
 
 int64_t missing_wav_bytes(std::span<const std::byte> file) {
   if (!has_text(file, 0, "RIFF") || !has_text(file, 8, "WAVE")) return 0;
   for (size_t at = kRiffBytes; file.size() >= at + kChunkHeader;) {
-    const uint32_t size = little_endian(file, at + 4);
+    const auto size = static_cast<uint32_t>(formats::little_endian(file.subspan(at + 4, 4)));
     const size_t begin = at + kChunkHeader;
     if (has_text(file, at, "data")) {
       const bool is_open = size == std::numeric_limits<uint32_t>::max() || size == 0;
