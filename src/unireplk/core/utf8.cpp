@@ -1,7 +1,5 @@
 #include "unireplk/core/utf8.h"
 
-#include <cstdint>
-
 namespace unireplk {
 namespace {
 
@@ -31,6 +29,22 @@ size_t valid_utf8_prefix(std::string_view text) {
     good += size;
   }
   return good;
+}
+
+bool append_utf8(std::string& text, uint32_t code) {
+  if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
+  const auto put = [&](uint32_t bits) { text += static_cast<char>(bits); };
+  const auto put_rest = [&](int shift) { put(0x80 | (code >> shift & 0x3F)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xC0 | code >> 6), put_rest(0);
+  } else if (code < 0x10000) {
+    put(0xE0 | code >> 12), put_rest(6), put_rest(0);
+  } else {
+    put(0xF0 | code >> 18), put_rest(12), put_rest(6), put_rest(0);
+  }
+  return true;
 }
 
 }  // namespace unireplk

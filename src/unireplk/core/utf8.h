@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace unireplk {
@@ -10,5 +12,9 @@ namespace unireplk {
 size_t valid_utf8_prefix(std::string_view text);
 
 inline bool is_utf8(std::string_view text) { return valid_utf8_prefix(text) == text.size(); }
+
+/// Add the character of this number to UTF-8 text. \return false, and nothing is added, when there is none: surrogates,
+/// and beyond U+10FFFF.
+bool append_utf8(std::string& text, uint32_t code);
 
 }  // namespace unireplk

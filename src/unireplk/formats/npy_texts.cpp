@@ -20,32 +20,13 @@ constexpr std::array kArrayParts{
     std::string_view("numpy.core.multiarray._reconstruct"), std::string_view("numpy._core.multiarray._reconstruct"),
     std::string_view("numpy.ndarray"), std::string_view("numpy.dtype"), std::string_view("_codecs.encode")};
 
-/// One character as UTF-8. \throws NpyRefusal for what is none.
-void append_utf8(std::string& out, uint64_t code) {
-  const auto put = [&](uint64_t bits) { out += static_cast<char>(bits); };
-  if (code < 0x80) return put(code);
-  if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) throw NpyRefusal{"a text holds what is no character"};
-  if (code < 0x800) {
-    put(0xC0 | code >> 6);
-  } else {
-    if (code < 0x10000) {
-      put(0xE0 | code >> 12);
-    } else {
-      put(0xF0 | code >> 18);
-      put(0x80 | (code >> 12 & 0x3F));
-    }
-    put(0x80 | (code >> 6 & 0x3F));
-  }
-  put(0x80 | (code & 0x3F));
-}
-
 /// A text of fixed width; zeros at its end fill it up.
-std::string wide_text(std::span<const std::byte> cell, bool big_endian) {
+std::string wide_text(std::span<const std::byte> cell, bool is_big_endian) {
   std::string out;
   for (size_t at = 0; at < cell.size(); at += 4) {
-    std::array<std::byte, 4> unit{cell[at], cell[at + 1], cell[at + 2], cell[at + 3]};
-    if (big_endian) std::ranges::reverse(unit);
-    append_utf8(out, little_endian(unit));
+    const auto unit = cell.subspan(at, 4);
+    const auto code = is_big_endian ? big_endian(unit) : static_cast<uint32_t>(little_endian(unit));
+    if (!append_utf8(out, code)) throw NpyRefusal{"a text holds what is no character"};
   }
   out.erase(out.find_last_not_of('\0') + 1);
   return out;
