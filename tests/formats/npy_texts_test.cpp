@@ -77,6 +77,8 @@ TEST_CASE("npy texts: what is none is refused with a reason") {
              Contains("expected one row of texts, got 2 dimensions"));
   CHECK_THAT(refusal(npy("<U3", "(2,)", wide("abc", false))), Contains("expected 2 texts of 12 bytes, got 12 bytes"));
   CHECK_THAT(refusal(npy("<U99999", "(0,)", "")), Contains("expected texts of 1 to 4096 bytes"));
+  CHECK_THAT(refusal(npy("<U4611686018427387905", "(1,)", wide("a", false))),  // 2^62 + 1: four times it is 4
+             Contains("expected texts of 1 to 4096 bytes"));
   CHECK_THAT(refusal(npy("<U1", "(1,)", std::string("\0\xD8\0\0", 4))), Contains("what is no character"));
   CHECK_THAT(refusal(npy("|S2", "(1,)", "\xff\xfe")), Contains("not UTF-8"));
   CHECK_THAT(refusal(npy("|O", "(2,)", pickled("os", pickled_text("a"), pickled_text("b")))),

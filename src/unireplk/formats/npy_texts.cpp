@@ -43,7 +43,7 @@ std::vector<std::string> fixed_texts(const NpyHeader& header, std::span<const st
   const char order = header.type[0], kind = header.type[1];
   const auto width = whole_number(std::string_view(header.type).substr(2));
   const int64_t unit = kind == 'U' ? 4 : 1;
-  if (!width || *width < 1 || *width * unit > kMostTextBytes) {
+  if (!width || *width < 1 || *width > kMostTextBytes / unit) {
     throw NpyRefusal{format("expected texts of 1 to {} bytes, got numpy type \"{}\"", kMostTextBytes, header.type)};
   }
   const auto bytes = static_cast<size_t>(*width * unit);
