@@ -35,21 +35,19 @@ std::string refusal(const std::string& file) {
   return parsed.problem().text();
 }
 
-/// What numpy.save writes of an array of two objects, protocol 4.
-std::string pickled(const std::string& module, const std::string& first, const std::string& second) {
-  const auto text = [](const std::string& value) {
-    return std::string("\x8c") + static_cast<char>(value.size()) + value;
-  };
-  std::string out =
-      std::string("\x80\x04") + text(module) + text("_reconstruct") + "\x93" + text("numpy") + text("ndarray") + "\x93";
-  out += std::string("K\0\x85", 3) + "C\x01" + "b" + "\x87R(K\x01K\x02\x85" + text("numpy") + text("dtype") + "\x93";
-  out += text("O8") + "\x89\x88\x87R(K\x03" + text("|") + "NNN";
-  out += std::string("J\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]", 16);
-  return out + "(" + first + second + "etb.";
-}
-
 std::string pickled_text(const std::string& value) {
   return std::string("\x8c") + static_cast<char>(value.size()) + value;
+}
+
+/// What numpy.save writes of an array of two objects, protocol 4.
+std::string pickled(const std::string& module, const std::string& first, const std::string& second) {
+  std::string out = std::string("\x80\x04") + pickled_text(module) + pickled_text("_reconstruct") + "\x93" +
+                    pickled_text("numpy") + pickled_text("ndarray") + "\x93";
+  out += std::string("K\0\x85", 3) + "C\x01" + "b" + "\x87R(K\x01K\x02\x85" + pickled_text("numpy") +
+         pickled_text("dtype") + "\x93";
+  out += pickled_text("O8") + "\x89\x88\x87R(K\x03" + pickled_text("|") + "NNN";
+  out += std::string("J\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]", 16);
+  return out + "(" + first + second + "etb.";
 }
 
 }  // namespace

@@ -34,8 +34,7 @@ struct NpyConfig {
 /// a channel is constant), `item_shape` (of the payload) and `item_axes` (where its axes lie in an item of the file).
 ///
 /// \throws UserError when a file cannot be read, shape or type are not those of the layout, counts differ, a label
-/// names
-///         no class, or a number is not finite.
+///         names no class, or a number is not finite.
 std::unique_ptr<Source> make_npy(const NpyConfig& config);
 
 }  // namespace unireplk::data
