@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "unireplk/core/utf8.h"
 #include "unireplk/data/class_map.h"
@@ -91,8 +92,12 @@ bool FileKind::holds(const fs::path& name) const {
 
 std::string FileKind::suffix_text() const { return format("{}", fmt::join(suffixes, " ")); }
 
-std::vector<std::pair<std::string, std::string>> files_below(const fs::path& folder, const FileKind& kind) {
-  return Walk(folder, kind).take();
+std::vector<std::string> files_below(const fs::path& root, const std::string& folder, const FileKind& kind) {
+  std::vector<std::string> files;
+  for (const auto& [parent, name] : Walk(root / folder, kind).take()) {
+    files.push_back((fs::path(parent) / name).lexically_relative(root).string());
+  }
+  return files;
 }
 
 std::unique_ptr<Source> class_folders(const fs::path& root, const std::optional<fs::path>& class_map,
@@ -101,17 +106,13 @@ std::unique_ptr<Source> class_folders(const fs::path& root, const std::optional<
   std::vector<LabelledFile> files;
   std::vector<Problem> problems;
   for (size_t label = 0; label < classes.size(); ++label) {
-    const fs::path folder = root / classes[label];
-    const auto found = files_below(folder, kind);
+    auto found = files_below(root, classes[label], kind);
     if (found.empty()) {
-      problems.push_back({folder.string(),
+      problems.push_back({(root / classes[label]).string(),
                           format("expected at least one {} ({}), got none", kind.one, kind.suffix_text()),
                           format("Add {} or remove the folder.", kind.many)});
     }
-    for (const auto& [parent, name] : found) {
-      const std::string path = (fs::path(parent) / name).lexically_relative(root).string();
-      files.push_back({path, static_cast<int64_t>(label)});
-    }
+    for (auto& file : found) files.push_back({std::move(file), static_cast<int64_t>(label)});
   }
   if (!problems.empty()) throw UserError(std::move(problems));
   map_classes(class_map, root.string(), classes, files);

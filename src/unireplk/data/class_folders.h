@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "unireplk/data/source.h"
@@ -23,9 +22,10 @@ struct FileKind {
   std::string suffix_text() const;                      ///< all of them, for messages: ".jpg .jpeg ..."
 };
 
-/// (folder, file name) of every such file below a folder: folders and then files sorted, links followed, but not in
-/// circles. \throws UserError when a folder cannot be listed.
-std::vector<std::pair<std::string, std::string>> files_below(const std::filesystem::path& folder, const FileKind& kind);
+/// Paths, from `root` on, of every such file below one of its folders: folders and then files sorted, links followed,
+/// but not in circles. \throws UserError when a folder cannot be listed.
+std::vector<std::string> files_below(const std::filesystem::path& root, const std::string& folder,
+                                     const FileKind& kind);
 
 /// A folder with one sub-folder for each class, in the order of torchvision's ImageFolder (spec/image.md section 2):
 /// classes are the sub-folders, sorted; below each, the files in the order of files_below(). `class_map`

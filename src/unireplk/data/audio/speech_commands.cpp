@@ -34,15 +34,12 @@ std::vector<LabelledFile> files_of_words(const fs::path& root) {
   for (size_t label = 0; label < kWords.size(); ++label) {
     const fs::path folder = root / kWords[label];
     std::error_code error;
-    const auto found = fs::is_directory(folder, error) ? files_below(folder, kKind)
-                                                       : std::vector<std::pair<std::string, std::string>>{};
+    auto found = fs::is_directory(folder, error) ? files_below(root, kWords[label], kKind) : std::vector<std::string>{};
     if (found.empty() && problems.size() < kMaxProblems) {
       problems.push_back({folder.string(), "expected the folder of a word with its sounds (.wav), got none",
                           "Unpack speech_commands_v0.02 there, or correct `root`."});
     }
-    for (const auto& [parent, name] : found) {
-      files.push_back({(fs::path(parent) / name).lexically_relative(root).string(), static_cast<int64_t>(label)});
-    }
+    for (auto& file : found) files.push_back({std::move(file), static_cast<int64_t>(label)});
   }
   if (!problems.empty()) throw UserError(std::move(problems));
   return files;
