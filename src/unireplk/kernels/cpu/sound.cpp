@@ -13,20 +13,13 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "unireplk/kernels/cpu/vectors-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-/// Lanes are frames, so that an FFT is plain code without shuffles: the same operations, in order, for each frame.
-using Floats = hn::ScalableTag<float>;
-using Vec = hn::Vec<Floats>;
-constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
-
-HWY_INLINE Vec load(const float* from) { return hn::Load(Floats(), from); }
-HWY_INLINE void store(Vec value, float* to) { hn::Store(value, Floats(), to); }
-HWY_INLINE Vec all(float value) { return hn::Set(Floats(), value); }
+// Lanes are frames, so that an FFT is plain code without shuffles: the same operations, in order, for each frame.
 
 struct Complex {
   Vec re, im;
@@ -59,7 +52,7 @@ HWY_INLINE void take_frames(const LogMelTables& tables, const float* samples, in
     const float* frame = samples + std::min(lane, lanes - 1) * tables.shift;
     for (int64_t j = 0; j < tables.frame; ++j) to[j * kLanes + lane] = frame[j];
   }
-  Vec total = all(0);
+  Vec total = zero();
   for (int64_t j = 0; j < tables.frame; ++j) total = hn::Add(total, load(to + j * kLanes));
   const Vec mean = hn::Div(total, all(static_cast<float>(tables.frame)));
   Vec before = hn::Sub(load(to), mean);
@@ -132,18 +125,12 @@ HWY_INLINE void take_power(const LogMelTables& tables, int64_t half, const float
 HWY_INLINE void put_mel(const LogMelTables& tables, const float* power_of, int64_t lanes, float* out, int64_t row) {
   for (const MelTriangle& triangle : tables.triangles) {
     const float* weights = tables.weights.data() + triangle.weights;
-    Vec energy = all(0);
+    Vec energy = zero();
     for (int64_t i = 0; i < triangle.count; ++i) {
       energy = hn::MulAdd(all(weights[i]), load(power_of + (triangle.first + i) * kLanes), energy);
     }
     const Vec value = hn::Log(Floats(), hn::Max(hn::Mul(energy, all(0.25F)), all(tables.floor)));
-    if (lanes == kLanes) {
-      hn::StoreU(value, Floats(), out);
-    } else {
-      HWY_ALIGN float part[kLanes];
-      store(value, part);
-      std::copy_n(part, lanes, out);
-    }
+    store_channels(value, out, lanes);
     out += row;
   }
 }
@@ -165,7 +152,7 @@ void log_mel_of(const LogMelTables& tables, const float* samples, int64_t frames
 }
 
 HWY_INLINE float dot(const float* a, const float* b, int64_t count) {
-  Vec total = all(0);
+  Vec total = zero();
   for (int64_t i = 0; i < count; i += kLanes) {
     total = hn::MulAdd(hn::LoadU(Floats(), a + i), hn::LoadU(Floats(), b + i), total);
   }
