@@ -4,10 +4,16 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace unireplk::data {
+
+/// Of the key `class_map`, wherever a source has it.
+inline constexpr std::string_view kClassMapHelp =
+    "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which `class` "
+    "each `name` becomes.";
 
 /// Other classes than the data's own.
 struct ClassMap {

@@ -8,6 +8,7 @@
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
+#include "unireplk/data/class_map.h"
 #include "unireplk/data/source.h"
 
 namespace unireplk::data {
@@ -32,9 +33,7 @@ struct FileListConfig {
     visit("path", self.path, config::non_empty, "Column with the path of each file.");
     visit("label", self.label, config::non_empty, "Column with the name of its class.");
     visit("classes", self.classes, "Names of the classes, in the order of their labels; left out, sorted as found.");
-    visit("class_map", self.class_map,
-          "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which "
-          "`class` each `name` becomes.");
+    visit("class_map", self.class_map, kClassMapHelp);
   }
 };
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "unireplk/config/fields.h"
+#include "unireplk/data/class_map.h"
 #include "unireplk/data/source.h"
 
 namespace unireplk::data::audio {
@@ -16,9 +17,7 @@ struct AudioFolderConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("root", self.root, config::required, "Folder that holds one folder of sounds for each class.");
-    visit("class_map", self.class_map,
-          "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which "
-          "`class` each `name` becomes.");
+    visit("class_map", self.class_map, kClassMapHelp);
   }
 };
 

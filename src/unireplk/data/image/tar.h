@@ -7,6 +7,7 @@
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
+#include "unireplk/data/class_map.h"
 #include "unireplk/data/source.h"
 
 namespace unireplk::data::image {
@@ -31,9 +32,7 @@ struct TarConfig {
         "is the folder.");
     visit("path", self.path, config::non_empty, "Column of a CSV file with the name of each image in the tar file.");
     visit("label", self.label, config::non_empty, "Column of a CSV file with the name of its class.");
-    visit("class_map", self.class_map,
-          "Other classes: a text file with one a line, in the order of their labels, or a CSV file that says which "
-          "`class` each `name` becomes.");
+    visit("class_map", self.class_map, kClassMapHelp);
     visit("index", self.index,
           "File that keeps where the images lie, made when it is missing or the tar files have changed; left out, all "
           "headers are read at each start.");
