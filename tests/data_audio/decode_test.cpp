@@ -75,7 +75,7 @@ TEST_CASE("decode: a WAV file whose length was left open is taken as long as it 
 }
 
 TEST_CASE("decode: a file that is cut short is no FLAC file any more") {
-  const auto file = test::read_file("examples/data/digits/train/0/0_george_10.flac");
+  const auto file = test::content("examples/data/digits/train/0/0_george_10.flac");
   CHECK(samples_of(file).size() > 1000);
   const auto half = decode(bytes_of(file.substr(0, file.size() / 2)), "x.flac");
   REQUIRE(!half);
@@ -88,8 +88,8 @@ TEST_CASE("decode: the test data's samples, to the bit") {
   for (const std::string name : {"wav/237-134500-0001.wav", "wav/237-134500-0005.wav", "flac/237-134500-0001.flac",
                                  "flac/237-134500-0005.flac"}) {
     CAPTURE(name);
-    const auto found = samples_of(test::read_file(*folder / name));
-    const auto npy = bytes_of(test::read_file((*folder / name).replace_extension(".npy")));
+    const auto found = samples_of(test::content(*folder / name));
+    const auto npy = bytes_of(test::content((*folder / name).replace_extension(".npy")));
     const auto array = formats::parse_npy(npy, name).value_or_throw();
     std::vector<int16_t> expected(found.size());
     REQUIRE(array.bytes.size() == 2 * expected.size());

@@ -117,7 +117,7 @@ TEST_CASE("filterbank: frames are the same bits whatever comes with them, and a 
 
 /// Rows of numbers in brackets, as Kaldi prints a matrix.
 std::vector<double> kaldi_matrix(const std::filesystem::path& file) {
-  std::string text = test::read_file(file);
+  std::string text = test::content(file);
   text = text.substr(text.find('[') + 1, text.rfind(']') - text.find('[') - 1);
   std::istringstream in(text);
   return {std::istream_iterator<double>(in), {}};
@@ -132,7 +132,7 @@ double kaldi_tolerance(double value, double loudest) {
 TEST_CASE("filterbank: equals Kaldi itself", "[golden]") {
   const auto folder = test::test_data("golden/kaldi_features");
   if (!folder) return;
-  auto sound = decode(test::bytes_of(test::read_file(*folder / "test.wav")), "test.wav").value_or_throw();
+  auto sound = decode(test::bytes_of(test::content(*folder / "test.wav")), "test.wav").value_or_throw();
   for (float& sample : sound.samples) sample *= 32768;
   const std::map<std::string, int64_t> files{{"test.txt", 23}, {"test-40.txt", 40}};
   for (const auto& [name, bins] : files) {

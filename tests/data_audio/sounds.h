@@ -3,13 +3,12 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <memory_resource>
 #include <numbers>
 #include <string>
 #include <vector>
 
+#include "support/files.h"
 #include "support/temporary_folder.h"
 
 namespace unireplk::test {
@@ -60,16 +59,6 @@ inline std::vector<std::byte> bytes_of(const std::string& text) {
   std::vector<std::byte> bytes(text.size());
   std::memcpy(bytes.data(), text.data(), text.size());
   return bytes;
-}
-
-inline void write_file(const std::filesystem::path& path, const std::string& content) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
-}
-
-inline std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 inline std::pmr::memory_resource& memory() { return *std::pmr::get_default_resource(); }

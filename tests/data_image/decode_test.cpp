@@ -75,7 +75,7 @@ TEST_CASE("decode: a JPEG is bit-equal to what Pillow gives", "[golden]") {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".jpg") continue;
     auto expected = entry.path();
-    CHECK(decoded(test::read_file(entry.path()), 3) == npy_pixels(test::read_file(expected.replace_extension(".npy"))));
+    CHECK(decoded(test::content(entry.path()), 3) == npy_pixels(test::content(expected.replace_extension(".npy"))));
     ++files;
   }
   CHECK(files > 0);
@@ -135,12 +135,12 @@ TEST_CASE("decode: PNG of every kind") {
 }
 
 TEST_CASE("decode: content decides, not the name") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   CHECK(decode(bytes_of(photo), 3, "photo.png").has_value());
 }
 
 TEST_CASE("decode: a truncated file is a problem that names it") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   REQUIRE(photo.size() > 1000);
   for (const size_t size :
        {photo.size() - 2, photo.size() * 9 / 10, photo.size() / 2, size_t{200}, size_t{20}, size_t{3}}) {
@@ -159,7 +159,7 @@ TEST_CASE("decode: a truncated file is a problem that names it") {
 }
 
 TEST_CASE("decode: damaged bytes never crash") {
-  std::string photo = test::read_file(test::one_photo);
+  std::string photo = test::content(test::one_photo);
   uint32_t state = 1;
   for (int round = 0; round < 60; ++round) {
     std::string damaged = photo;
@@ -178,7 +178,7 @@ TEST_CASE("decode: damaged bytes never crash") {
 }
 
 TEST_CASE("decode: stray bytes before the end marker do no harm") {
-  std::string photo = test::read_file(test::one_photo);
+  std::string photo = test::content(test::one_photo);
   REQUIRE(photo.substr(photo.size() - 2) == "\xFF\xD9");
   const auto pixels = decoded(photo, 3);
   photo.insert(photo.size() - 2, 4, '\0');
@@ -259,7 +259,7 @@ TEST_CASE("decode: a part has the bits of the whole") {
 }
 
 TEST_CASE("decode: a part of a photo has the bits of the whole") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const Image whole = decode(bytes_of(photo), 3, "x").value_or_throw();
   RandomStream random = Draw{.seed = 6}.stream(1);
   for (int i = 0; i < 30; ++i) {
@@ -275,13 +275,13 @@ TEST_CASE("decode: a part of a PNG") {
 }
 
 TEST_CASE("decode: a part that does not lie inside is refused") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const auto beyond = [](int64_t width, int64_t height) { return Rectangle{1, 0, width, height}; };
   CHECK_THROWS_AS(decode_part(bytes_of(photo), 3, "x", beyond), ContractError);
 }
 
 TEST_CASE("decode: a truncated file is a problem for every part of it") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const auto top = [](int64_t width, int64_t) { return Rectangle{0, 0, width, 8}; };
   REQUIRE(decode_part(bytes_of(photo), 3, "cat.jpg", top));
   for (const size_t size : {photo.size() - 2, photo.size() / 2, size_t{1000}, size_t{20}}) {
@@ -293,7 +293,7 @@ TEST_CASE("decode: a truncated file is a problem for every part of it") {
 }
 
 TEST_CASE("decode: damage is seen by the parts that it reaches") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const std::string damaged = photo.substr(0, photo.size() / 2) + "\xFF\xD9";
   const auto rows = [&](int64_t first, int64_t count) {
     return decode_part(bytes_of(damaged), 3, "cat.jpg", [=](int64_t width, int64_t) {

@@ -2,27 +2,17 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "support/files.h"
 #include "support/temporary_folder.h"
 #include "unireplk/data/image/image.h"
 
 namespace unireplk::test {
 
 namespace fs = std::filesystem;
-
-inline void write_file(const fs::path& path, const std::string& content) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
-}
-
-inline std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 /// The folder of UNIREPLK_TEST_DATA, when it is set.
 inline std::optional<fs::path> test_data() {

@@ -38,7 +38,7 @@ struct Photos {
     int count = 0;
     for (const char* name : {"hat", "shoes"}) {
       for (const auto& entry : std::filesystem::directory_iterator(test::clothing / name)) {
-        write_file(folder / "photos" / name / std::to_string(count++) / "photo.jpg", test::read_file(entry.path()));
+        write_file(folder / "photos" / name / std::to_string(count++) / "photo.jpg", test::content(entry.path()));
         break;
       }
     }
@@ -50,7 +50,7 @@ struct Photos {
 
   config::Choice<SourceSignature> choice() const { return folder_choice({.root = folder / "photos"}); }
   PackCounts pack(const PackOptions& options) const { return write_pack(choice(), options, file); }
-  std::string pack_bytes(const PackOptions& options) const { return pack(options), test::read_file(file); }
+  std::string pack_bytes(const PackOptions& options) const { return pack(options), test::content(file); }
 
   TemporaryFolder folder;
   std::filesystem::path file = folder / "photos.pack";
@@ -149,7 +149,7 @@ TEST_CASE("pack: an origin that has changed is refused") {
   }
   SECTION("a file is longer") {
     const auto time = std::filesystem::last_write_time(photo);
-    write_file(photo, test::read_file(photo) + "x");
+    write_file(photo, test::content(photo) + "x");
     std::filesystem::last_write_time(photo, time);
     refused();
   }

@@ -180,7 +180,7 @@ TEST_CASE("tar: the index is made again when the archive has changed, and only t
   tars.config.index = index;
   tars.write("t.tar", tar_of({{"a/1.jpg", "one"}}));
   CHECK(make_tar(tars.config)->size() == 1);
-  const std::string first = test::read_file(index);
+  const std::string first = test::content(index);
   CHECK_THAT(first, Contains("image,a/1.jpg,512,3"));
 
   // What the index says is believed while the archive is the same.
@@ -203,11 +203,11 @@ TEST_CASE("tar: a file that is no index, or a damaged one, is left alone") {
   const auto index = tars.folder / "index.csv";
   tars.config.index = index;
   make_tar(tars.config);
-  const std::string good = test::read_file(index);
+  const std::string good = test::content(index);
   const auto refused = [&](const std::string& content, const std::string& words) {
     write_file(index, content);
     tars.refused(words);
-    CHECK(test::read_file(index) == content);
+    CHECK(test::content(index) == content);
   };
   refused("my notes\n", "index.csv: expected the index of tar files, got another file. Remove the file");
   refused(good + "image,a/2.jpg,512\n", "index.csv:4: expected 4 columns");

@@ -231,7 +231,7 @@ TEST_CASE("image pipeline: what it has seen the size of takes no new memory for 
   config.size = 40;
   config.auto_augment = "rand-m9-mstd0.5-inc1";
   const auto pipeline = make_image_pipeline(config, {}, Mode::kTrain);
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const auto bytes = std::as_bytes(std::span(photo));
   const Record record{.payload = EncodedBytes{{bytes.begin(), bytes.end()}}, .target = {}, .key = {}, .source = {}};
   const auto round = [&] {
@@ -313,7 +313,7 @@ TEST_CASE("image pipeline: with RandAugment, the number of workers changes no bi
 }
 
 TEST_CASE("image pipeline: what it does not decode changes no bit") {
-  const std::string photo = test::read_file(test::one_photo);
+  const std::string photo = test::content(test::one_photo);
   const auto bytes = std::as_bytes(std::span(photo));
   const Image pixels = decode(bytes, 3, "x").value_or_throw();
   Record file = record_of(pixels);
