@@ -78,7 +78,7 @@ std::string CsvReader::field() {
 
 Result<bool> CsvReader::next(CsvRow& row) {
   row.fields.clear();
-  row.columns.clear();
+  columns_.clear();
   while (!rest_.empty() && at_line_end()) take_line_end();
   if (rest_.empty()) return false;
   row.line = line_;
@@ -88,7 +88,7 @@ Result<bool> CsvReader::next(CsvRow& row) {
       if (std::cmp_equal(row.fields.size(), options_.max_columns)) {
         throw CsvRefusal{line_, format("expected at most {} columns, got more", options_.max_columns)};
       }
-      row.columns.push_back(static_cast<int>(rest_.data() - begin) + 1);
+      columns_.push_back(static_cast<int>(rest_.data() - begin) + 1);
       row.fields.push_back(field());
       if (at_line_end()) break;
       rest_.remove_prefix(1);  // the delimiter

@@ -19,7 +19,6 @@ struct CsvOptions {
 struct CsvRow {
   int line = 0;  ///< where it begins, from one
   std::vector<std::string> fields;
-  std::vector<int> columns = {};  ///< byte of the text where each field begins, from one, counted from the row's first
 };
 
 /// Reads RFC 4180 text row by row: quoted fields may hold delimiters, line ends and doubled quotes. Lines end
@@ -32,6 +31,9 @@ class CsvReader {
   /// The next row into `row`; false at the end.
   Result<bool> next(CsvRow& row);
 
+  /// Where field `i` of the last row begins: the byte of the text, from one, counted from the row's first.
+  int column(size_t i) const { return columns_[i]; }
+
  private:
   std::string quoted_field();
   std::string plain_field();
@@ -43,6 +45,7 @@ class CsvReader {
   std::string place_;
   CsvOptions options_;
   int line_ = 1;
+  std::vector<int> columns_;
 };
 
 /// Text as a field of a CSV file: quoted when it has to be.

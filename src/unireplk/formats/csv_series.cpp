@@ -87,7 +87,7 @@ class SeriesReader {
     for (size_t i = 1; problems_.empty() && i < fields.size(); ++i) {
       series_.names.push_back(as_utf8(fields[i]));
       if (known.insert(series_.names.back()).second) continue;
-      refuse({place_of(place_, row_.line, row_.columns[i]),
+      refuse({place_of(place_, row_.line, reader_.column(i)),
               format("the column \"{}\" appears twice", series_.names.back()), "Rename one of them."});
     }
     if (!problems_.empty()) throw UserError(std::move(problems_));
@@ -113,7 +113,7 @@ class SeriesReader {
     const auto text = trimmed(row_.fields[i]);
     const auto value = finite_number(text);
     if (!value) {
-      refuse({place_of(place_, row_.line, row_.columns[i]),
+      refuse({place_of(place_, row_.line, reader_.column(i)),
               format("expected a number in column \"{}\", got {}", series_.names[i - 1],
                      text.empty() ? "nothing" : format("\"{}\"", as_utf8(std::string(text)))),
               "Fill gaps before training: every cell needs a value."});
