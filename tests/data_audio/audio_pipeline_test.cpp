@@ -122,6 +122,12 @@ TEST_CASE("audio: a file that cannot be decoded is a problem of its sample") {
   CHECK_THAT(pipeline->apply(record_of("noise"), {}).problem().text(), Contains("x.wav"));
 }
 
+TEST_CASE("audio: arrays are no sounds") {
+  const auto pipeline = make_audio_pipeline(config_of(4), kInfo, Mode::kEvaluation);
+  const Record array{.payload = at::zeros({2, 3}), .target = {}, .key = {}, .source = {}};
+  CHECK_THROWS_AS(pipeline->apply(array, {}), UserError);
+}
+
 std::vector<float> mixed(std::vector<float> own, const std::vector<float>& other, double share) {
   mix_into(own, other, share);
   return own;

@@ -29,7 +29,10 @@ Result<Sound> sound_of(const Record& record) {
   const std::string place = record.source.text();
   if (const auto* file = std::get_if<EncodedBytes>(&record.payload)) return decode(file->bytes, place);
   const auto* path = std::get_if<std::filesystem::path>(&record.payload);
-  UNIREPLK_CHECK(path, "audio pipeline: {} is no file", place);
+  if (!path) {
+    throw UserError({"data.pipeline", "audio makes maps of sounds, and the data source gives arrays",
+                     "Choose a source of sounds, or the pipeline of this data."});
+  }
   const auto file = read_bytes(*path);
   if (!file) return file.problem();
   return decode(file->bytes, place);
