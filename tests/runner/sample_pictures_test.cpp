@@ -1,5 +1,7 @@
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <sstream>
 
@@ -15,6 +17,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
+constexpr int kItems = 3500;  // that it trains on
 
 data::image::Image picture(const std::filesystem::path& path) {
   const auto bytes = content(path);
@@ -71,6 +74,22 @@ TEST_CASE("inspect --sample: the same config gives the same bytes, augmentation 
   REQUIRE(finished.exit_code == 0);
   CHECK(first != content(mixed / "seen" / "image.png"));
   CHECK_THAT(content(mixed / "seen" / "samples.txt"), Contains(" + "));
+}
+
+TEST_CASE("inspect --sample: items come as the config's sampler draws them") {
+  const TemporaryFolder folder;
+  const auto weights = (folder / "weights.txt").string();
+  std::ofstream file(weights);
+  for (int i = 0; i < kItems; ++i) file << (i == 7 ? "1\n" : "0\n");
+  file.close();
+  const auto finished =
+      unireplk(sampling(folder, {"--count", "4", "data.sampler={kind: weighted, weights: " + weights + "}"}));
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  std::istringstream text(content(folder / "seen" / "samples.txt"));
+  std::set<std::string> places;
+  for (std::string line; std::getline(text, line);) places.insert(line.substr(line.find('\t')));
+  CHECK(places.size() == 1);
 }
 
 TEST_CASE("inspect --sample: colour photos, more samples than a batch; a weight file has none") {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "unireplk/core/log.h"
 #include "unireplk/data/audio/audio_files.h"
 #include "unireplk/data/audio/audio_folder.h"
 #include "unireplk/data/audio/audio_pipeline.h"
@@ -16,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 namespace audio = data::audio;
 
-constexpr int64_t kMostLookedAt = 31;
 constexpr int64_t kMostRate = 16000, kNarrowRate = 8000;  // Hz; with a rate this low fewer bins have something in them
 
 /// Some sounds of the data, evenly chosen, and what they have in common.
@@ -26,27 +24,17 @@ struct Heard {
   std::vector<double> seconds;
 };
 
-/// Those that cannot be decoded are told. \throws UserError when none can.
+/// \throws UserError when none can be decoded.
 Heard listen_to(const data::Source& sounds) {
   Heard heard;
-  const int64_t count = std::min(kMostLookedAt, sounds.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t index = i * sounds.size() / count;
-    auto record = sounds.read(index);
-    const auto sound =
-        record ? audio::decode(std::get<data::EncodedBytes>((*record).payload).bytes, sounds.where(index).file)
-               : Result<audio::Sound>(record.problem());
-    if (!sound) {
-      log_warning("{}", sound.problem().text());
-      continue;
-    }
+  look_at_some(sounds, "sounds", [&](data::Record record, const std::string& file) -> std::optional<Problem> {
+    const auto sound = audio::decode(std::get<data::EncodedBytes>(record.payload).bytes, file);
+    if (!sound) return sound.problem();
     heard.rates.push_back((*sound).rate);
     heard.seconds.push_back(static_cast<double>((*sound).length()) / static_cast<double>((*sound).rate));
-    heard.records.push_back(std::move(record).value());
-  }
-  if (heard.records.empty()) {
-    throw UserError({sounds.where(0).file, format("expected sounds, got {} files that are none", count), ""});
-  }
+    heard.records.push_back(std::move(record));
+    return std::nullopt;
+  });
   return heard;
 }
 
@@ -84,18 +72,16 @@ audio::AudioPipelineConfig pipeline_for(const Heard& heard, const DataInfo& info
 bool is_sound(const std::string& name) { return audio::audio_files().holds(name); }
 
 Draft draft_audio(const fs::path& folder, const Wishes& wishes) {
-  const auto folders = split_folders(folder);
-  const auto sets = class_sets(folders, [](const fs::path& root) { return audio::make_audio_folder({.root = root}); });
-  const auto pipeline = pipeline_for(listen_to(*sets.train), sets.train->info());
-  Draft draft{.data = set_lines("audio_folder", folders), .items = sets.items};
+  auto [draft, sounds] =
+      draft_classes(folder, {.name = "audio_folder", .items = "sounds", .open = [](const fs::path& root) {
+                               return audio::make_audio_folder({.root = root});
+                             }});
+  const auto pipeline = pipeline_for(listen_to(*sounds), sounds->info());
   draft.data += format("  pipeline: {{name: audio, sample_rate: {}, num_mel_bins: {}, target_length: {},\n",
                        pipeline.sample_rate, pipeline.num_mel_bins, pipeline.target_length);
   draft.data += format("             mean: {:.4f}, std: {:.4f}, freqm: {}, timem: {}}}\n", pipeline.mean, pipeline.std,
                        pipeline.num_mel_bins / 5, pipeline.target_length / 5);
   if (wishes.channels.value_or(1) != 1) draft.init = "  stem: sum\n";
-  draft.counts = {{"sounds", sets.items}, {"classes", sets.classes}};
-  draft.found = format("{} sounds of {} classes to train with", sets.items, sets.classes);
-  draft.validation = sets.validation;
   return draft;
 }
 

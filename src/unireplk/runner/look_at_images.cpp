@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "unireplk/core/log.h"
 #include "unireplk/data/image/decode.h"
 #include "unireplk/data/image/image_folder.h"
 #include "unireplk/data/image/image_suffixes.h"
@@ -11,29 +10,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<data::image::Image> photo(const data::Source& images, int64_t index) {
-  const auto record = images.read(index);
-  if (!record) return record.problem();
-  return data::image::decode(std::get<data::EncodedBytes>((*record).payload).bytes, 3, images.where(index).file);
-}
-
-/// Median of the shorter sides of some images, evenly chosen; those that cannot be decoded are told.
-/// \throws UserError when none can.
+/// Median of the shorter sides of some images. \throws UserError when none can be decoded.
 int64_t median_shorter_side(const data::Source& images) {
-  constexpr int64_t kLookedAt = 31;
   std::vector<int64_t> sides;
-  const int64_t count = std::min(kLookedAt, images.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const auto image = photo(images, i * images.size() / count);
-    if (image) {
-      sides.push_back(std::min((*image).width, (*image).height));
-    } else {
-      log_warning("{}", image.problem().text());
-    }
-  }
-  if (sides.empty()) {
-    throw UserError({images.where(0).file, format("expected photos, got {} files that are none", count), ""});
-  }
+  look_at_some(images, "photos", [&](const data::Record& record, const std::string& file) -> std::optional<Problem> {
+    const auto image = data::image::decode(std::get<data::EncodedBytes>(record.payload).bytes, 3, file);
+    if (!image) return image.problem();
+    sides.push_back(std::min((*image).width, (*image).height));
+    return std::nullopt;
+  });
   const auto middle = sides.begin() + std::ssize(sides) / 2;
   std::ranges::nth_element(sides, middle);
   return *middle;
@@ -46,15 +31,12 @@ int64_t input_size(int64_t shorter_side) { return std::clamp<int64_t>(shorter_si
 bool is_image(const std::string& name) { return data::image::image_files().holds(name); }
 
 Draft draft_images(const fs::path& folder, const Wishes& wishes) {
-  const auto folders = split_folders(folder);
-  const auto sets =
-      class_sets(folders, [](const fs::path& root) { return data::image::make_image_folder({.root = root}); });
-  Draft draft{.data = set_lines("image_folder", folders), .items = sets.items};
+  auto [draft, photos] =
+      draft_classes(folder, {.name = "image_folder", .items = "images", .open = [](const fs::path& root) {
+                               return data::image::make_image_folder({.root = root});
+                             }});
   draft.data += format("  pipeline: {{name: image, size: {}, channels: {}}}\n",
-                       input_size(median_shorter_side(*sets.train)), wishes.channels.value_or(3));
-  draft.counts = {{"images", sets.items}, {"classes", sets.classes}};
-  draft.found = format("{} images of {} classes to train with", sets.items, sets.classes);
-  draft.validation = sets.validation;
+                       input_size(median_shorter_side(*photos)), wishes.channels.value_or(3));
   return draft;
 }
 

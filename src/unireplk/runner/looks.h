@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "unireplk/core/error.h"
 #include "unireplk/data/source.h"
 
 /// What `unireplk init` knows of modalities: each looks at files it has never seen and drafts a config that trains on
@@ -51,37 +52,35 @@ Look look_at_audio();
 Look look_at_images();
 Look look_at_time_series();
 
-/// Share of the items that a draft holds out where nothing else is there to validate with.
-inline constexpr double kHoldOut = 0.2;
-
 /// Whether a folder, or one below it, holds a file whose name is good; of a huge one a part is looked at.
 bool holds_file(const std::filesystem::path& folder, bool (*is_good)(const std::string& name));
 
-/// Folders for training and validation inside one, by their usual names. Without one for training the folder itself is
-/// it; without one for validation that is empty.
-struct SplitFolders {
-  std::filesystem::path train;
-  std::filesystem::path validation;
-};
-SplitFolders split_folders(const std::filesystem::path& folder);
-
-/// The classes of such folders as a source finds them.
-struct ClassSets {
-  std::shared_ptr<const data::Source> train;  ///< all of that folder, what will be held out included
-  int64_t items = 0;                          ///< to train with
-  int64_t classes = 0;
-  std::string validation;  ///< where it comes from, in words
+/// A data source of class folders, which has a key `root`.
+struct ClassFolders {
+  std::string name;   ///< in configs: "image_folder"
+  std::string items;  ///< what it reads, in words: "images"
+  std::function<std::unique_ptr<data::Source>(const std::filesystem::path& root)> open;
 };
 
+/// What such a source finds.
+struct ClassDraft {
+  Draft draft;                                ///< without the pipeline
+  std::shared_ptr<const data::Source> items;  ///< all of the folder for training, what will be held out included
+};
+
+/// Of the folders for training and validation inside one, by their usual names. Without one for training the folder
+/// itself is it, and what to validate with is held out; so it is without one for validation.
 /// \throws UserError when both sets differ in their classes, or a class has too few items to hold any out.
-ClassSets class_sets(const SplitFolders& folders,
-                     const std::function<std::unique_ptr<data::Source>(const std::filesystem::path& root)>& open);
+ClassDraft draft_classes(const std::filesystem::path& folder, const ClassFolders& source);
+
+/// Look at some items, evenly chosen; what is wrong with those that cannot be decoded is told.
+/// \param what  they should be: "photos".
+/// \param look  decodes an item of that file and takes what it needs of it, or says what is wrong.
+/// \throws UserError when none can be decoded.
+void look_at_some(const data::Source& items, const std::string& what,
+                  const std::function<std::optional<Problem>(data::Record record, const std::string& file)>& look);
 
 /// A text as YAML has it on one line.
 std::string quoted(const std::string& text);
-
-/// `train` and `validation` lines of class folders, a share of them held out where there are none for validation.
-/// \param source  the name of the data source, which has a key `root`.
-std::string set_lines(const std::string& source, const SplitFolders& folders);
 
 }  // namespace unireplk::runner

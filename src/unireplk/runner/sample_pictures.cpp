@@ -79,7 +79,7 @@ Gathered first_samples(const ExperimentConfig& config, int64_t count) {
   const auto task = make_task(config.task, new_network(config, dataset.info, context), dataset.info);
   const auto& loader_config = config.data.loader;
   const auto sampler =
-      data::shuffled_sampler(dataset.size(), loader_config.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
+      data::training_sampler(*dataset.source, loader_config.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
   data::Loader loader(dataset, *sampler, data::Mode::kTrain, loader_config, context);
   loader.start(0);
   Gathered gathered;
