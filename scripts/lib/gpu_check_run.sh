@@ -95,24 +95,24 @@ measured() {
 }
 
 run_bench() {
-  local kind their_kind variant batch size case options precision precisions=(fp32)
+  local kind their_kind variant batch precision case options amp
   local ours=(bin/unireplk bench) reference=(python3 tools/reference/bench.py)
   rm -f results/bench.jsonl
-  if "${ours[@]}" train-step --help 2>/dev/null | grep -q -e --precision; then precisions+=(bf16); fi
-  for kind in train-step inference; do
+  while read -r kind variant batch precision; do
     their_kind=${kind/inference/deploy}
-    while read -r variant batch size; do
-      case="$kind $variant, batch $batch, $size px"
-      options=(--device cuda --variant "$variant" --batch "$batch" --size "$size" --iters 20 --warmup 5)
-      measured "unireplk fp32" "$case" "${ours[@]}" "$kind" "${options[@]}"
-      for precision in "${precisions[@]:1}"; do
-        measured "unireplk $precision" "$case" "${ours[@]}" "$kind" "${options[@]}" --precision "$precision"
-      done
-      measured "pytorch fp32" "$case" "${reference[@]}" "$their_kind" "${options[@]}" --channels-last
-      measured "pytorch bf16" "$case" "${reference[@]}" "$their_kind" "${options[@]}" --channels-last --amp bf16
-    done <<<"t 64 224
-a 256 224"
-  done
+    case="$kind $variant, batch $batch, $precision"
+    options=(--device cuda --variant "$variant" --batch "$batch" --size 224 --iters 20 --warmup 5)
+    amp=(--amp "${precision/fp32/none}" --channels-last)
+    measured unireplk "$case" "${ours[@]}" "$kind" "${options[@]}" --precision "$precision"
+    measured pytorch "$case" "${reference[@]}" "$their_kind" "${options[@]}" "${amp[@]}"
+    if [[ $kind == train-step ]]; then
+      measured "pytorch compiled" "$case" "${reference[@]}" "$their_kind" "${options[@]}" "${amp[@]}" --compile
+    fi
+  done <<<"train-step t 128 bf16
+train-step s 128 bf16
+train-step t 64 fp32
+inference t 128 bf16
+inference t 1 bf16"
   python3 table.py results/bench.jsonl
 }
 
