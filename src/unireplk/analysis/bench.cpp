@@ -34,13 +34,6 @@ double peak_rss_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
-void synchronise(at::Device device) {
-  if (device.is_cuda()) {
-    const c10::impl::VirtualGuardImpl guard(device.type());
-    guard.synchronizeDevice(device.index());
-  }
-}
-
 double process_ms() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -164,6 +157,13 @@ void add_floor(nlohmann::json& report, const BenchOptions& options, double flops
 }
 
 }  // namespace
+
+void synchronise(at::Device device) {
+  if (device.is_cuda()) {
+    const c10::impl::VirtualGuardImpl guard(device.type());
+    guard.synchronizeDevice(device.index());
+  }
+}
 
 Samples time_calls(const BenchOptions& options, const std::function<void()>& run) {
   for (int64_t i = 0; i < options.warmup; ++i) run();

@@ -192,7 +192,8 @@ void add_bench(CLI::App& app, Program& program) {
   });
 
   auto* ops =
-      add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts (CPU).", *options);
+      add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts.", *options);
+  add_precision(*ops, *options);
   auto table = std::make_shared<std::string>();
   ops->add_option("--write-table", *table,
                   "Instead, measure which library computes the products of linear layers faster, and write that as a "
