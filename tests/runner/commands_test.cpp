@@ -53,7 +53,7 @@ TEST_CASE("main job: train, evaluate, export, evaluate the deploy file, predict 
   CHECK(evaluated["samples"] == 900);
   CHECK_THAT(evaluated["weights"].get<std::string>(), Contains("ema.safetensors"));
 
-  const auto exported = line_of({"export", run.string(), "--output", deploy, "--json"});
+  const auto exported = line_of({"export", run.string(), "--output", deploy, "--json", "device=cuda"});  // none here
   CHECK(exported["blocks"] == 4);
   CHECK(exported["worst_f64"] < 1e-9);
   CHECK(exported["worst_f32"] < 1e-5);

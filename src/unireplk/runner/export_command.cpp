@@ -74,7 +74,8 @@ ExitCode export_run(const ExportOptions& options, const Program& program) {
   }
   const auto registries = program.registries();
   const auto run = open_run(options.target.path, options.weights, options.target.overrides, registries);
-  const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
+  // Merging and its proof want float64 and exact sums, whatever the run trained on; that may not even be here.
+  const Context context = make_context("cpu", run.config.threads, run.config.seed);
   const auto dataset = evaluation_data(run.config.data, Split::kValidation);
   auto network = load_network(run, dataset.info, context);
   const auto task = make_task(run.config.task, network, dataset.info);
