@@ -14,7 +14,7 @@
 namespace unireplk::train {
 namespace {
 
-constexpr size_t kSteps = 5;
+constexpr size_t kSpectrogramSteps = 5;
 
 at::Tensor targets() {
   auto targets = at::zeros({2, 35}, at::kDouble);
@@ -34,7 +34,7 @@ TEST_CASE("training: five steps on spectrograms equal the reference", "[golden]"
       make_adam({.lr = 2.5e-4, .weight_decay = 5e-7, .beta1 = 0.95, .beta2 = 0.999, .decay_all = true}, *network);
   const auto x = test::formula_input({2, 64, 128}, "spectrogram").to(at::kDouble).transpose(1, 2).unsqueeze(1);
   network->train();
-  for (size_t i = 0; i < kSteps; ++i) {
+  for (size_t i = 0; i < kSpectrogramSteps; ++i) {
     CAPTURE(i);
     optimizer->zero_grad();
     const auto loss = tasks::binary_cross_entropy(network->forward(x), targets(), std::nullopt);

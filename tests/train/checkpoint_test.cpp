@@ -23,7 +23,7 @@ using test::Keeper;
 void overwrite(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 /// What reading says of a checkpoint; empty when it is sound.
-std::string complaint(const fs::path& folder) {
+std::string reading_complaint(const fs::path& folder) {
   try {
     Checkpoint::read(folder);
     return "";
@@ -90,26 +90,27 @@ TEST_CASE("checkpoint: a tensor file that is missing, cut, longer or altered is 
   const Written written;
   const auto path = written.folder / GENERATE(as<std::string>(), "model.safetensors", "optimizer.safetensors");
   const auto bytes = content(path);
-  REQUIRE(complaint(written.folder.path()).empty());
+  REQUIRE(reading_complaint(written.folder.path()).empty());
 
   fs::remove(path);
-  CHECK_THAT(complaint(written.folder.path()), Contains(path.string() + ": cannot be read"));
+  CHECK_THAT(reading_complaint(written.folder.path()), Contains(path.string() + ": cannot be read"));
   overwrite(path, "");
-  CHECK_THAT(complaint(written.folder.path()),
+  CHECK_THAT(reading_complaint(written.folder.path()),
              Contains(format("{}: expected {} bytes, got 0", path.string(), bytes.size())));
   overwrite(path, bytes.substr(0, bytes.size() - 1));
-  CHECK_THAT(complaint(written.folder.path()), Contains(path.string() + ": expected"));
+  CHECK_THAT(reading_complaint(written.folder.path()), Contains(path.string() + ": expected"));
   overwrite(path, bytes + '\0');
-  CHECK_THAT(complaint(written.folder.path()), Contains(path.string() + ": expected"));
+  CHECK_THAT(reading_complaint(written.folder.path()), Contains(path.string() + ": expected"));
   for (size_t i = 0; i < bytes.size(); ++i) {
     auto altered = bytes;
     altered[i] = static_cast<char>(altered[i] ^ 1);
     overwrite(path, altered);
     INFO("byte " << i);
-    CHECK_THAT(complaint(written.folder.path()), Contains(path.string() + ": the checksum does not fit the content"));
+    CHECK_THAT(reading_complaint(written.folder.path()),
+               Contains(path.string() + ": the checksum does not fit the content"));
   }
   overwrite(path, bytes);
-  CHECK(complaint(written.folder.path()).empty());
+  CHECK(reading_complaint(written.folder.path()).empty());
 }
 
 TEST_CASE("checkpoint: state.json that is missing, cut or altered anywhere is named") {
@@ -117,18 +118,18 @@ TEST_CASE("checkpoint: state.json that is missing, cut or altered anywhere is na
   const auto bytes = content(written.state());
   const auto place = written.state().string();
   fs::remove(written.state());
-  CHECK_THAT(complaint(written.folder.path()), Contains(place));
+  CHECK_THAT(reading_complaint(written.folder.path()), Contains(place));
   for (size_t size = 0; size + 1 < bytes.size(); ++size) {  // the line end at the end may go
     overwrite(written.state(), bytes.substr(0, size));
     INFO("cut to " << size);
-    CHECK_THAT(complaint(written.folder.path()), Contains(place));
+    CHECK_THAT(reading_complaint(written.folder.path()), Contains(place));
   }
   for (size_t i = 0; i < bytes.size(); ++i) {
     auto altered = bytes;
     altered[i] = static_cast<char>(altered[i] ^ 1);
     overwrite(written.state(), altered);
     INFO("byte " << i << " of\n" << altered);
-    CHECK_THAT(complaint(written.folder.path()), Contains(place));
+    CHECK_THAT(reading_complaint(written.folder.path()), Contains(place));
   }
 }
 
@@ -138,7 +139,7 @@ TEST_CASE("checkpoint: JSON that is no state is refused") {
                            "{\"format_version\": 1, \"crc32\": 0, \"checkpoint\": {}}"}) {
     INFO(text);
     overwrite(written.state(), text);
-    CHECK_THAT(complaint(written.folder.path()), Contains(written.state().string()));
+    CHECK_THAT(reading_complaint(written.folder.path()), Contains(written.state().string()));
   }
 }
 
@@ -148,11 +149,11 @@ TEST_CASE("checkpoint: another format version is told as such") {
   REQUIRE(document.at("format_version") == 1);
   document["format_version"] = 2;
   overwrite(written.state(), document.dump());
-  CHECK(complaint(written.folder.path()) ==
+  CHECK(reading_complaint(written.folder.path()) ==
         written.state().string() + ": format version 2 is newer than 1. Use a newer unireplk.");
   document["format_version"] = 0;
   overwrite(written.state(), document.dump());
-  CHECK_THAT(complaint(written.folder.path()), Contains("format version 0"));
+  CHECK_THAT(reading_complaint(written.folder.path()), Contains("format version 0"));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ namespace unireplk::train {
 namespace {
 
 /// A parameter, a floating buffer and an integer one.
-struct NetImpl : torch::nn::Module {
-  explicit NetImpl(int64_t size = 3) {
+struct MovingNetImpl : torch::nn::Module {
+  explicit MovingNetImpl(int64_t size = 3) {
     weight = register_parameter("weight", at::arange(size, at::kDouble) + 1);
     running_mean = register_buffer("running_mean", at::arange(2, at::kFloat) - 4);
     count = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
@@ -38,25 +38,25 @@ struct NetImpl : torch::nn::Module {
 at::Tensor taken() { return at::zeros({}); }
 
 /// What the average would save.
-struct Averages {
-  explicit Averages(const Ema& ema) { ema.save(state); }
+struct SavedAverages {
+  explicit SavedAverages(const Ema& ema) { ema.save(state); }
   at::Tensor operator[](const std::string& name) const { return state.tensor(name); }
   io::StateBuffer state;
 };
 
 TEST_CASE("Ema: starts as a copy of the network") {
-  NetImpl net;
+  MovingNetImpl net;
   const Ema ema(net, 0.5);
   const auto weight = net.weight.detach().clone();
   net.move(1);
-  CHECK(Averages(ema)["weight"].equal(weight));
-  CHECK(Averages(ema)["num_batches_tracked"].item<int64_t>() == 0);
+  CHECK(SavedAverages(ema)["weight"].equal(weight));
+  CHECK(SavedAverages(ema)["num_batches_tracked"].item<int64_t>() == 0);
 }
 
 TEST_CASE("Ema: averages parameters and floating buffers, copies integers", "[numeric]") {
   const double decay = GENERATE(0.0, 0.3, 0.9, 0.9999);
   CAPTURE(decay);
-  NetImpl net;
+  MovingNetImpl net;
   Ema ema(net, decay);
   at::Tensor weight = net.weight.detach().clone(), mean = net.running_mean.to(at::kDouble);
   for (int64_t t = 1; t <= 20; ++t) {
@@ -64,7 +64,7 @@ TEST_CASE("Ema: averages parameters and floating buffers, copies integers", "[nu
     ema.update(taken());
     weight = weight * decay + net.weight.detach() * (1 - decay);
     mean = mean * decay + net.running_mean * (1 - decay);
-    const Averages averages(ema);
+    const SavedAverages averages(ema);
     CHECK(at::allclose(averages["weight"], weight, 1e-14, 1e-15));
     CHECK(at::allclose(averages["running_mean"].to(at::kDouble), mean, 1.3e-6, 1e-6));
     CHECK(averages["num_batches_tracked"].item<int64_t>() == (int64_t{1} << 53) + t);
@@ -72,36 +72,36 @@ TEST_CASE("Ema: averages parameters and floating buffers, copies integers", "[nu
 }
 
 TEST_CASE("Ema: a skipped step leaves the averages alone, to the bit") {
-  NetImpl net;
+  MovingNetImpl net;
   Ema ema(net, 0.75);
   net.move(1);
   ema.update(taken());
-  const Averages before(ema);
+  const SavedAverages before(ema);
   net.move(2);
   ema.update(at::ones({}));
-  const Averages after(ema);
+  const SavedAverages after(ema);
   for (const auto* name : {"weight", "running_mean"}) CHECK(after[name].equal(before[name]));
 }
 
 TEST_CASE("Ema: a swap lends the averages to the network, and takes them back") {
-  NetImpl net;
+  MovingNetImpl net;
   Ema ema(net, 0.75);
   net.move(1);
   ema.update(taken());
-  const Averages before(ema);
+  const SavedAverages before(ema);
   const auto own = models::state_dict(net);
   std::vector<at::Tensor> values;
   for (const auto& [name, value] : own) values.push_back(value.detach().clone());
   const auto check_restored = [&] {
     for (size_t i = 0; i < own.size(); ++i) CHECK(own[i].second.equal(values[i]));
-    const Averages after(ema);
+    const SavedAverages after(ema);
     for (const auto& [name, value] : own) CHECK(after[name].equal(before[name]));
   };
   {
     const Ema::Swap swap(ema);
     for (const auto& [name, value] : own) CHECK(value.equal(before[name]));
     CHECK_THROWS_AS(ema.update(taken()), ContractError);
-    CHECK_THROWS_AS(Averages(ema), ContractError);
+    CHECK_THROWS_AS(SavedAverages(ema), ContractError);
   }
   check_restored();
   try {
@@ -143,14 +143,14 @@ TEST_CASE("Ema: a network that caches merged weights notices both ends of a swap
 }
 
 TEST_CASE("Ema: goes on after save and load to the same bits", "[numeric]") {
-  NetImpl first, second;
+  MovingNetImpl first, second;
   Ema before(first, 0.9), after(second, 0.9);
   for (int64_t t = 1; t < 6; ++t) {
     first.move(t);
     before.update(taken());
   }
   const auto untouched = second.weight.detach().clone();
-  const Averages saved(before);
+  const SavedAverages saved(before);
   after.load(saved.state);
   CHECK(second.weight.equal(untouched));
   for (int64_t t = 6; t < 9; ++t) {
@@ -160,13 +160,13 @@ TEST_CASE("Ema: goes on after save and load to the same bits", "[numeric]") {
     after.update(taken());
   }
   for (const auto& entry : models::state_dict(first)) {
-    CHECK(Averages(after)[entry.first].equal(Averages(before)[entry.first]));
+    CHECK(SavedAverages(after)[entry.first].equal(SavedAverages(before)[entry.first]));
   }
 }
 
 TEST_CASE("Ema: refuses the averages of another network") {
-  NetImpl net(3), wider(4);
-  const Averages saved(Ema(wider, 0.5));
+  MovingNetImpl net(3), wider(4);
+  const SavedAverages saved(Ema(wider, 0.5));
   Ema ema(net, 0.5);
   CHECK_THROWS_WITH(ema.load(saved.state), Catch::Contains("weight: ") && Catch::Contains("another shape"));
   CHECK_THROWS_AS(ema.load(io::StateBuffer()), UserError);

@@ -10,8 +10,8 @@
 namespace unireplk::train {
 namespace {
 
-struct NetImpl : torch::nn::Module {
-  explicit NetImpl(int64_t size, double value = 0) {
+struct ConstantNetImpl : torch::nn::Module {
+  explicit ConstantNetImpl(int64_t size, double value = 0) {
     weight = register_parameter("weight", at::full({size}, value, at::kFloat));
     count = register_buffer("count", at::full({}, static_cast<int64_t>(value), at::kLong));
   }
@@ -19,7 +19,7 @@ struct NetImpl : torch::nn::Module {
 };
 
 TEST_CASE("network state: parameters and buffers come back, into the same memory") {
-  NetImpl saved(3, 7), net(3);
+  ConstantNetImpl saved(3, 7), net(3);
   io::StateBuffer state;
   NetworkState(saved).save(state);
   const void* memory = net.weight.const_data_ptr();
@@ -31,7 +31,7 @@ TEST_CASE("network state: parameters and buffers come back, into the same memory
 }
 
 TEST_CASE("network state: refuses that of another network by name") {
-  NetImpl saved(3), net(4);
+  ConstantNetImpl saved(3), net(4);
   io::StateBuffer state;
   NetworkState(saved).save(state);
   CHECK_THROWS_WITH(

@@ -16,7 +16,7 @@
 namespace unireplk::train {
 namespace {
 
-constexpr int kSteps = 5;
+constexpr int kImageSteps = 5;
 constexpr int64_t kBatch = 4;
 constexpr double kSmoothing = 0.1;
 
@@ -48,7 +48,7 @@ Trace run(double layer_decay, at::ScalarType dtype, Loss loss) {
   const auto x = test::formula_input({kBatch, 3, 64, 64}).to(dtype);
   Trace trace;
   network->train();
-  for (int i = 0; i < kSteps; ++i) {
+  for (int i = 0; i < kImageSteps; ++i) {
     optimizer->zero_grad();
     const auto value = loss(network->forward(x));
     value.backward();

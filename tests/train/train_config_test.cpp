@@ -22,7 +22,7 @@ TrainConfig parse(const std::string& yaml, const std::vector<std::string>& overr
   return config::parse<TrainConfig>(config::load_text(yaml, "train.yaml", overrides), registries());
 }
 
-std::string complaint(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+std::string parsing_complaint(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
   try {
     parse(yaml, overrides);
     return "";
@@ -58,15 +58,15 @@ TEST_CASE("train config: optimizer and schedule are there when left out") {
 }
 
 TEST_CASE("train config: an average of epochs ends after it begins") {
-  CHECK_THAT(complaint("epochs: 9\nweight_average: {from_epoch: 3, to_epoch: 2}"),
+  CHECK_THAT(parsing_complaint("epochs: 9\nweight_average: {from_epoch: 3, to_epoch: 2}"),
              Catch::Contains("weight_average.to_epoch: expected at least from_epoch, 3, got 2"));
-  CHECK_THAT(complaint("epochs: 9\nweight_average: {to_epoch: 2}"), Catch::Contains("from_epoch"));
+  CHECK_THAT(parsing_complaint("epochs: 9\nweight_average: {to_epoch: 2}"), Catch::Contains("from_epoch"));
 }
 
 TEST_CASE("train config: a run needs a length") {
-  CHECK(complaint("epochs: 1").empty());
-  CHECK(complaint("max_steps: 1").empty());
-  CHECK_THAT(complaint("log_every: 1"),
+  CHECK(parsing_complaint("epochs: 1").empty());
+  CHECK(parsing_complaint("max_steps: 1").empty());
+  CHECK_THAT(parsing_complaint("log_every: 1"),
              Catch::Contains("expected epochs or max_steps, got neither. Give one of them."));
 }
 
@@ -89,7 +89,8 @@ TEST_CASE("train config: values out of range are refused by key") {
                                           "checkpoint.every_minutes=0.0"};
   for (const auto& mistake : mistakes) {
     INFO(mistake);
-    CHECK_THAT(complaint("max_steps: 1", {mistake}), Catch::Contains(mistake.substr(0, mistake.find('=')) + ": "));
+    CHECK_THAT(parsing_complaint("max_steps: 1", {mistake}),
+               Catch::Contains(mistake.substr(0, mistake.find('=')) + ": "));
   }
 }
 

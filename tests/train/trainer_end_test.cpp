@@ -28,7 +28,7 @@ TrainConfig with_schedule(TrainConfig config, auto name, auto schedule, auto mak
 }
 
 /// All files of the last checkpoint, and the metrics.
-std::map<std::string, std::string> outcome(const fs::path& folder) {
+std::map<std::string, std::string> everything_in(const fs::path& folder) {
   std::map<std::string, std::string> files{{"metrics", io::read_file(folder / "metrics.jsonl")}};
   const auto latest = CheckpointStore(folder / "checkpoints", 1).pointed("latest");
   REQUIRE(latest);
@@ -116,11 +116,11 @@ TEST_CASE("trainer: an early stop ends the run, and for good", "[numeric]") {
   REQUIRE(recorder.tests.size() == 1);
   CHECK(recorder.tests[0].step <= 18);
   CHECK_THAT(log.text(), Contains("early stop after 2 validations without a better top1"));
-  const auto before = outcome(folder.path());
+  const auto before = everything_in(folder.path());
   TinyRun tiny(folder.path(), config, {.tests = true});
   CHECK(tiny.trainer.resume());
   CHECK(tiny.trainer.run() == RunEnd::kFinished);
-  CHECK((outcome(folder.path()) == before));
+  CHECK((everything_in(folder.path()) == before));
 }
 
 TEST_CASE("trainer: while the metric gets better there is no early stop") {
@@ -223,7 +223,7 @@ TEST_CASE("resume: schedule, early stop, average and test survive a stop or a de
     const test::TemporaryFolder folder;
     TinyRun tiny(folder.path(), config, {.tests = true, .stop_requested = [&] { return ++moments, false; }});
     REQUIRE(tiny.trainer.run() == RunEnd::kFinished);
-    expected = outcome(folder.path());
+    expected = everything_in(folder.path());
     CHECK(lines_of_kind(folder.path(), "test") == 1);
   }
   CHECK(expected.contains("average.safetensors"));
@@ -246,7 +246,7 @@ TEST_CASE("resume: schedule, early stop, average and test survive a stop or a de
     TinyRun tiny(folder.path(), config, {.tests = true});
     tiny.trainer.resume();
     CHECK(tiny.trainer.run() == RunEnd::kFinished);
-    CHECK((outcome(folder.path()) == expected));
+    CHECK((everything_in(folder.path()) == expected));
   }
 }
 
