@@ -62,7 +62,7 @@ Data some_data(int64_t samples, int64_t classes) {
   return {logits.to(at::kFloat), at::arange(samples, at::kLong).mul(5).remainder(classes)};
 }
 
-class Bench {
+class EvaluationBench {
  public:
   ClassificationEvaluation evaluation() const { return ClassificationEvaluation(network_of(net)); }
 
@@ -87,12 +87,12 @@ TEST_CASE("evaluation: top-1, top-5 and loss are exact for any batch size", "[nu
   if (classes == 11) REQUIRE((expected.top1 > 0 && expected.top1 < expected.top5 && expected.top5 < 100));
   for (const int64_t batch_size : {1, 2, 5, 22, 23, 64}) {
     CAPTURE(batch_size);
-    check_equal(scores_of(Bench().evaluated(data, batch_size)), expected);
+    check_equal(scores_of(EvaluationBench().evaluated(data, batch_size)), expected);
   }
 }
 
 TEST_CASE("evaluation: names, units and what is better") {
-  const auto metrics = Bench().evaluation().result();
+  const auto metrics = EvaluationBench().evaluation().result();
   REQUIRE(metrics.size() == 3);
   CHECK((metrics[0].name == "top1" && metrics[0].unit == "%" && metrics[0].higher_is_better && metrics[0].primary));
   CHECK((metrics[1].name == "top5" && metrics[1].unit == "%" && metrics[1].higher_is_better && !metrics[1].primary));
@@ -107,7 +107,7 @@ TEST_CASE("evaluation: padding is never counted, whatever the network says of it
   filler[0][3] = 100.0;  // right at that
   const auto logits = at::cat({data.logits.narrow(0, 0, 4), filler, data.logits.narrow(0, 4, 5)});
   const auto labels = at::cat({data.labels.narrow(0, 0, 4), at::full({2}, 3, at::kLong), data.labels.narrow(0, 4, 5)});
-  auto evaluation = Bench().evaluation();
+  auto evaluation = EvaluationBench().evaluation();
   evaluation.add(batch_of(logits, labels, {4, 5}));
   check_equal(scores_of(evaluation), expected);
   evaluation.add(batch_of(filler, at::full({2}, 3, at::kLong), {0, 1}));
@@ -115,7 +115,7 @@ TEST_CASE("evaluation: padding is never counted, whatever the network says of it
 }
 
 TEST_CASE("evaluation: of nothing, all metrics are NaN") {
-  auto evaluation = Bench().evaluation();
+  auto evaluation = EvaluationBench().evaluation();
   for (const auto& metric : evaluation.result()) CHECK(std::isnan(metric.value));
   const auto data = some_data(2, 3);
   evaluation.add(batch_of(data.logits, data.labels, {0, 1}));
@@ -123,7 +123,7 @@ TEST_CASE("evaluation: of nothing, all metrics are NaN") {
 }
 
 TEST_CASE("evaluation: merging parts equals one evaluation of all", "[numeric]") {
-  const Bench bench;
+  const EvaluationBench bench;
   const auto data = some_data(20, 8);
   const auto part = [&](int64_t begin, int64_t count) {
     return bench.evaluated({data.logits.narrow(0, begin, count), data.labels.narrow(0, begin, count)}, 4);
@@ -148,11 +148,11 @@ TEST_CASE("evaluation: only one of the same task can be merged") {
     void save(StateWriter&) const override {}
     void load(const StateReader&) override {}
   };
-  CHECK_THROWS_AS(Bench().evaluation().merge(Other()), ContractError);
+  CHECK_THROWS_AS(EvaluationBench().evaluation().merge(Other()), ContractError);
 }
 
 TEST_CASE("evaluation: goes on after save and load", "[numeric]") {
-  const Bench bench;
+  const EvaluationBench bench;
   const auto data = some_data(20, 8);
   auto first = bench.evaluated({data.logits.narrow(0, 0, 9), data.labels.narrow(0, 0, 9)}, 4);
   io::StateBuffer state;
@@ -170,7 +170,7 @@ TEST_CASE("evaluation: goes on after save and load", "[numeric]") {
 }
 
 TEST_CASE("evaluation: runs the network in eval mode without gradients, and leaves its mode alone") {
-  const Bench bench;
+  const EvaluationBench bench;
   const bool training = GENERATE(true, false);
   bench.net->train(training);
   bench.net->ran_in_training = bench.net->ran_with_gradients = true;

@@ -18,16 +18,17 @@ namespace {
 using Catch::Matchers::Contains;
 using test::batch_of;
 
-DataInfo info_of(int64_t classes, const std::vector<float>& mean = {0.485f, 0.456f, 0.406f},
-                 const std::vector<float>& std = {0.229f, 0.224f, 0.225f}) {
+DataInfo image_info(int64_t classes, const std::vector<float>& mean = {0.485f, 0.456f, 0.406f},
+                    const std::vector<float>& std = {0.229f, 0.224f, 0.225f}) {
   DataInfo info{.fields = {}, .classes = {}, .constants = {{"mean", at::tensor(mean)}, {"std", at::tensor(std)}}};
   for (int64_t i = 0; i < classes; ++i) info.classes.push_back(format("class {}", i));
   return info;
 }
 
-class Bench {
+class ClassificationBench {
  public:
-  explicit Bench(const DataInfo& info, ClassificationConfig config = {}) : task(config, network_of(net), info) {}
+  explicit ClassificationBench(const DataInfo& info, ClassificationConfig config = {})
+      : task(config, network_of(net), info) {}
 
   std::shared_ptr<test::EchoImpl> net = std::make_shared<test::EchoImpl>();
   Classification task;
@@ -39,12 +40,12 @@ at::Tensor some_bytes(at::IntArrayRef shape) {
 }
 
 TEST_CASE("classification: asks for an image of the data's channels and a label") {
-  CHECK_NOTHROW(check_fields(Bench(info_of(2)).task.needs(),
+  CHECK_NOTHROW(check_fields(ClassificationBench(image_info(2)).task.needs(),
                              {.fields = {{.name = "image", .dtype = at::kByte, .shape = {32, 32, 3}, .meaning = ""},
                                          {.name = "label", .dtype = at::kLong, .shape = {}, .meaning = ""}},
                               .classes = {},
                               .constants = {}}));
-  const auto grey = Bench(info_of(2, {0.5f}, {0.25f})).task.needs();
+  const auto grey = ClassificationBench(image_info(2, {0.5f}, {0.25f})).task.needs();
   REQUIRE(grey.size() == 2);
   CHECK(grey[0].shape == std::vector<int64_t>{-1, -1, 1});
 }
@@ -53,7 +54,7 @@ TEST_CASE("classification: takes maps that the pipeline has made ready") {
   DataInfo info{.fields = {{.name = "image", .dtype = at::kFloat, .shape = {1, 4, 5}, .meaning = ""}},
                 .classes = {"yes", "no"},
                 .constants = {}};
-  Bench bench(info);
+  ClassificationBench bench(info);
   const auto needs = bench.task.needs();
   CHECK((needs[0].dtype == at::kFloat && needs[0].shape == std::vector<int64_t>{-1, -1, -1}));
   const auto maps = at::arange(2 * GENERATE(1, 3) * 20, at::kFloat).view({2, -1, 4, 5});
@@ -64,17 +65,17 @@ TEST_CASE("classification: takes maps that the pipeline has made ready") {
 }
 
 TEST_CASE("classification: refuses data without classes or constants") {
-  auto info = info_of(2);
+  auto info = image_info(2);
   info.constants.erase("std");
-  CHECK_THROWS_WITH(Bench(info), Contains("needs the constant \"std\""));
-  CHECK_THROWS_WITH(Bench(info_of(0)), Contains("task.name: classification needs data with classes"));
+  CHECK_THROWS_WITH(ClassificationBench(info), Contains("needs the constant \"std\""));
+  CHECK_THROWS_WITH(ClassificationBench(image_info(0)), Contains("task.name: classification needs data with classes"));
 }
 
 TEST_CASE("classification: data of another kind are refused by the check of fields") {
   const DataInfo series{.fields = {{.name = "past", .dtype = at::kFloat, .shape = {96, 7}, .meaning = ""}},
                         .classes = {"calm", "storm"},
                         .constants = {}};
-  CHECK_THROWS_WITH(check_fields(Bench(series).task.needs(), series),
+  CHECK_THROWS_WITH(check_fields(ClassificationBench(series).task.needs(), series),
                     Contains("data field \"image\": the task expects Float [any, any, any]") &&
                         Contains("got nothing; the data have past Float [96, 7]") && Contains("data field \"label\""));
 }
@@ -82,7 +83,7 @@ TEST_CASE("classification: data of another kind are refused by the check of fiel
 TEST_CASE("classification: prepare makes a normalised channels_last map, to the bit", "[numeric]") {
   const bool training = GENERATE(true, false);
   const std::vector<float> mean{0.485f, 0.456f, 0.406f}, std{0.229f, 0.224f, 0.225f};
-  Bench bench(info_of(2, mean, std));
+  ClassificationBench bench(image_info(2, mean, std));
   const auto bytes = some_bytes({2, 4, 5, 3});
   const auto labels = at::zeros({2}, at::kLong);
   auto batch = batch_of(bytes, labels);
@@ -107,7 +108,7 @@ TEST_CASE("classification: prepare makes a normalised channels_last map, to the 
 }
 
 TEST_CASE("classification: prepare refuses what is no image of bytes") {
-  Bench bench(info_of(2));
+  ClassificationBench bench(image_info(2));
   const auto prepared = [&](const at::Tensor& image) {
     auto batch = batch_of(image, at::zeros({image.size(0)}, at::kLong));
     bench.task.prepare(batch, {}, true);
@@ -118,7 +119,7 @@ TEST_CASE("classification: prepare refuses what is no image of bytes") {
 }
 
 TEST_CASE("classification: the loss takes labels smoothed, or soft targets instead", "[numeric]") {
-  Bench bench(info_of(4), {.label_smoothing = 0.2});
+  ClassificationBench bench(image_info(4), {.label_smoothing = 0.2});
   const auto logits = at::arange(8, at::kDouble).cos().view({2, 4}).requires_grad_();
   const auto labels = at::tensor({3, 1}, at::kLong);
   auto batch = batch_of(logits, labels);
@@ -134,7 +135,7 @@ TEST_CASE("classification: the loss takes labels smoothed, or soft targets inste
 }
 
 TEST_CASE("classification: training hands the step's generator to the network") {
-  Bench bench(info_of(2));
+  ClassificationBench bench(image_info(2));
   Step step{.step = 0, .epoch = 0, .micro_step = 0, .generator = at::make_generator<at::CPUGeneratorImpl>(7)};
   bench.task.losses(batch_of(at::zeros({1, 2}), at::zeros({1}, at::kLong)), step);
   REQUIRE(bench.net->last_generator.has_value());
@@ -142,7 +143,7 @@ TEST_CASE("classification: training hands the step's generator to the network") 
 }
 
 TEST_CASE("classification: predicts the first five classes, best first, under the sample's key", "[numeric]") {
-  Bench bench(info_of(7));
+  ClassificationBench bench(image_info(7));
   const bool training = GENERATE(true, false);
   bench.net->train(training);
   const auto logits =
@@ -170,7 +171,7 @@ TEST_CASE("classification: predicts the first five classes, best first, under th
 }
 
 TEST_CASE("classification: with fewer than five classes a prediction names them all", "[numeric]") {
-  Bench bench(info_of(3));
+  ClassificationBench bench(image_info(3));
   const auto predictions =
       bench.task.predict(batch_of(at::tensor({1.0, 3.0, 2.0}).view({1, 3}), at::zeros({1}, at::kLong)));
   REQUIRE(predictions.size() == 1);
@@ -183,7 +184,7 @@ TEST_CASE("classification: with fewer than five classes a prediction names them 
 }
 
 TEST_CASE("classification: its evaluation measures its network without smoothing", "[numeric]") {
-  Bench bench(info_of(3), {.label_smoothing = 0.5});
+  ClassificationBench bench(image_info(3), {.label_smoothing = 0.5});
   const auto logits = at::tensor({1.0, 3.0, 2.0}, at::kDouble).view({1, 3});
   const auto evaluation = bench.task.start_evaluation();
   evaluation->add(batch_of(logits, at::tensor({1}, at::kLong)));

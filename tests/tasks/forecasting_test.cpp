@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "support/catch.h"
+#include "tasks/value_of.h"
 #include "unireplk/core/error.h"
 #include "unireplk/models/any_network.h"
 #include "unireplk/tasks/classification.h"
@@ -12,10 +13,11 @@ namespace unireplk::tasks {
 namespace {
 
 using Catch::Matchers::Contains;
+using test::value_of;
 
 constexpr int64_t kInput = 32, kAhead = 6, kChannels = 3;
 
-DataInfo info_of(int64_t targets) {
+DataInfo series_info(int64_t targets) {
   return {.fields = {{.name = "window", .shape = {kInput, kChannels}, .meaning = ""},
                      {.name = "future", .shape = {kAhead, targets}, .meaning = ""},
                      {.name = "marks", .shape = {kInput + kAhead, 4}, .meaning = ""}},
@@ -38,11 +40,11 @@ models::AnyNetwork network() {
 }
 
 Forecasting task_of(const models::AnyNetwork& net, ForecastingConfig config = {}, int64_t targets = kChannels) {
-  return Forecasting(std::move(config), Network{.module = net.ptr(), .forward = {}}, info_of(targets));
+  return Forecasting(std::move(config), Network{.module = net.ptr(), .forward = {}}, series_info(targets));
 }
 
 /// Windows first .. first + count of a fixed set.
-Batch batch_of(int64_t first, int64_t count, int64_t targets = kChannels) {
+Batch window_batch(int64_t first, int64_t count, int64_t targets = kChannels) {
   auto generator = at::detail::createCPUGenerator(7);
   const auto window = at::randn({40, kInput, kChannels}, generator),
              future = at::randn({40, kAhead, targets}, generator);
@@ -56,17 +58,9 @@ Batch batch_of(int64_t first, int64_t count, int64_t targets = kChannels) {
   return batch;
 }
 
-double value_of(const std::vector<Metric>& metrics, const std::string& name) {
-  for (const auto& metric : metrics) {
-    if (metric.name == name) return metric.value;
-  }
-  FAIL("no metric " << name);
-  return 0;
-}
-
 std::vector<Metric> evaluated(Forecasting& task, int64_t batch) {
   const auto evaluation = task.start_evaluation();
-  for (int64_t first = 0; first < 40; first += batch) evaluation->add(batch_of(first, std::min(batch, 40 - first)));
+  for (int64_t first = 0; first < 40; first += batch) evaluation->add(window_batch(first, std::min(batch, 40 - first)));
   return evaluation->result();
 }
 
@@ -77,7 +71,7 @@ TEST_CASE("forecasting: metrics are means over all windows, whatever the batch",
   auto task = task_of(net, {.horizons = {2}});
   const auto whole = evaluated(task, 40);
   const at::NoGradGuard no_graph;
-  const auto all = batch_of(0, 40);
+  const auto all = window_batch(0, 40);
   net->eval();
   const auto error =
       (net.forecaster()->forward({all.tensor("window"), all.tensor("marks")}) - all.tensor("future")).to(at::kDouble);
@@ -97,15 +91,15 @@ TEST_CASE("forecasting: metrics are means over all windows, whatever the batch",
 TEST_CASE("forecasting: padding is not counted, and parts merge", "[numeric]") {
   const auto net = network();
   auto task = task_of(net);
-  auto batch = batch_of(0, 4);
+  auto batch = window_batch(0, 4);
   batch.keys[3].padding = true;
   batch.fields["window"] = batch.tensor("window").clone();
   batch.tensor("window")[3].fill_(std::numeric_limits<float>::quiet_NaN());
   const auto padded = task.start_evaluation();
   padded->add(batch);
   const auto first = task.start_evaluation(), second = task.start_evaluation();
-  first->add(batch_of(0, 1));
-  second->add(batch_of(1, 2));
+  first->add(window_batch(0, 1));
+  second->add(window_batch(1, 2));
   first->merge(*second);
   CHECK(value_of(padded->result(), "mse") == Approx(value_of(first->result(), "mse")).epsilon(1e-6));
 }
@@ -121,7 +115,7 @@ TEST_CASE("forecasting: the loss is that of the values themselves", "[numeric]")
   const auto net = network();
   auto task = task_of(net);
   net->eval();
-  const auto losses = task.losses(batch_of(0, 40), Step{});
+  const auto losses = task.losses(window_batch(0, 40), Step{});
   CHECK(losses.total.item<double>() == Approx(value_of(evaluated(task, 40), "mse")).epsilon(1e-5));
 }
 
@@ -130,7 +124,7 @@ TEST_CASE("forecasting: of all channels the last ones are the targets", "[numeri
   auto task = task_of(net, {}, 1);
   const at::NoGradGuard no_graph;
   net->eval();
-  const auto batch = batch_of(0, 2, 1);
+  const auto batch = window_batch(0, 2, 1);
   const auto all = net.forecaster()->forward({batch.tensor("window"), batch.tensor("marks")});
   CHECK(at::equal(forecast_targets(*net.forecaster(), batch, 1, std::nullopt), all.narrow(2, 2, 1)));
 }
@@ -138,7 +132,7 @@ TEST_CASE("forecasting: of all channels the last ones are the targets", "[numeri
 TEST_CASE("forecasting: predictions are in the units of the table, with names and times", "[numeric]") {
   const auto net = network();
   auto task = task_of(net);
-  auto batch = batch_of(0, 2);
+  auto batch = window_batch(0, 2);
   batch.fields.erase("future");
   const auto predictions = task.predict(batch);
   REQUIRE(predictions.size() == 2);
@@ -153,7 +147,7 @@ TEST_CASE("forecasting: predictions are in the units of the table, with names an
 TEST_CASE("forecasting: rows behind the window change nothing", "[numeric]") {
   const auto net = network();
   net->eval();
-  auto batch = batch_of(0, 2);
+  auto batch = window_batch(0, 2);
   const at::NoGradGuard no_graph;
   const auto before = forecast_targets(*net.forecaster(), batch, kChannels, std::nullopt);
   batch.fields["future"] = batch.tensor("future") + 100;
