@@ -29,7 +29,7 @@ struct Outcome {
 };
 
 /// Blocks of every kind.
-UniRepLKNet mixed(const Run& run) {
+UniRepLKNet network_for(const Run& run) {
   return filled({.depths = {2, 1, 2, 1},
                  .dims = {8, 12, 16, 24},
                  .kernel_sizes = {{3, 0}, {13}, {7, 5}, {17}},
@@ -97,7 +97,7 @@ at::Tensor loss_of(UniRepLKNet& network, const at::Tensor& x, uint64_t seed, boo
 }
 
 Outcome train(const Run& run) {
-  auto network = mixed(run);
+  auto network = network_for(run);
   network->train();
   const auto x = test::formula_input({4, 3, 40, 36}).to(run.dtype).requires_grad_(!run.frozen_start);
   if (run.frozen_start) freeze_start(*network);

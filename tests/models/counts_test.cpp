@@ -9,7 +9,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 /// A row of the tables of section 8 of the model specification.
-struct Expected {
+struct VariantCounts {
   std::string variant;
   int64_t parameters[2];          ///< train, deploy
   int64_t macs_224[2];            ///< train, deploy
@@ -20,7 +20,7 @@ struct Expected {
 };
 
 // clang-format off
-const std::vector<Expected> kTable{
+const std::vector<VariantCounts> kTable{
     {"a", {4'649'060, 4'437'300}, {674'684'480, 639'843'520},
      {0.4958, 0.4702}, {1.9818, 1.8794}, 11'339'021, {4'328'620, 4'116'860}},
     {"f", {6'489'328, 6'235'216}, {946'947'840, 905'138'688},

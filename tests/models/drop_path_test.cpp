@@ -8,7 +8,7 @@
 namespace unireplk::models {
 namespace {
 
-UniRepLKNetOptions small(double drop_path) {
+UniRepLKNetOptions trunk(double drop_path) {
   return {.depths = {1, 1, 1, 2},
           .dims = {4, 4, 4, 4},
           .kernel_sizes = {{0}, {3}, {7}, {0, 0}},
@@ -26,7 +26,7 @@ at::Tensor with_one_branch(UniRepLKNet& network, const at::Tensor& x, size_t num
 /// A dropped sample passes through a block unchanged, so the rates show in the last map (spec: model, section 2.5).
 TEST_CASE("drop path: rates rise evenly over all blocks from 0 to the given one", "[numeric]") {
   constexpr int64_t kSamples = 4000;
-  auto network = filled(small(0.8));
+  auto network = filled(trunk(0.8));
   network->train();
   const auto x = test::formula_input({kSamples, 3, 2, 2});
   const auto untouched = with_one_branch(network, x, network->blocks().size());
@@ -39,7 +39,7 @@ TEST_CASE("drop path: rates rise evenly over all blocks from 0 to the given one"
 }
 
 TEST_CASE("drop path: does nothing in eval mode", "[numeric]") {
-  auto network = filled(small(0.8)), plain = filled(small(0));
+  auto network = filled(trunk(0.8)), plain = filled(trunk(0));
   network->eval();
   plain->eval();
   const auto x = test::formula_input({2, 3, 40, 36});
@@ -47,7 +47,7 @@ TEST_CASE("drop path: does nothing in eval mode", "[numeric]") {
 }
 
 TEST_CASE("drop path: rate 0 asks for no generator", "[numeric]") {
-  auto network = filled(small(0));
+  auto network = filled(trunk(0));
   network->train();
   CHECK_NOTHROW(network->forward(test::formula_input({2, 3, 40, 36})));
 }

@@ -11,7 +11,7 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-UniRepLKNetOptions small(bool checkpointing = false) {
+UniRepLKNetOptions freezable(bool checkpointing = false) {
   return {.depths = {1, 1, 1, 1},
           .dims = {8, 8, 8, 8},
           .kernel_sizes = {{3}, {7}, {7}, {13}},
@@ -44,7 +44,7 @@ std::vector<std::string> changed_by_training(UniRepLKNetImpl& network) {
 
 TEST_CASE("freeze: frozen parts keep weights and statistics through training and evaluation") {
   for (const bool checkpointing : {false, true}) {
-    auto network = filled(small(checkpointing));
+    auto network = filled(freezable(checkpointing));
     const auto frozen = freeze(*network, {"downsample_layers.[01]", "stages.[01]"});
     CHECK(frozen > 0);
     network->eval();
@@ -61,13 +61,13 @@ TEST_CASE("freeze: frozen parts keep weights and statistics through training and
 }
 
 TEST_CASE("freeze: a linear probe trains the head alone") {
-  auto network = filled(small());
+  auto network = filled(freezable());
   freeze(*network, {"downsample_layers", "stages", "norm"});
   CHECK(changed_by_training(*network) == std::vector<std::string>{"head.weight", "head.bias"});
 }
 
 TEST_CASE("freeze: a frozen network computes in training what it computes in evaluation") {
-  auto network = filled(small());
+  auto network = filled(freezable());
   freeze(*network, {"downsample_layers", "stages", "norm"});
   const auto x = at::randn({2, 3, 64, 64});
   network->train();
@@ -79,11 +79,11 @@ TEST_CASE("freeze: a frozen network computes in training what it computes in eva
 }
 
 TEST_CASE("freeze: patterns that name nothing, and freezing all, are refused") {
-  auto network = filled(small());
+  auto network = filled(freezable());
   CHECK_THROWS_WITH(freeze(*network, {"stages.7", "neck"}), Contains("train.freeze") && Contains("\"stages.7\"") &&
                                                                 Contains("\"neck\"") && Contains("downsample_layers"));
   CHECK_THROWS_WITH(freeze(*network, {"*"}), Contains("something left to learn"));
-  auto other = filled(small());
+  auto other = filled(freezable());
   CHECK(freeze(*other, {}) == 0);
 }
 

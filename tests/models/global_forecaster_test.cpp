@@ -25,7 +25,7 @@ GlobalForecaster published(GlobalForecasterOptions options = {}) {
 }
 
 /// Seven regions of two groups of three stations, with drawn weights.
-GlobalForecaster small(GlobalForecasterOptions options) {
+GlobalForecaster small_global_forecaster(GlobalForecasterOptions options) {
   options.backbone = {.depths = {1, 1, 1, 1}, .dims = {8, 8, 8, 16}, .kernel_sizes = {{3}, {3}, {7}, {3}}};
   options.channels = 42;
   options.length = 16;
@@ -136,7 +136,7 @@ TEST_CASE("GlobalForecaster: the last map as rows, read as it lies or pixel by p
 }
 
 TEST_CASE("GlobalForecaster: windows of a batch do not meet", "[numeric]") {
-  auto network = small({});
+  auto network = small_global_forecaster({});
   network->eval();
   const at::NoGradGuard no_graph;
   const auto input = small_input(3);
@@ -151,7 +151,7 @@ TEST_CASE("GlobalForecaster: windows of a batch do not meet", "[numeric]") {
 TEST_CASE("GlobalForecaster: without the encoder nothing of it reaches the forecast", "[numeric]") {
   GlobalForecasterOptions options;
   options.memory = GENERATE(EncoderMemory::kMap, EncoderMemory::kZero);
-  auto network = small(options);
+  auto network = small_global_forecaster(options);
   network->eval();
   const at::NoGradGuard no_graph;
   const auto input = small_input(1);

@@ -12,7 +12,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 /// Names and shapes of a network; no memory stands behind them.
-NamedTensors outline(const UniRepLKNetOptions& options, const std::string& prefix = "") {
+NamedTensors names_and_shapes(const UniRepLKNetOptions& options, const std::string& prefix = "") {
   const UniRepLKNet network(options, at::TensorOptions(at::kMeta));
   NamedTensors result;
   for (const auto& [name, tensor] : state_dict(*network)) result.emplace_back(prefix + name, tensor);
@@ -35,12 +35,12 @@ TEST_CASE("infer_options: every variant in every form and mode") {
   CAPTURE(name, deploy);
   auto options = variant_options("unireplknet_" + name);
   options.deploy = deploy;
-  CHECK(inferred(outline(options)) == options);
-  CHECK(variant_name(inferred(outline(options))) == "unireplknet_" + name);
+  CHECK(inferred(names_and_shapes(options)) == options);
+  CHECK(variant_name(inferred(names_and_shapes(options))) == "unireplknet_" + name);
   options.mode = Mode::kFeatures;
-  CHECK(inferred(outline(options)) == options);
+  CHECK(inferred(names_and_shapes(options)) == options);
   options.mode = Mode::kTrunk;
-  CHECK(inferred(outline(options)) == options);
+  CHECK(inferred(names_and_shapes(options)) == options);
 }
 
 TEST_CASE("infer_options: classes, channels, kernels of any kind and missing layer scale") {
@@ -48,14 +48,14 @@ TEST_CASE("infer_options: classes, channels, kernels of any kind and missing lay
   SECTION("train form") {}
   SECTION("no layer scale") { options.layer_scale_init = 0; }
   SECTION("deploy form") { options.deploy = true; }
-  CHECK(inferred(outline(options)) == options);
+  CHECK(inferred(names_and_shapes(options)) == options);
   CHECK(variant_name(options) == "unireplknet");
 }
 
 TEST_CASE("infer_options: names may have a prefix and stand among others") {
   const auto prefix = GENERATE(as<std::string>(), "module.", "backbone.", "encoder.backbone.");
   CAPTURE(prefix);
-  auto tensors = outline(mixed(), prefix);
+  auto tensors = names_and_shapes(mixed(), prefix);
   std::ranges::reverse(tensors);
   tensors.emplace_back("decode_head.conv.weight", at::empty({4, 4}, at::kMeta));
   CHECK(inferred(tensors) == mixed());
@@ -63,7 +63,7 @@ TEST_CASE("infer_options: names may have a prefix and stand among others") {
 
 /// A network built from what was inferred must take the tensors and compute the same.
 void check_fits(const UniRepLKNetOptions& options) {
-  const auto tensors = outline(options);
+  const auto tensors = names_and_shapes(options);
   const UniRepLKNet again(inferred(tensors), at::TensorOptions(at::kMeta));
   const auto names = state_dict(*again);
   CHECK(std::ranges::is_permutation(
@@ -75,30 +75,30 @@ TEST_CASE("infer_options: own branches come back as rules") {
   auto options = mixed();
   SECTION("for one stage") {
     options.branches = {{.kernel_size = 9, .stage = 2, .branches = {{7, 1}, {3, 4}}}};
-    CHECK(inferred(outline(options)) == options);
+    CHECK(inferred(names_and_shapes(options)) == options);
   }
   SECTION("none at all") {
     options.branches = {{.kernel_size = 7, .stage = 3, .branches = {}}};
-    CHECK(inferred(outline(options)) == options);
+    CHECK(inferred(names_and_shapes(options)) == options);
   }
   SECTION("several") {
     options.branches = {{.kernel_size = 9, .stage = 2, .branches = {{7, 1}}},
                         {.kernel_size = 31, .stage = 2, .branches = {{3, 1}, {5, 2}, {3, 15}}}};
-    CHECK(inferred(outline(options)) == options);
+    CHECK(inferred(names_and_shapes(options)) == options);
   }
   SECTION("a rule without a stage") {
     options.branches = {{.kernel_size = 7, .stage = {}, .branches = {{3, 1}}}};
-    CHECK(block_options(inferred(outline(options)), 3, 0).branches == block_options(options, 3, 0).branches);
+    CHECK(block_options(inferred(names_and_shapes(options)), 3, 0).branches == block_options(options, 3, 0).branches);
   }
   SECTION("the default spelt out is the default") {
     options.branches = {{.kernel_size = 7, .stage = {}, .branches = {{5, 1}, {3, 2}, {3, 3}}}};
-    CHECK(inferred(outline(options)).branches.empty());
+    CHECK(inferred(names_and_shapes(options)).branches.empty());
   }
   check_fits(options);
 }
 
 TEST_CASE("infer_options: refuses what is no UniRepLKNet") {
-  auto tensors = outline(mixed());
+  auto tensors = names_and_shapes(mixed());
   const auto drop = [&](const std::string& name) {
     REQUIRE(std::erase_if(tensors, [&](const auto& entry) { return entry.first.ends_with(name); }) > 0);
   };
@@ -148,9 +148,9 @@ TEST_CASE("infer_options: refuses what is no UniRepLKNet") {
 
 TEST_CASE("form_of: tells the form from the names alone") {
   auto options = mixed();
-  CHECK(form_of(outline(options)) == Form::kTrain);
+  CHECK(form_of(names_and_shapes(options)) == Form::kTrain);
   options.deploy = true;
-  CHECK(form_of(outline(options, "module.")) == Form::kDeploy);
+  CHECK(form_of(names_and_shapes(options, "module.")) == Form::kDeploy);
   CHECK_FALSE(form_of({{"head.weight", at::empty({2, 2})}}).has_value());
 }
 

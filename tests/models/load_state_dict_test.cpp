@@ -10,10 +10,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-UniRepLKNetOptions small() {
-  return {.depths = {1, 1, 1, 1}, .dims = {8, 8, 8, 8}, .kernel_sizes = {{0}, {3}, {7}, {13}}, .num_classes = 3};
-}
-
 void remove(NamedTensors& tensors, const std::string& name) {
   const auto gone = std::erase_if(tensors, [&](const auto& entry) { return entry.first == name; });
   REQUIRE(gone == 1);
@@ -23,11 +19,6 @@ at::Tensor& tensor_named(NamedTensors& tensors, const std::string& name) {
   const auto found = std::ranges::find(tensors, name, &std::pair<std::string, at::Tensor>::first);
   REQUIRE(found != tensors.end());
   return found->second;
-}
-
-bool is_blank(const UniRepLKNetImpl& network) {
-  return std::ranges::all_of(state_dict(network),
-                             [](const auto& entry) { return entry.second.eq(0).all().template item<bool>(); });
 }
 
 LoadReport load(UniRepLKNet& network, const NamedTensors& tensors, bool strict = true) {

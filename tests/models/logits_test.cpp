@@ -11,13 +11,6 @@ namespace {
 
 using test::relative_difference;
 
-UniRepLKNet filled(const UniRepLKNetOptions& options, at::ScalarType dtype) {
-  UniRepLKNet network(options, at::TensorOptions(dtype));
-  test::fill(state_dict(*network));
-  network->eval();
-  return network;
-}
-
 /// Logits of the train form by its branch graph, of the train form by merged kernels, and of the deploy form.
 void check_logits(const std::string& variant, const std::string& key, at::IntArrayRef shape, at::ScalarType dtype,
                   double tolerance) {
@@ -26,6 +19,7 @@ void check_logits(const std::string& variant, const std::string& key, at::IntArr
   REQUIRE(exact);
   const auto x = test::formula_input(shape).to(dtype);
   auto network = filled(variant_options("unireplknet_" + variant), dtype);
+  network->eval();
   CHECK(relative_difference(network->forward(x), *exact) <= tolerance);  // with gradients: the branch graph
   const at::NoGradGuard no_graph;
   CHECK(relative_difference(network->forward(x), *exact) <= tolerance);

@@ -18,7 +18,7 @@ at::Tensor evaluated(const ForecastCase& the) {
 }
 
 /// A small forecaster with drawn weights.
-SeriesForecaster small(SeriesForecasterOptions options) {
+SeriesForecaster small_series_forecaster(SeriesForecasterOptions options) {
   options.backbone = {.depths = {1, 1, 1, 1}, .dims = {8, 8, 8, 16}, .kernel_sizes = {{3}, {3}, {7}, {3}}};
   SeriesForecaster network(options);
   network->initialise(at::detail::createCPUGenerator(1));
@@ -82,7 +82,7 @@ TEST_CASE("SeriesForecaster: gradients and names equal the reference", "[golden]
 TEST_CASE("SeriesForecaster: the map is a view of the embedded rows") {
   auto options = three_channels();
   options.rows = 4;
-  auto network = small(options);
+  auto network = small_series_forecaster(options);
   const auto input = input_of(1, 3);
   const at::NoGradGuard no_graph;
   at::Tensor map;
@@ -106,7 +106,7 @@ TEST_CASE("SeriesForecaster: the map is a view of the embedded rows") {
 }
 
 TEST_CASE("SeriesForecaster: a window of another scale and level is forecast so", "[numeric]") {
-  auto network = small(three_channels());
+  auto network = small_series_forecaster(three_channels());
   const at::NoGradGuard no_graph;
   auto input = input_of(2, 3);
   input.window = input.window * 10;  // far above the deviation's epsilon
@@ -118,7 +118,7 @@ TEST_CASE("SeriesForecaster: a window of another scale and level is forecast so"
 }
 
 TEST_CASE("SeriesForecaster: a window that does not change has a finite forecast and gradients", "[numeric]") {
-  auto network = small(three_channels());
+  auto network = small_series_forecaster(three_channels());
   auto input = input_of(2, 3);
   input.window = at::full_like(input.window, 7);
   network->train();
@@ -137,7 +137,7 @@ TEST_CASE("SeriesForecaster: what a window is normalised by", "[numeric]") {
       GENERATE(WindowNormKind::kOff, WindowNormKind::kMean, WindowNormKind::kMeanStd, WindowNormKind::kLast);
   options.window_norm = kind;
   options.affine = GENERATE(true, false);
-  auto network = small(options);
+  auto network = small_series_forecaster(options);
   const at::NoGradGuard no_graph;
   const auto input = input_of(2, 3);
   auto& norm = network->window_norm;
@@ -152,14 +152,14 @@ TEST_CASE("SeriesForecaster: what a window is normalised by", "[numeric]") {
 TEST_CASE("SeriesForecaster: channels that do not fill a group are forecast all the same") {
   auto options = three_channels();
   options.group = 2;
-  auto network = small(options);
+  auto network = small_series_forecaster(options);
   const at::NoGradGuard no_graph;
   CHECK(network->options().nodes() == 2);
   CHECK(network->forward(input_of(2, 3)).sizes() == at::IntArrayRef({2, kHorizon, 3}));
 }
 
 TEST_CASE("SeriesForecaster: marks of the rows to forecast change nothing") {
-  auto network = small(three_channels());
+  auto network = small_series_forecaster(three_channels());
   const at::NoGradGuard no_graph;
   auto input = input_of(2, 3);
   const auto forecast = network->forward(input);
@@ -171,7 +171,7 @@ TEST_CASE("SeriesForecaster: marks of the rows to forecast change nothing") {
 TEST_CASE("SeriesForecaster: dropout follows from the generator alone") {
   auto options = three_channels();
   options.dropout = 0.5;
-  auto network = small(options);
+  auto network = small_series_forecaster(options);
   const at::NoGradGuard no_graph;
   const auto input = input_of(2, 3);
   network->train();

@@ -12,16 +12,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-UniRepLKNetOptions small(int64_t classes = 3, int64_t channels = 3) {
-  return {.depths = {1, 1, 1, 1},
-          .dims = {8, 8, 8, 8},
-          .kernel_sizes = {{0}, {3}, {7}, {13}},
-          .in_channels = channels,
-          .num_classes = classes};
-}
-
-bool is_blank(const at::Tensor& tensor) { return tensor.eq(0).all().item<bool>(); }
-
 const TransferRow& row(const std::vector<TransferRow>& rows, const std::string& name) {
   const auto found = std::ranges::find(rows, name, &TransferRow::name);
   REQUIRE(found != rows.end());
