@@ -12,12 +12,12 @@ namespace {
 
 int64_t floats(const MapShape& map) { return map.images * map.height * map.width * map.channels; }
 
-struct Results {
+struct DepthwiseResults {
   std::vector<float> y, dx, dweight, dbias;
 };
 
-struct Inputs {
-  Inputs(const MapShape& map_shape, const KernelShape& kernel_shape, Filling filling)
+struct DepthwiseInputs {
+  DepthwiseInputs(const MapShape& map_shape, const KernelShape& kernel_shape, Filling filling)
       : map(map_shape),
         kernel(kernel_shape),
         x(filled<double>(floats(map), filling, 1)),
@@ -31,15 +31,13 @@ struct Inputs {
   std::vector<double> x, dy, weight, bias;
 };
 
-std::vector<float> narrow(const std::vector<double>& values) { return {values.begin(), values.end()}; }
-
-Results run(const Inputs& in, const Parallel& parallel) {
+DepthwiseResults run(const DepthwiseInputs& in, const Parallel& parallel) {
   const auto x = narrow(in.x), dy = narrow(in.dy), weight = narrow(in.weight), bias = narrow(in.bias);
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  Results out{.y = std::vector<float>(x.size(), nan),
-              .dx = std::vector<float>(x.size(), nan),
-              .dweight = std::vector<float>(weight.size(), nan),
-              .dbias = std::vector<float>(bias.size(), nan)};
+  DepthwiseResults out{.y = std::vector<float>(x.size(), nan),
+                       .dx = std::vector<float>(x.size(), nan),
+                       .dweight = std::vector<float>(weight.size(), nan),
+                       .dbias = std::vector<float>(bias.size(), nan)};
   const auto space = [&] { return Space(depthwise_workspace(in.map, in.kernel, parallel.workers)); };
   depthwise_forward(in.map, in.kernel, x.data(), weight.data(), bias.data(), out.y.data(), space().span(), parallel);
   depthwise_backward_data(in.map, in.kernel, dy.data(), weight.data(), out.dx.data(), space().span(), parallel);
@@ -48,7 +46,7 @@ Results run(const Inputs& in, const Parallel& parallel) {
   return out;
 }
 
-void check_against_judge(const Inputs& in) {
+void check_against_judge(const DepthwiseInputs& in) {
   CAPTURE(in.map.images, in.map.height, in.map.width, in.map.channels, in.kernel.size, in.kernel.dilation);
   const auto got = run(in, Parallel());
   std::vector<double> y(in.x.size()), dx(in.x.size()), dweight(in.weight.size()), dbias(in.bias.size());
@@ -67,7 +65,7 @@ TEST_CASE("depthwise kernels: equal the judge for every size of map", "[numeric]
   const auto [height, width] = GENERATE(table<int64_t, int64_t>(
       {{1, 1},   {1, 2},   {2, 3},  {3, 5},  {5, 2},   {6, 6},  {7, 7},  {8, 8},  {9, 12}, {3, 13}, {14, 14},
        {15, 15}, {24, 16}, {2, 24}, {5, 27}, {28, 28}, {4, 29}, {3, 43}, {7, 48}, {2, 56}, {97, 3}, {3, 97}}));
-  check_against_judge(Inputs({2, height, width, 5}, {kernel, 1}, Filling::kNormal));
+  check_against_judge(DepthwiseInputs({2, height, width, 5}, {kernel, 1}, Filling::kNormal));
 }
 
 TEST_CASE("depthwise kernels: equal the judge for every dilation", "[numeric]") {
@@ -75,26 +73,26 @@ TEST_CASE("depthwise kernels: equal the judge for every dilation", "[numeric]") 
   const auto [kernel, dilation] = GENERATE(
       table<int64_t, int64_t>({{5, 1}, {9, 2}, {7, 2}, {5, 2}, {3, 2}, {3, 3}, {3, 4}, {3, 5}, {3, 7}, {1, 4}}));
   const int64_t side = GENERATE(1, 4, 7, 14, 15, 28);
-  check_against_judge(Inputs({2, side, side, 3}, {kernel, dilation}, Filling::kNormal));
+  check_against_judge(DepthwiseInputs({2, side, side, 3}, {kernel, dilation}, Filling::kNormal));
 }
 
 TEST_CASE("depthwise kernels: equal the judge for every number of channels and images", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
   const int64_t channels = GENERATE(1, 3, 8, 15, 16, 17, 40, 48, 80, 160);
   const int64_t images = GENERATE(1, 2, 3, 8);
-  check_against_judge(Inputs({images, 5, 7, channels}, {7, 1}, Filling::kNormal));
+  check_against_judge(DepthwiseInputs({images, 5, 7, channels}, {7, 1}, Filling::kNormal));
 }
 
 TEST_CASE("depthwise kernels: many images are summed in chunks", "[numeric]") {
-  check_against_judge(Inputs({131, 3, 3, 256}, {3, 1}, Filling::kNormal));
-  check_against_judge(Inputs({67, 3, 3, 1}, {3, 1}, Filling::kAroundTen));
+  check_against_judge(DepthwiseInputs({131, 3, 3, 256}, {3, 1}, Filling::kNormal));
+  check_against_judge(DepthwiseInputs({67, 3, 3, 1}, {3, 1}, Filling::kAroundTen));
 }
 
 TEST_CASE("depthwise kernels: equal the judge for hard values", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
   const auto filling = GENERATE(Filling::kAroundTen, Filling::kTiny, Filling::kOneHot);
-  check_against_judge(Inputs({2, 14, 14, 17}, {13, 1}, filling));
-  check_against_judge(Inputs({2, 9, 29, 3}, {13, 1}, filling));
+  check_against_judge(DepthwiseInputs({2, 14, 14, 17}, {13, 1}, filling));
+  check_against_judge(DepthwiseInputs({2, 9, 29, 3}, {13, 1}, filling));
 }
 
 TEST_CASE("depthwise kernels: each tap moves the map by its place", "[numeric]") {
@@ -103,7 +101,7 @@ TEST_CASE("depthwise kernels: each tap moves the map by its place", "[numeric]")
       GENERATE(table<int64_t, int64_t>({{13, 1}, {5, 1}, {7, 2}, {3, 3}, {3, 4}, {3, 5}, {9, 2}, {3, 7}}));
   CAPTURE(size, dilation);
   const int64_t height = 9, width = 15;
-  Inputs in({1, height, width, 1}, {size, dilation}, Filling::kNormal);
+  DepthwiseInputs in({1, height, width, 1}, {size, dilation}, Filling::kNormal);
   in.bias[0] = 0;
   for (int64_t tap = 0; tap < size * size; ++tap) {
     std::fill(in.weight.begin(), in.weight.end(), 0.0);
@@ -125,7 +123,7 @@ TEST_CASE("depthwise kernels: each tap moves the map by its place", "[numeric]")
 TEST_CASE("depthwise kernels: the same bits for any number of threads", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
   const int64_t channels = GENERATE(3, 40, 160);
-  const Inputs in({8, 14, 14, channels}, {13, 1}, Filling::kNormal);
+  const DepthwiseInputs in({8, 14, 14, channels}, {13, 1}, Filling::kNormal);
   const auto one = run(in, Parallel());
   for (const int64_t workers : {2, 3}) {
     const auto several = run(in, threads(workers));
@@ -138,7 +136,7 @@ TEST_CASE("depthwise kernels: the same bits for any number of threads", "[numeri
 
 TEST_CASE("depthwise kernels: maps without pixels, images or channels", "[numeric]") {
   const auto map = GENERATE(MapShape{0, 5, 5, 8}, MapShape{2, 0, 5, 8}, MapShape{2, 5, 0, 8}, MapShape{2, 5, 5, 0});
-  const Inputs in(map, {7, 1}, Filling::kNormal);
+  const DepthwiseInputs in(map, {7, 1}, Filling::kNormal);
   const auto out = run(in, Parallel());
   CHECK(out.dweight == std::vector<float>(in.weight.size(), 0.0F));
   CHECK(out.dbias == std::vector<float>(in.bias.size(), 0.0F));
@@ -146,7 +144,7 @@ TEST_CASE("depthwise kernels: maps without pixels, images or channels", "[numeri
 
 TEST_CASE("depthwise kernels: not-a-number in, not-a-number out", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
-  Inputs in({1, 7, 7, 1}, {13, 1}, Filling::kNormal);
+  DepthwiseInputs in({1, 7, 7, 1}, {13, 1}, Filling::kNormal);
   in.x[24] = std::numeric_limits<double>::quiet_NaN();
   const auto out = run(in, Parallel());
   for (const float value : out.y) CHECK(std::isnan(value));  // the kernel covers the map from every pixel

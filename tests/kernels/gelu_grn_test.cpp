@@ -62,12 +62,12 @@ TEST_CASE("gelu: the ends, and not-a-number", "[numeric]") {
   CHECK(got.slope[3] == 0);
 }
 
-struct Results {
+struct GrnResults {
   std::vector<float> squares, y, products, sums, dz, dbias;
 };
 
-struct Inputs {
-  explicit Inputs(const RowsShape& rows)
+struct GrnInputs {
+  explicit GrnInputs(const RowsShape& rows)
       : shape(rows),
         z(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 1)),
         dy(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 2)),
@@ -80,12 +80,12 @@ struct Inputs {
   std::vector<double> z, dy, bias, shift, factor, slope;
 };
 
-Results run(const Inputs& in, const Parallel& parallel) {
+GrnResults run(const GrnInputs& in, const Parallel& parallel) {
   const auto z = narrow(in.z), dy = narrow(in.dy), bias = narrow(in.bias), shift = narrow(in.shift);
   const auto factor = narrow(in.factor), slope = narrow(in.slope);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> map(z.size(), nan), table(factor.size(), nan), row(bias.size(), nan);
-  Results out{.squares = table, .y = map, .products = table, .sums = row, .dz = map, .dbias = row};
+  GrnResults out{.squares = table, .y = map, .products = table, .sums = row, .dz = map, .dbias = row};
   const auto space = [&] { return Space(row_sums_workspace(in.shape, 2)); };
   gelu_squares(in.shape, z.data(), bias.data(), out.squares.data(), space().span(), parallel);
   gelu_scale(in.shape, z.data(), bias.data(), factor.data(), shift.data(), out.y.data(), parallel);
@@ -101,7 +101,7 @@ TEST_CASE("gelu and grn passes: equal plain loops in float64", "[numeric]") {
   const auto [images, pixels, channels] = GENERATE(table<int64_t, int64_t, int64_t>(
       {{1, 1, 1}, {2, 9, 5}, {3, 65, 17}, {2, 196, 40}, {1, 700, 3}, {2, 49, 640}, {0, 4, 8}, {2, 0, 8}, {2, 4, 0}}));
   CAPTURE(images, pixels, channels);
-  const Inputs in({images, pixels, channels});
+  const GrnInputs in({images, pixels, channels});
   const auto got = run(in, Parallel());
   std::vector<double> squares(in.factor.size()), products(in.factor.size()), sums(in.bias.size()),
       dbias(in.bias.size()), y(in.z.size()), dz(in.z.size());
@@ -125,7 +125,7 @@ TEST_CASE("gelu and grn passes: equal plain loops in float64", "[numeric]") {
 }
 
 TEST_CASE("gelu and grn passes: the same bits for any number of threads", "[numeric]") {
-  const Inputs in({3, 196, 80});
+  const GrnInputs in({3, 196, 80});
   const auto one = run(in, Parallel()), three = run(in, threads(3));
   CHECK(one.squares == three.squares);
   CHECK(one.y == three.y);

@@ -15,12 +15,12 @@ namespace {
 constexpr double kEps = 1e-6;
 
 template <class Number>
-struct Results {
+struct NormResults {
   std::vector<Number> y, dx, dweight, dbias;
 };
 
-struct Inputs {
-  explicit Inputs(const RowsShape& rows, Filling filling = Filling::kNormal)
+struct NormInputs {
+  explicit NormInputs(const RowsShape& rows, Filling filling = Filling::kNormal)
       : shape(rows),
         x(filled<double>(rows.images * rows.pixels * rows.channels, filling, 1)),
         dy(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 2)),
@@ -31,12 +31,12 @@ struct Inputs {
   std::vector<double> x, dy, weight, bias;
 };
 
-Results<float> run(const Inputs& in, const Parallel& parallel, bool then_gelu = false) {
+NormResults<float> run(const NormInputs& in, const Parallel& parallel, bool then_gelu = false) {
   const auto x = narrow(in.x), dy = narrow(in.dy), weight = narrow(in.weight), bias = narrow(in.bias);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> map(x.size(), nan), row(weight.size(), nan);
   std::vector<float> mean(static_cast<size_t>(in.shape.images * in.shape.pixels), nan), inverse = mean;
-  Results<float> out{.y = map, .dx = map, .dweight = row, .dbias = row};
+  NormResults<float> out{.y = map, .dx = map, .dweight = row, .dbias = row};
   Space space(row_sums_workspace(in.shape, 2));
   const LayerNorm norm{
       .weight = weight.data(), .bias = bias.data(), .eps = static_cast<float>(kEps), .then_gelu = then_gelu};
@@ -47,11 +47,11 @@ Results<float> run(const Inputs& in, const Parallel& parallel, bool then_gelu = 
 }
 
 /// The definition and its derivative, pixel by pixel.
-Results<double> judge(const Inputs& in, bool then_gelu = false) {
+NormResults<double> judge(const NormInputs& in, bool then_gelu = false) {
   const auto channels = static_cast<size_t>(in.shape.channels);
   const auto count = static_cast<double>(channels);
   const std::vector<double> map(in.x.size()), row(channels);
-  Results<double> out{.y = map, .dx = map, .dweight = row, .dbias = row};
+  NormResults<double> out{.y = map, .dx = map, .dweight = row, .dbias = row};
   for (size_t first = 0; first < in.x.size(); first += channels) {
     double mean = 0, variance = 0, sum = 0, product = 0;
     for (size_t c = 0; c < channels; ++c) mean += in.x[first + c] / count;
@@ -81,7 +81,7 @@ TEST_CASE("layer_norm: equals plain loops in float64", "[numeric]") {
   const auto filling = GENERATE(Filling::kNormal, Filling::kAroundTen);
   const bool then_gelu = GENERATE(false, true);
   CAPTURE(images, pixels, channels, then_gelu);
-  const Inputs in({images, pixels, channels}, filling);
+  const NormInputs in({images, pixels, channels}, filling);
   const auto got = run(in, Parallel(), then_gelu);
   const auto expected = judge(in, then_gelu);
   const double limit = filling == Filling::kNormal ? 2e-6 : 2e-5;  // of ten one unit of float32 is 1e-6
@@ -93,7 +93,7 @@ TEST_CASE("layer_norm: equals plain loops in float64", "[numeric]") {
 
 TEST_CASE("layer_norm: equal channels, one channel, and not-a-number stays in its pixel", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
-  Inputs in({1, 3, 19});
+  NormInputs in({1, 3, 19});
   std::fill_n(in.x.begin(), 19, 7.0);
   in.x[20] = std::numeric_limits<double>::quiet_NaN();
   const auto got = run(in, Parallel());
@@ -103,12 +103,12 @@ TEST_CASE("layer_norm: equal channels, one channel, and not-a-number stays in it
     CHECK(std::isfinite(got.y[38 + c]));
     CHECK(std::isfinite(got.dx[38 + c]));
   }
-  const auto single = run(Inputs({1, 2, 1}), Parallel());
+  const auto single = run(NormInputs({1, 2, 1}), Parallel());
   CHECK(std::isfinite(single.y[0]));
 }
 
 TEST_CASE("layer_norm: the same bits for any number of threads", "[numeric]") {
-  const Inputs in({3, 196, 80});
+  const NormInputs in({3, 196, 80});
   const auto one = run(in, Parallel()), three = run(in, threads(3));
   CHECK(one.y == three.y);
   CHECK(one.dx == three.dx);

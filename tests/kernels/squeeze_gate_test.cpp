@@ -11,8 +11,8 @@
 namespace unireplk::kernels {
 namespace {
 
-struct Inputs {
-  Inputs(int64_t of_images, int64_t of_channels, int64_t of_inner)
+struct GateInputs {
+  GateInputs(int64_t of_images, int64_t of_channels, int64_t of_inner)
       : images(of_images),
         channels(of_channels),
         inner(of_inner),
@@ -26,14 +26,14 @@ struct Inputs {
   std::vector<float> means, down_weight, down_bias, up_weight, up_bias;
 };
 
-struct Results {
+struct GateResults {
   std::vector<float> inner, gate;
 };
 
-Results run(const Inputs& in, const Parallel& parallel) {
+GateResults run(const GateInputs& in, const Parallel& parallel) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  Results out{std::vector<float>(static_cast<size_t>(in.images * in.inner), nan),
-              std::vector<float>(in.means.size(), nan)};
+  GateResults out{std::vector<float>(static_cast<size_t>(in.images * in.inner), nan),
+                  std::vector<float>(in.means.size(), nan)};
   squeeze_gate({.channels = in.channels,
                 .inner = in.inner,
                 .down_weight = in.down_weight.data(),
@@ -56,7 +56,7 @@ TEST_CASE("squeeze_gate: equals plain loops in float64", "[numeric]") {
   const auto [images, channels, inner] = GENERATE(
       table<int64_t, int64_t, int64_t>({{1, 4, 1}, {2, 40, 10}, {3, 17, 5}, {1, 160, 40}, {2, 33, 31}, {0, 8, 2}}));
   CAPTURE(images, channels, inner);
-  const Inputs in(images, channels, inner);
+  const GateInputs in(images, channels, inner);
   const auto got = run(in, Parallel());
   for (int64_t n = 0; n < images; ++n) {
     const float *means = in.means.data() + n * channels, *hidden = got.inner.data() + n * inner;
@@ -73,7 +73,7 @@ TEST_CASE("squeeze_gate: equals plain loops in float64", "[numeric]") {
 
 TEST_CASE("squeeze_gate: not-a-number stays in its image, ends of the sigmoid, any number of threads", "[numeric]") {
   const Forced isa(GENERATE(from_range(instruction_sets())));
-  Inputs in(3, 20, 5);
+  GateInputs in(3, 20, 5);
   in.means[20] = std::numeric_limits<float>::quiet_NaN();
   in.up_bias[0] = 1e30F;
   in.up_bias[1] = -1e30F;
