@@ -10,7 +10,7 @@ namespace {
 using Catch::Matchers::Contains;
 
 /// The text of all problems that a table has.
-std::string refusal(const std::string& text) {
+std::string problems_of(const std::string& text) {
   try {
     parse_csv_series(text, "x.csv");
   } catch (const UserError& error) {
@@ -59,26 +59,27 @@ TEST_CASE("csv_series: names in Latin-1 become UTF-8, those in UTF-8 stay") {
 }
 
 TEST_CASE("csv_series: mistakes are named with line and column") {
-  CHECK_THAT(refusal("date;a\n2016-07-01;1\n"), Contains("x.csv:1:5: expected columns separated by \",\", got \";\""));
-  CHECK_THAT(refusal("time,a\n"), Contains("x.csv:1:1: expected the first column to be \"date\", got \"time\""));
-  CHECK_THAT(refusal("date\n2016-07-01\n"), Contains("x.csv:1: expected columns with numbers"));
-  CHECK_THAT(refusal("date,a,a\n"), Contains("x.csv:1:8: the column \"a\" appears twice"));
-  CHECK_THAT(refusal("date,a,b\n2016-07-01,1\n"), Contains("x.csv:2: expected 3 columns, got 2"));
-  CHECK_THAT(refusal("date,a,b\n2016-07-01,1,\n"),
+  CHECK_THAT(problems_of("date;a\n2016-07-01;1\n"),
+             Contains("x.csv:1:5: expected columns separated by \",\", got \";\""));
+  CHECK_THAT(problems_of("time,a\n"), Contains("x.csv:1:1: expected the first column to be \"date\", got \"time\""));
+  CHECK_THAT(problems_of("date\n2016-07-01\n"), Contains("x.csv:1: expected columns with numbers"));
+  CHECK_THAT(problems_of("date,a,a\n"), Contains("x.csv:1:8: the column \"a\" appears twice"));
+  CHECK_THAT(problems_of("date,a,b\n2016-07-01,1\n"), Contains("x.csv:2: expected 3 columns, got 2"));
+  CHECK_THAT(problems_of("date,a,b\n2016-07-01,1,\n"),
              Contains("x.csv:2:14: expected a number in column \"b\", got nothing"));
   for (const char* cell : {"nan", "NaN", "inf", "1x", "1e999"}) {
-    CHECK_THAT(refusal(std::string("date,a\n2016-07-01,") + cell + "\n"),
+    CHECK_THAT(problems_of(std::string("date,a\n2016-07-01,") + cell + "\n"),
                Contains("x.csv:2:12: expected a number in column \"a\", got \"" + std::string(cell) + "\""));
   }
-  CHECK_THAT(refusal("date,a\nyesterday,1\n"), Contains("x.csv:2:1: expected a stamp like"));
-  CHECK_THAT(refusal("date,a\n"), Contains("x.csv: expected a row for each time, got none"));
-  CHECK_THAT(refusal(""), Contains("expected a line with the names of the columns, got nothing"));
+  CHECK_THAT(problems_of("date,a\nyesterday,1\n"), Contains("x.csv:2:1: expected a stamp like"));
+  CHECK_THAT(problems_of("date,a\n"), Contains("x.csv: expected a row for each time, got none"));
+  CHECK_THAT(problems_of(""), Contains("expected a line with the names of the columns, got nothing"));
 }
 
 TEST_CASE("csv_series: all mistakes come at once, the first 20 of them") {
   std::string text = "date,a,b\n";
   for (int i = 0; i < 100; ++i) text += "2016-07-01,x,y\n";
-  const auto all = refusal(text);
+  const auto all = problems_of(text);
   CHECK(std::count(all.begin(), all.end(), '\n') == 20);
   CHECK_THAT(all, Contains("x.csv:2:12") && Contains("x.csv:2:14") && Contains("x.csv:11:14"));
 }

@@ -13,7 +13,7 @@ namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-Result<Rows> read_all(const std::string& text, CsvOptions options = {}) {
+Result<Rows> rows_of(const std::string& text, CsvOptions options = {}) {
   CsvReader reader(text, "a.csv", options);
   Rows rows;
   CsvRow row;
@@ -25,8 +25,8 @@ Result<Rows> read_all(const std::string& text, CsvOptions options = {}) {
   }
 }
 
-std::string message_of(const std::string& text, CsvOptions options = {}) {
-  const auto rows = read_all(text, options);
+std::string csv_message(const std::string& text, CsvOptions options = {}) {
+  const auto rows = rows_of(text, options);
   return rows ? "accepted" : rows.problem().text();
 }
 
@@ -38,20 +38,20 @@ TEST_CASE("csv: reads plain rows with either line end, with and without a last o
                                  "\xEF\xBB\xBF"
                                  "a,b\n\n\r\n1,\n\n"}) {
     INFO(text);
-    CHECK(read_all(text).value() == expected);
+    CHECK(rows_of(text).value() == expected);
   }
-  CHECK(read_all("").value().empty());
-  CHECK(read_all("\n\r\n").value().empty());
+  CHECK(rows_of("").value().empty());
+  CHECK(rows_of("\n\r\n").value().empty());
 }
 
 TEST_CASE("csv: quotes hold delimiters, line ends and quotes") {
-  CHECK(read_all("\"a,b\",\"c\nd\",\"e \"\"f\"\"\",\"\"\n").value() == Rows{{"a,b", "c\nd", "e \"f\"", ""}});
-  CHECK(read_all("\"a\r\nb\"\r\n").value() == Rows{{"a\r\nb"}});
+  CHECK(rows_of("\"a,b\",\"c\nd\",\"e \"\"f\"\"\",\"\"\n").value() == Rows{{"a,b", "c\nd", "e \"f\"", ""}});
+  CHECK(rows_of("\"a\r\nb\"\r\n").value() == Rows{{"a\r\nb"}});
 }
 
 TEST_CASE("csv: takes other delimiters, and blanks after one when told so") {
-  CHECK(read_all("clip.mp4 3\n", {.delimiter = ' '}).value() == Rows{{"clip.mp4", "3"}});
-  CHECK(read_all("id, 1.0, \"/m/1,/m/2\"\n", {.skip_initial_space = true}).value() == Rows{{"id", "1.0", "/m/1,/m/2"}});
+  CHECK(rows_of("clip.mp4 3\n", {.delimiter = ' '}).value() == Rows{{"clip.mp4", "3"}});
+  CHECK(rows_of("id, 1.0, \"/m/1,/m/2\"\n", {.skip_initial_space = true}).value() == Rows{{"id", "1.0", "/m/1,/m/2"}});
 }
 
 TEST_CASE("csv: rows know their line, also after quoted line ends") {
@@ -64,13 +64,13 @@ TEST_CASE("csv: rows know their line, also after quoted line ends") {
 }
 
 TEST_CASE("csv: names the line of what is malformed") {
-  CHECK(message_of("a\n\"b\nc") == "a.csv:2: a quoted field is never closed.");
-  CHECK_THAT(message_of("a\nb\"c\n"), Catch::StartsWith("a.csv:2: a quote inside a field"));
-  CHECK_THAT(message_of("\"a\"b\n"), Catch::StartsWith("a.csv:1: expected \",\" or the end of the line"));
-  CHECK_THAT(message_of("\"" + std::string(20, 'x') + "\"", {.max_field_bytes = 10}),
+  CHECK(csv_message("a\n\"b\nc") == "a.csv:2: a quoted field is never closed.");
+  CHECK_THAT(csv_message("a\nb\"c\n"), Catch::StartsWith("a.csv:2: a quote inside a field"));
+  CHECK_THAT(csv_message("\"a\"b\n"), Catch::StartsWith("a.csv:1: expected \",\" or the end of the line"));
+  CHECK_THAT(csv_message("\"" + std::string(20, 'x') + "\"", {.max_field_bytes = 10}),
              Catch::Contains("at most 10 bytes"));
-  CHECK_THAT(message_of(std::string(20, 'x'), {.max_field_bytes = 10}), Catch::Contains("at most 10 bytes"));
-  CHECK_THAT(message_of(std::string(20, ','), {.max_columns = 10}), Catch::Contains("at most 10 columns"));
+  CHECK_THAT(csv_message(std::string(20, 'x'), {.max_field_bytes = 10}), Catch::Contains("at most 10 bytes"));
+  CHECK_THAT(csv_message(std::string(20, ','), {.max_columns = 10}), Catch::Contains("at most 10 columns"));
 }
 
 TEST_CASE("csv: reading goes no further after a problem") {
@@ -105,7 +105,7 @@ TEST_CASE("csv: reads the lists of the test data", "[golden]") {
 
 TEST_CASE("csv: a field that is written is read as it was") {
   for (const std::string text : {"plain", "", "a,b", "say \"no\"", "two\nlines", "\r", " blank "}) {
-    const auto rows = read_all(csv_field(text) + "," + csv_field("x") + "\n").value_or_throw();
+    const auto rows = rows_of(csv_field(text) + "," + csv_field("x") + "\n").value_or_throw();
     REQUIRE(rows.size() == 1);
     CHECK(rows[0] == std::vector<std::string>{text, "x"});
   }

@@ -2,16 +2,17 @@
 
 #include <zlib.h>
 
-#include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include "formats/values.h"
 #include "support/catch.h"
 #include "support/test_data.h"
 #include "unireplk/formats/inflate.h"
 
 using namespace unireplk;
 using namespace unireplk::formats;
+using test::values;
 
 namespace {
 
@@ -37,23 +38,16 @@ std::string gzip(const std::string& plain) {
   return out;
 }
 
-Result<OwnedTensor> parse(const std::string& file, int64_t max_bytes = 1 << 30) {
+Result<OwnedTensor> parsed_idx(const std::string& file, int64_t max_bytes = 1 << 30) {
   return parse_idx(std::as_bytes(std::span(file)), "a.idx", max_bytes);
 }
 
-std::string message_of(const std::string& file, int64_t max_bytes = 1 << 30) {
-  const auto parsed = parse(file, max_bytes);
+std::string idx_message(const std::string& file, int64_t max_bytes = 1 << 30) {
+  const auto parsed = parsed_idx(file, max_bytes);
   return parsed ? "accepted" : parsed.problem().text();
 }
 
-template <class T>
-std::vector<T> values(const OwnedTensor& tensor) {
-  std::vector<T> out(tensor.bytes.size() / sizeof(T));
-  std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
-  return out;
-}
-
-std::string content(const std::filesystem::path& path) {
+std::string existing_content(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   REQUIRE(in);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -62,23 +56,24 @@ std::string content(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("idx: reads every type in big-endian order") {
-  const auto bytes = parse(idx_file(0x08, {2, 2}, "\x01\x02\x03\xff"));
+  const auto bytes = parsed_idx(idx_file(0x08, {2, 2}, "\x01\x02\x03\xff"));
   REQUIRE(bytes);
   CHECK(bytes->dtype == DType::kU8);
   CHECK(bytes->shape == std::vector<int64_t>{2, 2});
   CHECK(values<uint8_t>(*bytes) == std::vector<uint8_t>{1, 2, 3, 255});
-  CHECK(values<int8_t>(*parse(idx_file(0x09, {1}, "\xff"))) == std::vector<int8_t>{-1});
-  CHECK(values<int16_t>(*parse(idx_file(0x0B, {2}, {'\1', '\2', '\xff', '\xfe'}))) == std::vector<int16_t>{258, -2});
-  CHECK(values<int32_t>(*parse(idx_file(0x0C, {1}, {'\0', '\0', '\1', '\0'}))) == std::vector<int32_t>{256});
-  CHECK(values<float>(*parse(idx_file(0x0D, {1}, {'\x3f', '\x80', '\0', '\0'}))) == std::vector<float>{1.0f});
-  CHECK(values<double>(*parse(idx_file(0x0E, {1}, {'\xbf', '\xf0', '\0', '\0', '\0', '\0', '\0', '\0'}))) ==
+  CHECK(values<int8_t>(*parsed_idx(idx_file(0x09, {1}, "\xff"))) == std::vector<int8_t>{-1});
+  CHECK(values<int16_t>(*parsed_idx(idx_file(0x0B, {2}, {'\1', '\2', '\xff', '\xfe'}))) ==
+        std::vector<int16_t>{258, -2});
+  CHECK(values<int32_t>(*parsed_idx(idx_file(0x0C, {1}, {'\0', '\0', '\1', '\0'}))) == std::vector<int32_t>{256});
+  CHECK(values<float>(*parsed_idx(idx_file(0x0D, {1}, {'\x3f', '\x80', '\0', '\0'}))) == std::vector<float>{1.0f});
+  CHECK(values<double>(*parsed_idx(idx_file(0x0E, {1}, {'\xbf', '\xf0', '\0', '\0', '\0', '\0', '\0', '\0'}))) ==
         std::vector<double>{-1.0});
 }
 
 TEST_CASE("idx: a gzip file reads like the plain one") {
   const std::string plain = idx_file(0x08, {100, 100}, std::string(10000, 'a'));
-  const auto expected = parse(plain);
-  const auto got = parse(gzip(plain));
+  const auto expected = parsed_idx(plain);
+  const auto got = parsed_idx(gzip(plain));
   REQUIRE(got);
   CHECK(got->shape == expected->shape);
   CHECK(got->bytes == expected->bytes);
@@ -86,7 +81,7 @@ TEST_CASE("idx: a gzip file reads like the plain one") {
 
 TEST_CASE("idx: gzip members joined end to end are one file") {
   const std::string plain = idx_file(0x08, {6}, "abcdef");
-  const auto got = parse(gzip(plain.substr(0, 10)) + gzip(plain.substr(10)));
+  const auto got = parsed_idx(gzip(plain.substr(0, 10)) + gzip(plain.substr(10)));
   REQUIRE(got);
   CHECK(got->bytes.size() == 6);
 }
@@ -94,10 +89,10 @@ TEST_CASE("idx: gzip members joined end to end are one file") {
 TEST_CASE("idx: a file cut short anywhere is refused") {
   const std::string plain = idx_file(0x08, {2, 3}, "abcdef");
   for (const std::string& file : {plain, gzip(plain)}) {
-    REQUIRE(parse(file));
+    REQUIRE(parsed_idx(file));
     for (size_t length = 0; length < file.size(); ++length) {
       INFO("length " << length << " of " << file.size());
-      CHECK_FALSE(parse(file.substr(0, length)));
+      CHECK_FALSE(parsed_idx(file.substr(0, length)));
     }
   }
 }
@@ -105,38 +100,38 @@ TEST_CASE("idx: a file cut short anywhere is refused") {
 TEST_CASE("idx: a damaged gzip file is refused") {
   std::string file = gzip(idx_file(0x08, {26}, "abcdefghijklmnopqrstuvwxyz"));
   file[file.size() - 6] ^= 1;  // in the check sum
-  CHECK_THAT(message_of(file), Catch::Contains("cannot decompress the gzip data: incorrect data check"));
-  CHECK_THAT(message_of(gzip(idx_file(0x08, {1}, "a")) + "rest"), Catch::Contains("cannot decompress"));
+  CHECK_THAT(idx_message(file), Catch::Contains("cannot decompress the gzip data: incorrect data check"));
+  CHECK_THAT(idx_message(gzip(idx_file(0x08, {1}, "a")) + "rest"), Catch::Contains("cannot decompress"));
 }
 
 TEST_CASE("idx: a header that lies allocates nothing") {
   using Catch::Contains;
   const uint32_t huge = 1u << 20;
-  CHECK_THAT(message_of(idx_file(0x08, {huge, huge}, "")), Contains("expected at most 1073741824 bytes"));
-  CHECK_THAT(message_of(idx_file(0x08, {~0u, ~0u, ~0u, ~0u}, "")), Contains("expected at most"));
+  CHECK_THAT(idx_message(idx_file(0x08, {huge, huge}, "")), Contains("expected at most 1073741824 bytes"));
+  CHECK_THAT(idx_message(idx_file(0x08, {~0u, ~0u, ~0u, ~0u}, "")), Contains("expected at most"));
   const int64_t any = std::numeric_limits<int64_t>::max();
-  CHECK_THAT(message_of(idx_file(0x08, {huge, huge}, "abc"), any), Contains("promises 1099511627776 bytes"));
-  CHECK_THAT(message_of(gzip(idx_file(0x08, {huge, huge}, "abc")), any), Contains("promises 1099511627776 bytes"));
+  CHECK_THAT(idx_message(idx_file(0x08, {huge, huge}, "abc"), any), Contains("promises 1099511627776 bytes"));
+  CHECK_THAT(idx_message(gzip(idx_file(0x08, {huge, huge}, "abc")), any), Contains("promises 1099511627776 bytes"));
 }
 
 TEST_CASE("idx: a gzip bomb stops at the promised size") {
   const std::string bomb = gzip(idx_file(0x08, {4}, std::string(100'000'000, '\0')));
   CHECK(bomb.size() < 200'000);
-  CHECK_THAT(message_of(bomb), Catch::Contains("more data than the 4 bytes that the header promises"));
-  CHECK_THAT(message_of(idx_file(0x08, {4}, "abcde")), Catch::Contains("more data than the 4 bytes"));
+  CHECK_THAT(idx_message(bomb), Catch::Contains("more data than the 4 bytes that the header promises"));
+  CHECK_THAT(idx_message(idx_file(0x08, {4}, "abcde")), Catch::Contains("more data than the 4 bytes"));
 }
 
 TEST_CASE("idx: refuses what is no IDX header") {
   using Catch::Contains;
-  CHECK_THAT(message_of(""), Contains("a.idx: expected 4 bytes of header, got 0"));
-  CHECK_THAT(message_of("\x89PNG\r\n"), Contains("expected an IDX header, got the bytes 89504e47"));
-  CHECK_THAT(message_of(idx_file(0x0A, {1}, "a")), Contains("expected an IDX header"));
-  CHECK_THAT(message_of(idx_file(0x08, {}, "")), Contains("expected 1 to 8 dimensions, got 0"));
-  CHECK_THAT(message_of(idx_file(0x08, {1, 1, 1, 1, 1, 1, 1, 1, 1}, "a")), Contains("got 9"));
+  CHECK_THAT(idx_message(""), Contains("a.idx: expected 4 bytes of header, got 0"));
+  CHECK_THAT(idx_message("\x89PNG\r\n"), Contains("expected an IDX header, got the bytes 89504e47"));
+  CHECK_THAT(idx_message(idx_file(0x0A, {1}, "a")), Contains("expected an IDX header"));
+  CHECK_THAT(idx_message(idx_file(0x08, {}, "")), Contains("expected 1 to 8 dimensions, got 0"));
+  CHECK_THAT(idx_message(idx_file(0x08, {1, 1, 1, 1, 1, 1, 1, 1, 1}, "a")), Contains("got 9"));
 }
 
 TEST_CASE("idx: an empty data set is one") {
-  const auto parsed = parse(idx_file(0x08, {0, 28, 28}, ""));
+  const auto parsed = parsed_idx(idx_file(0x08, {0, 28, 28}, ""));
   REQUIRE(parsed);
   CHECK(parsed->bytes.empty());
 }
@@ -154,10 +149,10 @@ TEST_CASE("GzipReader: hands out as much as is asked") {
 }
 
 TEST_CASE("idx: reads the bundled photos", "[golden]") {
-  const auto images = parse(content("examples/data/fashion/train-images-idx3-ubyte.gz"));
+  const auto images = parsed_idx(existing_content("examples/data/fashion/train-images-idx3-ubyte.gz"));
   REQUIRE(images);
   CHECK(images->shape == std::vector<int64_t>{3500, 28, 28});
-  const auto labels = parse(content("examples/data/fashion/train-labels-idx1-ubyte.gz"));
+  const auto labels = parsed_idx(existing_content("examples/data/fashion/train-labels-idx1-ubyte.gz"));
   REQUIRE(labels);
   CHECK(labels->shape == std::vector<int64_t>{3500});
   for (const uint8_t label : values<uint8_t>(*labels)) CHECK(label < 10);
@@ -166,7 +161,7 @@ TEST_CASE("idx: reads the bundled photos", "[golden]") {
 TEST_CASE("idx: reads MNIST", "[golden]") {
   const auto folder = test::test_data("images/mnist_t10k");
   if (!folder) return;
-  const auto labels = parse(content(*folder / "t10k-labels-idx1-ubyte.gz"));
+  const auto labels = parsed_idx(existing_content(*folder / "t10k-labels-idx1-ubyte.gz"));
   REQUIRE(labels);
   const auto digits = values<uint8_t>(*labels);
   REQUIRE(digits.size() == 10000);

@@ -1,15 +1,18 @@
 #include "unireplk/formats/npy.h"
 
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include "formats/torch_bytes.h"
+#include "formats/values.h"
 #include "support/catch.h"
 #include "support/test_data.h"
 
 using namespace unireplk;
 using namespace unireplk::formats;
+using test::bytes_of_numbers;
+using test::values;
 
 namespace {
 
@@ -27,32 +30,19 @@ std::string header_of(const std::string& descr, const std::string& shape, bool f
          ", }\n";
 }
 
-Result<OwnedTensor> parse(const std::string& file) { return parse_npy(std::as_bytes(std::span(file)), "a.npy"); }
+Result<OwnedTensor> parsed_npy(const std::string& file) { return parse_npy(std::as_bytes(std::span(file)), "a.npy"); }
 
-std::string message_of(const std::string& file) {
-  const auto parsed = parse(file);
+std::string npy_message(const std::string& file) {
+  const auto parsed = parsed_npy(file);
   return parsed ? "accepted" : parsed.problem().text();
-}
-
-template <class T>
-std::vector<T> values(const OwnedTensor& tensor) {
-  std::vector<T> out(tensor.bytes.size() / sizeof(T));
-  std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
-  return out;
-}
-
-template <class T>
-std::string bytes_of(const std::vector<T>& numbers) {
-  std::string out(numbers.size() * sizeof(T), '\0');
-  std::memcpy(out.data(), numbers.data(), out.size());
-  return out;
 }
 
 }  // namespace
 
 TEST_CASE("npy: reads each version, row-major") {
   for (const int version : {1, 2, 3}) {
-    const auto parsed = parse(npy_file(header_of("<f4", "(2, 3)"), bytes_of<float>({1, 2, 3, 4, 5, 6}), version));
+    const auto parsed =
+        parsed_npy(npy_file(header_of("<f4", "(2, 3)"), bytes_of_numbers<float>({1, 2, 3, 4, 5, 6}), version));
     REQUIRE(parsed);
     CHECK(parsed->dtype == DType::kF32);
     CHECK(parsed->shape == std::vector<int64_t>{2, 3});
@@ -61,7 +51,8 @@ TEST_CASE("npy: reads each version, row-major") {
 }
 
 TEST_CASE("npy: Fortran order becomes row-major") {
-  const auto matrix = parse(npy_file(header_of("<i4", "(2, 3)", true), bytes_of<int32_t>({1, 4, 2, 5, 3, 6})));
+  const auto matrix =
+      parsed_npy(npy_file(header_of("<i4", "(2, 3)", true), bytes_of_numbers<int32_t>({1, 4, 2, 5, 3, 6})));
   REQUIRE(matrix);
   CHECK(values<int32_t>(*matrix) == std::vector<int32_t>{1, 2, 3, 4, 5, 6});
   // element (i, j, k) of shape (2, 3, 4) lies at i + 2 j + 6 k and holds 100 i + 10 j + k
@@ -75,17 +66,17 @@ TEST_CASE("npy: Fortran order becomes row-major") {
       }
     }
   }
-  const auto cube = parse(npy_file(header_of("<i2", "(2, 3, 4)", true), bytes_of(columns)));
+  const auto cube = parsed_npy(npy_file(header_of("<i2", "(2, 3, 4)", true), bytes_of_numbers(columns)));
   REQUIRE(cube);
   CHECK(values<int16_t>(*cube) == rows);
-  CHECK(parse(npy_file(header_of("<i2", "(2, 0, 4)", true), "")));
+  CHECK(parsed_npy(npy_file(header_of("<i2", "(2, 0, 4)", true), "")));
 }
 
 TEST_CASE("npy: big-endian numbers are turned round") {
-  CHECK(values<int16_t>(*parse(npy_file(header_of(">i2", "(2,)"), {'\1', '\2', '\xff', '\xfe'}))) ==
+  CHECK(values<int16_t>(*parsed_npy(npy_file(header_of(">i2", "(2,)"), {'\1', '\2', '\xff', '\xfe'}))) ==
         std::vector<int16_t>{258, -2});
-  CHECK(values<double>(*parse(npy_file(header_of(">f8", "(1,)"), {'\x3f', '\xf0', '\0', '\0', '\0', '\0', '\0',
-                                                                  '\0'}))) == std::vector<double>{1.0});
+  CHECK(values<double>(*parsed_npy(npy_file(header_of(">f8", "(1,)"), {'\x3f', '\xf0', '\0', '\0', '\0', '\0', '\0',
+                                                                       '\0'}))) == std::vector<double>{1.0});
 }
 
 TEST_CASE("npy: reads every numeric type, scalars and empty arrays") {
@@ -103,49 +94,49 @@ TEST_CASE("npy: reads every numeric type, scalars and empty arrays") {
                                     {"<f8", DType::kF64}}) {
     INFO(code);
     const auto parsed =
-        parse(npy_file(header_of(code, "()"), std::string(static_cast<size_t>(size_in_bytes(dtype)), '\1')));
+        parsed_npy(npy_file(header_of(code, "()"), std::string(static_cast<size_t>(size_in_bytes(dtype)), '\1')));
     REQUIRE(parsed);
     CHECK(parsed->dtype == dtype);
     CHECK(parsed->shape.empty());
-    CHECK(parse(npy_file(header_of(code, "(0, 3)"), "")));
+    CHECK(parsed_npy(npy_file(header_of(code, "(0, 3)"), "")));
   }
 }
 
 TEST_CASE("npy: keys may come in any order and with either quote") {
-  CHECK(parse(npy_file("{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":False}", "a")));
+  CHECK(parsed_npy(npy_file("{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":False}", "a")));
 }
 
 TEST_CASE("npy: a file cut short anywhere is refused") {
-  const std::string file = npy_file(header_of("<f4", "(2,)"), bytes_of<float>({1, 2}));
+  const std::string file = npy_file(header_of("<f4", "(2,)"), bytes_of_numbers<float>({1, 2}));
   for (size_t length = 0; length < file.size(); ++length) {
     INFO("length " << length);
-    CHECK_FALSE(parse(file.substr(0, length)));
+    CHECK_FALSE(parsed_npy(file.substr(0, length)));
   }
-  CHECK_THAT(message_of(file + "x"), Catch::Contains("expected 8 bytes of data for shape (2), got 9"));
+  CHECK_THAT(npy_message(file + "x"), Catch::Contains("expected 8 bytes of data for shape (2), got 9"));
 }
 
 TEST_CASE("npy: refuses what it cannot hold") {
   using Catch::Contains;
-  CHECK_THAT(message_of(npy_file(header_of("<U19", "(1,)"), "")), Contains("numpy type \"<U19\""));
-  CHECK_THAT(message_of(npy_file(header_of("|O", "(1,)"), "")), Contains("numpy type \"|O\""));
-  CHECK_THAT(message_of(npy_file(header_of("<c8", "(1,)"), "")), Contains("numpy type"));
-  CHECK_THAT(message_of(npy_file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "")),
+  CHECK_THAT(npy_message(npy_file(header_of("<U19", "(1,)"), "")), Contains("numpy type \"<U19\""));
+  CHECK_THAT(npy_message(npy_file(header_of("|O", "(1,)"), "")), Contains("numpy type \"|O\""));
+  CHECK_THAT(npy_message(npy_file(header_of("<c8", "(1,)"), "")), Contains("numpy type"));
+  CHECK_THAT(npy_message(npy_file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "")),
              Contains("expected numbers, got records"));
-  CHECK_THAT(message_of(npy_file(header_of("|b1", "(1,)"), "\2")), Contains("booleans to be 0 or 1"));
-  CHECK_THAT(message_of("PK\3\4        "), Contains("a.npy: expected a .npy file"));
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "()"), "abcd", 4)), Contains("version 1 to 3, got 4"));
+  CHECK_THAT(npy_message(npy_file(header_of("|b1", "(1,)"), "\2")), Contains("booleans to be 0 or 1"));
+  CHECK_THAT(npy_message("PK\3\4        "), Contains("a.npy: expected a .npy file"));
+  CHECK_THAT(npy_message(npy_file(header_of("<f4", "()"), "abcd", 4)), Contains("version 1 to 3, got 4"));
 }
 
 TEST_CASE("npy: refuses shapes that lie") {
   using Catch::Contains;
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "(1099511627776,)"), "abcd")),
+  CHECK_THAT(npy_message(npy_file(header_of("<f4", "(1099511627776,)"), "abcd")),
              Contains("expected 4398046511104 bytes"));
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "(4294967296, 4294967296)"), "")), Contains("more than 2^63"));
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "(99999999999999999999,)"), "")), Contains("below 2^63"));
-  CHECK_THAT(message_of(npy_file(header_of("<f4", "(-1,)"), "")), Contains("expected extents >= 0"));
+  CHECK_THAT(npy_message(npy_file(header_of("<f4", "(4294967296, 4294967296)"), "")), Contains("more than 2^63"));
+  CHECK_THAT(npy_message(npy_file(header_of("<f4", "(99999999999999999999,)"), "")), Contains("below 2^63"));
+  CHECK_THAT(npy_message(npy_file(header_of("<f4", "(-1,)"), "")), Contains("expected extents >= 0"));
   std::string many = "(";
   for (int i = 0; i < 33; ++i) many += "1,";
-  CHECK_THAT(message_of(npy_file(header_of("|u1", many + ")"), "a")), Contains("at most 32 dimensions"));
+  CHECK_THAT(npy_message(npy_file(header_of("|u1", many + ")"), "a")), Contains("at most 32 dimensions"));
 }
 
 TEST_CASE("npy: refuses headers that are not the one literal") {
@@ -161,7 +152,7 @@ TEST_CASE("npy: refuses headers that are not the one literal") {
         "{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}",
         "{'descr: <f4, fortran_order: False, shape: ()}", "__import__('os')"}) {
     INFO(header);
-    CHECK_FALSE(parse(npy_file(header, "abcd")));
+    CHECK_FALSE(parsed_npy(npy_file(header, "abcd")));
   }
 }
 
@@ -174,7 +165,7 @@ TEST_CASE("npy: reads every array of the test data", "[golden]") {
     INFO(entry.path());
     std::ifstream in(entry.path(), std::ios::binary);
     const std::string file{std::istreambuf_iterator<char>(in), {}};
-    const auto parsed = parse(file);
+    const auto parsed = parsed_npy(file);
     if (!parsed) INFO(parsed.problem().text());
     const bool complex = file.substr(0, 128).find("'<c") != std::string::npos;
     CHECK(parsed.has_value() != complex);

@@ -27,10 +27,10 @@ std::string wide(const std::string& text, bool big_endian) {
   return out;
 }
 
-Result<Texts> parse(const std::string& file) { return parse_npy_texts(std::as_bytes(std::span(file)), "t.npy"); }
+Result<Texts> parsed_texts(const std::string& file) { return parse_npy_texts(std::as_bytes(std::span(file)), "t.npy"); }
 
 std::string refusal(const std::string& file) {
-  const auto parsed = parse(file);
+  const auto parsed = parsed_texts(file);
   REQUIRE_FALSE(parsed);
   return parsed.problem().text();
 }
@@ -53,17 +53,18 @@ std::string pickled(const std::string& module, const std::string& first, const s
 }  // namespace
 
 TEST_CASE("npy texts: fixed width, either byte order, bytes") {
-  CHECK(*parse(npy("<U3", "(2,)", wide("abc", false) + wide(std::string("d\0\0", 3), false))) == Texts{"abc", "d"});
-  CHECK(*parse(npy(">U3", "(1,)", wide("abc", true))) == Texts{"abc"});
-  CHECK(*parse(npy("|S4", "(2,)", std::string("2019\x32\x30\0\0", 8))) == Texts{"2019", "20"});
-  CHECK(*parse(npy("<U1", "(1,)", std::string("\xB0\0\0\0", 4))) == Texts{"\xC2\xB0"});
-  CHECK(parse(npy("<U3", "(0,)", ""))->empty());
+  CHECK(*parsed_texts(npy("<U3", "(2,)", wide("abc", false) + wide(std::string("d\0\0", 3), false))) ==
+        Texts{"abc", "d"});
+  CHECK(*parsed_texts(npy(">U3", "(1,)", wide("abc", true))) == Texts{"abc"});
+  CHECK(*parsed_texts(npy("|S4", "(2,)", std::string("2019\x32\x30\0\0", 8))) == Texts{"2019", "20"});
+  CHECK(*parsed_texts(npy("<U1", "(1,)", std::string("\xB0\0\0\0", 4))) == Texts{"\xC2\xB0"});
+  CHECK(parsed_texts(npy("<U3", "(0,)", ""))->empty());
 }
 
 TEST_CASE("npy texts: objects that NumPy pickled, of old and new versions") {
   const auto module = GENERATE(as<std::string>(), "numpy.core.multiarray", "numpy._core.multiarray");
   const auto file = npy("|O", "(2,)", pickled(module, pickled_text("2019-01-01 00:00:00"), pickled_text("x")));
-  const auto texts = parse(file);
+  const auto texts = parsed_texts(file);
   INFO((texts ? "" : texts.problem().text()));
   REQUIRE(texts);
   CHECK(*texts == Texts{"2019-01-01 00:00:00", "x"});

@@ -36,7 +36,7 @@ Result<PackIndex> index_of(const std::string& file) {
   return PackIndex::read(read, std::ssize(file), "a.pack");
 }
 
-std::string message_of(const std::string& file) {
+std::string pack_message(const std::string& file) {
   const auto index = index_of(file);
   return index ? "accepted" : index.problem().text();
 }
@@ -75,13 +75,13 @@ TEST_CASE("pack: a file cut short anywhere, or changed behind the pieces, is ref
 
 TEST_CASE("pack: what is wrong is told") {
   const std::string file = pack_of(kPieces, "{}");
-  CHECK_THAT(message_of("short"), Contains("a.pack: expected a pack file, got 5 bytes. It is no pack file"));
-  CHECK_THAT(message_of("x" + file.substr(1)), Contains("does not begin as a pack file"));
-  CHECK_THAT(message_of(file.substr(0, file.size() - 1)), Contains("does not end as a pack file: cut short?"));
+  CHECK_THAT(pack_message("short"), Contains("a.pack: expected a pack file, got 5 bytes. It is no pack file"));
+  CHECK_THAT(pack_message("x" + file.substr(1)), Contains("does not begin as a pack file"));
+  CHECK_THAT(pack_message(file.substr(0, file.size() - 1)), Contains("does not end as a pack file: cut short?"));
   std::string damaged = file;
   damaged[file.size() - 48 + 7] = '\x7f';
-  CHECK_THAT(message_of(damaged), Contains("its table is larger than the file"));
+  CHECK_THAT(pack_message(damaged), Contains("its table is larger than the file"));
   damaged = file;
   damaged[file.size() - 60] ^= 1;
-  CHECK_THAT(message_of(damaged), Contains("the checksum of its table is wrong"));
+  CHECK_THAT(pack_message(damaged), Contains("the checksum of its table is wrong"));
 }

@@ -11,7 +11,7 @@ namespace {
 
 bool only_namespace(std::string_view global) { return global == "argparse.Namespace"; }
 
-Result<Pickle> parse(const std::string& bytes) {
+Result<Pickle> parsed_pickle(const std::string& bytes) {
   return parse_pickle(std::as_bytes(std::span(bytes)), "a.pkl", only_namespace);
 }
 
@@ -55,13 +55,13 @@ std::string show(const Pickle& pickle, PickleId id, int depth = 0) {
   return "";
 }
 
-std::string outcome(const std::string& bytes) {
-  const auto pickle = parse(bytes);
+std::string pickle_outcome(const std::string& bytes) {
+  const auto pickle = parsed_pickle(bytes);
   return pickle ? show(*pickle, pickle->root) : pickle.problem().text();
 }
 
 /// A value pickled with protocol 2.
-std::string of(const std::string& value) { return outcome(test::op::pickle(value)); }
+std::string of(const std::string& value) { return pickle_outcome(test::op::pickle(value)); }
 
 }  // namespace
 
@@ -94,17 +94,17 @@ TEST_CASE("pickle: values of every kind") {
 }
 
 TEST_CASE("pickle: protocol 4") {
-  CHECK(outcome("\x80\x04\x95" + little(99, 8) + "\x8c\x01x\x94" + std::string("h\0\x86.", 4)) == "('x' 'x' )");
-  CHECK(outcome("\x80\x04\x8c\x08"
-                "argparse\x8c\x09"
-                "Namespace\x93)\x81}\x8c\x01"
-                "aK\1sb.") == "callargparse.Namespace () {'a' 1 } ");
-  CHECK(outcome("\x80\x04"
-                "C\x02zz.") == "b'zz'");
+  CHECK(pickle_outcome("\x80\x04\x95" + little(99, 8) + "\x8c\x01x\x94" + std::string("h\0\x86.", 4)) == "('x' 'x' )");
+  CHECK(pickle_outcome("\x80\x04\x8c\x08"
+                       "argparse\x8c\x09"
+                       "Namespace\x93)\x81}\x8c\x01"
+                       "aK\1sb.") == "callargparse.Namespace () {'a' 1 } ");
+  CHECK(pickle_outcome("\x80\x04"
+                       "C\x02zz.") == "b'zz'");
 }
 
 TEST_CASE("pickle: the last value of a key counts, and the bytes of one pickle are told") {
-  const auto pickle = parse(test::op::pickle("}(U\1aK\1U\1aK\2u") + "more");
+  const auto pickle = parsed_pickle(test::op::pickle("}(U\1aK\1U\1aK\2u") + "more");
   REQUIRE(pickle);
   CHECK(pickle->bytes == test::op::pickle("}(U\1aK\1U\1aK\2u").size());
   REQUIRE(pickle->find(pickle->root, "a"));
@@ -117,7 +117,7 @@ TEST_CASE("pickle: nothing that runs is let in, whatever its name") {
   CHECK_THAT(of("cposix\nsystem\nU\4true\x85R"), Contains("it asks for posix.system"));
   CHECK_THAT(of("cos\nsystem\n"), Contains("it asks for os.system"));
   CHECK_THAT(of("cbuiltins\neval\n"), Contains("it asks for builtins.eval"));
-  CHECK_THAT(outcome("\x80\x04\x8c\x05posix\x8c\x06system\x93."), Contains("it asks for posix.system"));
+  CHECK_THAT(pickle_outcome("\x80\x04\x8c\x05posix\x8c\x06system\x93."), Contains("it asks for posix.system"));
   CHECK_THAT(of("c\n\n"), Contains("it asks for ."));
   CHECK_THAT(of("c" + std::string(400, 'a')), Contains("ends with its line"));
   CHECK_THAT(of("c" + std::string(200, 'a') + "\n" + std::string(200, 'b') + "\n"), Contains("too long"));
@@ -145,21 +145,21 @@ TEST_CASE("pickle: refuses what breaks the stack, the memo or the text") {
   CHECK_THAT(of("\x8d" + little(~uint64_t{0}, 8)), Contains("more bytes"));
   CHECK_THAT(of("X" + little(1, 4) + "\xff"), Contains("not UTF-8"));
   CHECK_THAT(of("\x8b" + little(0x7fffffff, 4)), Contains("an integer of 2147483647 bytes"));
-  CHECK_THAT(outcome("\x80\x06N."), Contains("expected protocol 2 to 5, got 6"));
+  CHECK_THAT(pickle_outcome("\x80\x06N."), Contains("expected protocol 2 to 5, got 6"));
   CHECK_THAT(of("ccollections\nOrderedDict\nK\1\x85R"), Contains("something odd"));
 }
 
 TEST_CASE("pickle: cut short anywhere it is refused") {
   const auto whole = test::op::pickle("ccollections\nOrderedDict\n)R(X" + little(1, 4) + "aK\1U\1bM\1\2u");
-  REQUIRE(parse(whole));
+  REQUIRE(parsed_pickle(whole));
   for (size_t length = 0; length < whole.size(); ++length) {
     INFO("length " << length);
-    CHECK_FALSE(parse(whole.substr(0, length)));
+    CHECK_FALSE(parsed_pickle(whole.substr(0, length)));
   }
 }
 
 TEST_CASE("pickle: a loop is data like any other, and growth has a limit") {
-  const auto loop = parse(test::op::pickle("]q\1h\1a"));  // a list that holds itself
+  const auto loop = parsed_pickle(test::op::pickle("]q\1h\1a"));  // a list that holds itself
   REQUIRE(loop);
   CHECK((*loop)[loop->root].items == std::vector<PickleId>{loop->root});
   using Catch::Contains;

@@ -17,7 +17,7 @@ std::string file_of(const std::string& json, size_t data_bytes) {
   return out + json + std::string(data_bytes, 'x');
 }
 
-Result<SafetensorsHeader> parse(const std::string& file) {
+Result<SafetensorsHeader> parsed_header(const std::string& file) {
   const auto bytes = std::as_bytes(std::span(file));
   const auto size = static_cast<int64_t>(file.size());
   const auto header = safetensors_header_bytes(bytes, size, "a.safetensors");
@@ -25,8 +25,8 @@ Result<SafetensorsHeader> parse(const std::string& file) {
   return parse_safetensors_header(bytes.first(static_cast<size_t>(*header)), size, "a.safetensors");
 }
 
-std::string message_of(const std::string& file) {
-  const auto parsed = parse(file);
+std::string safetensors_message(const std::string& file) {
+  const auto parsed = parsed_header(file);
   return parsed ? "accepted" : parsed.problem().text();
 }
 
@@ -37,7 +37,7 @@ const std::string kTwo =
 }  // namespace
 
 TEST_CASE("safetensors: reads tensors in the order of their bytes") {
-  const auto header = parse(file_of(kTwo, 10));
+  const auto header = parsed_header(file_of(kTwo, 10));
   REQUIRE(header);
   REQUIRE(header->tensors.size() == 2);
   const auto& [a, b] = std::pair(header->tensors[0], header->tensors[1]);
@@ -52,29 +52,29 @@ TEST_CASE("safetensors: reads tensors in the order of their bytes") {
 }
 
 TEST_CASE("safetensors: allows scalars, empty tensors, no tensors and trailing spaces") {
-  const auto scalar = parse(file_of(R"({"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}   )", 8));
+  const auto scalar = parsed_header(file_of(R"({"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}   )", 8));
   REQUIRE(scalar);
   CHECK(scalar->tensors[0].shape.empty());
-  const auto empty = parse(file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                                   R"("e":{"dtype":"F32","shape":[3,0],"data_offsets":[0,0]}})",
-                                   4));
+  const auto empty = parsed_header(file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                           R"("e":{"dtype":"F32","shape":[3,0],"data_offsets":[0,0]}})",
+                                           4));
   REQUIRE(empty);
   CHECK(empty->tensors[0].name == "e");
-  CHECK(parse(file_of("{}", 0)));
+  CHECK(parsed_header(file_of("{}", 0)));
 }
 
 TEST_CASE("safetensors: a file cut short anywhere is refused") {
   const std::string file = file_of(kTwo, 10);
-  REQUIRE(parse(file));
+  REQUIRE(parsed_header(file));
   for (size_t length = 0; length < file.size(); ++length) {
     INFO("length " << length);
-    CHECK_FALSE(parse(file.substr(0, length)));
+    CHECK_FALSE(parsed_header(file.substr(0, length)));
   }
 }
 
 TEST_CASE("safetensors: refuses what lies") {
   const auto one = [](const std::string& entry, size_t data = 4) {
-    return message_of(file_of("{\"a\":" + entry + "}", data));
+    return safetensors_message(file_of("{\"a\":" + entry + "}", data));
   };
   using Catch::Contains;
   CHECK_THAT(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})"),
@@ -100,30 +100,31 @@ TEST_CASE("safetensors: refuses what lies") {
 TEST_CASE("safetensors: refuses overlaps, repeated names and bad metadata") {
   const std::string a = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
   using Catch::Contains;
-  CHECK_THAT(message_of(file_of("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6)),
+  CHECK_THAT(safetensors_message(file_of("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6)),
              Contains("tensor \"b\" overlaps the one before"));
-  CHECK_THAT(message_of(file_of("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4)),
+  CHECK_THAT(safetensors_message(file_of("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 4)),
              Contains("overlaps"));
-  CHECK_THAT(message_of(file_of("{" + a + "," + a + "}", 4)), Contains("key \"a\" appears twice"));
-  CHECK_THAT(message_of(file_of(R"({"__metadata__":{"k":1}})", 0)), Contains("metadata \"k\": expected a text"));
-  CHECK_THAT(message_of(file_of(R"({"__metadata__":[]})", 0)), Contains("__metadata__"));
+  CHECK_THAT(safetensors_message(file_of("{" + a + "," + a + "}", 4)), Contains("key \"a\" appears twice"));
+  CHECK_THAT(safetensors_message(file_of(R"({"__metadata__":{"k":1}})", 0)),
+             Contains("metadata \"k\": expected a text"));
+  CHECK_THAT(safetensors_message(file_of(R"({"__metadata__":[]})", 0)), Contains("__metadata__"));
 }
 
 TEST_CASE("safetensors: refuses headers that are no JSON object in UTF-8") {
   using Catch::Contains;
-  CHECK_THAT(message_of(file_of("[]", 0)), Contains("start with {"));
-  CHECK_THAT(message_of(file_of(" {}", 0)), Contains("start with {"));
-  CHECK_THAT(message_of(file_of("{", 1)), Contains("not valid JSON"));
-  CHECK_THAT(message_of(file_of("{\"\xff\":{}}", 0)), Contains("not valid JSON"));
-  CHECK_THAT(message_of(file_of("{} x", 0)), Contains("not valid JSON"));
-  CHECK_THAT(message_of(file_of(std::string("{}\0", 3), 0)), Contains("not valid JSON"));
+  CHECK_THAT(safetensors_message(file_of("[]", 0)), Contains("start with {"));
+  CHECK_THAT(safetensors_message(file_of(" {}", 0)), Contains("start with {"));
+  CHECK_THAT(safetensors_message(file_of("{", 1)), Contains("not valid JSON"));
+  CHECK_THAT(safetensors_message(file_of("{\"\xff\":{}}", 0)), Contains("not valid JSON"));
+  CHECK_THAT(safetensors_message(file_of("{} x", 0)), Contains("not valid JSON"));
+  CHECK_THAT(safetensors_message(file_of(std::string("{}\0", 3), 0)), Contains("not valid JSON"));
 }
 
 TEST_CASE("safetensors: a header length that lies costs nothing") {
   std::string file = file_of("{}", 0);
   for (const uint64_t length : {uint64_t{3}, uint64_t{100'000'001}, uint64_t{1} << 40, ~uint64_t{0}}) {
     std::memcpy(file.data(), &length, 8);
-    CHECK_THAT(message_of(file), Catch::StartsWith("a.safetensors: expected a header of "));
+    CHECK_THAT(safetensors_message(file), Catch::StartsWith("a.safetensors: expected a header of "));
   }
 }
 
@@ -134,7 +135,7 @@ TEST_CASE("safetensors: a written header reads back and is aligned") {
   const std::map<std::string, std::string> metadata{{"model", "a"}, {"empty", ""}};
   const std::string header = safetensors_header(tensors, metadata);
   CHECK(header.size() % 8 == 0);
-  const auto parsed = parse(header + std::string(25, 'x'));
+  const auto parsed = parsed_header(header + std::string(25, 'x'));
   REQUIRE(parsed);
   CHECK(parsed->metadata == metadata);
   REQUIRE(parsed->tensors.size() == 3);
@@ -150,8 +151,9 @@ TEST_CASE("safetensors: every dtype survives by name") {
     const auto dtype = dtype_named(name);
     REQUIRE(dtype);
     CHECK(name_of(*dtype) == name);
-    CHECK(parse(safetensors_header(std::vector{SafetensorsEntry{.name = "x", .dtype = *dtype, .shape = {3}}}, {}) +
-                std::string(static_cast<size_t>(3 * size_in_bytes(*dtype)), 'x')));
+    CHECK(parsed_header(
+        safetensors_header(std::vector{SafetensorsEntry{.name = "x", .dtype = *dtype, .shape = {3}}}, {}) +
+        std::string(static_cast<size_t>(3 * size_in_bytes(*dtype)), 'x')));
   }
   CHECK_FALSE(dtype_named("f32"));
 }

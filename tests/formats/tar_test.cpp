@@ -7,8 +7,13 @@
 
 using namespace unireplk;
 using namespace unireplk::formats;
-using namespace unireplk::test;
 using Catch::Matchers::Contains;
+using test::octal;
+using test::tar_block;
+using test::tar_end;
+using test::tar_member;
+using test::tar_of;
+using test::TarHeader;
 
 namespace {
 
@@ -33,12 +38,12 @@ Result<std::vector<TarMember>> members_of(const std::string& file) {
   }
 }
 
-std::string message_of(const std::string& file) {
+std::string tar_message(const std::string& file) {
   const auto members = members_of(file);
   return members ? "accepted" : members.problem().text();
 }
 
-std::string bytes_of(const std::string& file, const TarMember& member) {
+std::string content_of(const std::string& file, const TarMember& member) {
   return file.substr(static_cast<size_t>(member.offset), static_cast<size_t>(member.bytes));
 }
 
@@ -59,9 +64,9 @@ TEST_CASE("tar: names, sizes and places of the members") {
   const auto members = members_of(file).value_or_throw();
   REQUIRE(members.size() == 3);
   CHECK(members[0].name == "a/1.jpg");
-  CHECK(bytes_of(file, members[0]) == "first");
+  CHECK(content_of(file, members[0]) == "first");
   CHECK(members[1].bytes == 0);
-  CHECK(bytes_of(file, members[2]) == std::string(513, 'x'));
+  CHECK(content_of(file, members[2]) == std::string(513, 'x'));
   CHECK(members_of(tar_end()).value_or_throw().empty());
 }
 
@@ -92,7 +97,7 @@ TEST_CASE("tar: a link may say a size, and no bytes follow") {
   const auto members = members_of(file).value_or_throw();
   REQUIRE(members.size() == 2);
   CHECK(members[0].bytes == 0);
-  CHECK(bytes_of(file, members[1]) == "bytes");
+  CHECK(content_of(file, members[1]) == "bytes");
 }
 
 TEST_CASE("tar: long names of POSIX, GNU tar and pax") {
@@ -115,8 +120,8 @@ TEST_CASE("tar: sizes in binary and in pax records") {
                            tar_member({.name = "b", .size = octal(0)}, "def") + tar_end();
   const auto members = members_of(file).value_or_throw();
   REQUIRE(members.size() == 2);
-  CHECK(bytes_of(file, members[0]) == "abc");
-  CHECK(bytes_of(file, members[1]) == "def");
+  CHECK(content_of(file, members[0]) == "abc");
+  CHECK(content_of(file, members[1]) == "def");
 }
 
 TEST_CASE("tar: what is wrong is told with its place") {
@@ -124,24 +129,24 @@ TEST_CASE("tar: what is wrong is told with its place") {
   const std::string head = "a.tar: header at byte 0: ";
   std::string damaged = good;
   damaged[0] = 'b';
-  CHECK_THAT(message_of(damaged), Contains(head + "its checksum is wrong. It is no tar archive, or damaged"));
-  CHECK_THAT(message_of(std::string("\x1f\x8b", 2) + std::string(1022, 'z')), Contains("gzip has packed"));
-  CHECK_THAT(message_of(""), Contains(head + "the archive ends without the zeros that end one"));
-  CHECK_THAT(message_of(good.substr(0, 1024)), Contains("header at byte 1024: the archive ends without the zeros"));
-  CHECK_THAT(message_of(good + good), Contains("there is more behind the end"));
-  CHECK_THAT(message_of(tar_block({.name = "a", .size = "xyz"})), Contains("expected a size"));
-  CHECK_THAT(message_of(tar_block({.name = "a", .size = std::string(12, '\xff')})), Contains("negative"));
-  CHECK_THAT(message_of(tar_block({.name = "a", .size = "\x80" + std::string(11, '\xff')})),
+  CHECK_THAT(tar_message(damaged), Contains(head + "its checksum is wrong. It is no tar archive, or damaged"));
+  CHECK_THAT(tar_message(std::string("\x1f\x8b", 2) + std::string(1022, 'z')), Contains("gzip has packed"));
+  CHECK_THAT(tar_message(""), Contains(head + "the archive ends without the zeros that end one"));
+  CHECK_THAT(tar_message(good.substr(0, 1024)), Contains("header at byte 1024: the archive ends without the zeros"));
+  CHECK_THAT(tar_message(good + good), Contains("there is more behind the end"));
+  CHECK_THAT(tar_message(tar_block({.name = "a", .size = "xyz"})), Contains("expected a size"));
+  CHECK_THAT(tar_message(tar_block({.name = "a", .size = std::string(12, '\xff')})), Contains("negative"));
+  CHECK_THAT(tar_message(tar_block({.name = "a", .size = "\x80" + std::string(11, '\xff')})),
              Contains("expected a size"));
-  CHECK_THAT(message_of(tar_block({.name = "a", .size = octal(5000)}) + tar_end()),
+  CHECK_THAT(tar_message(tar_block({.name = "a", .size = octal(5000)}) + tar_end()),
              Contains("\"a\" says 5000 bytes, the archive has 1024 more: cut short?"));
-  CHECK_THAT(message_of(tar_member({.name = "a", .type = 'S'}, "x") + tar_end()), Contains("sparse"));
-  CHECK_THAT(message_of(tar_member({.name = ""}, "x") + tar_end()), Contains("without a name"));
+  CHECK_THAT(tar_message(tar_member({.name = "a", .type = 'S'}, "x") + tar_end()), Contains("sparse"));
+  CHECK_THAT(tar_message(tar_member({.name = ""}, "x") + tar_end()), Contains("without a name"));
 }
 
 TEST_CASE("tar: records that cannot be are refused") {
   const auto with = [](char type, const std::string& content) {
-    return message_of(tar_member({.name = "r", .type = type}, content) + tar_of({{"a", "1"}}));
+    return tar_message(tar_member({.name = "r", .type = type}, content) + tar_of({{"a", "1"}}));
   };
   CHECK_THAT(with('L', std::string(70000, 'n')), Contains("a record of at most 65536 bytes, got 70000"));
   CHECK_THAT(with('x', "5 a=b\n"), Contains("expected pax records"));
@@ -152,7 +157,7 @@ TEST_CASE("tar: records that cannot be are refused") {
   CHECK_THAT(with('x', pax("path", std::string("a\0b", 3))), Contains("zero byte"));
   CHECK_THAT(with('x', pax("GNU.sparse.major", "1")), Contains("sparse"));
   CHECK_THAT(with('g', pax("path", "same")), Contains("the path of one member, got one for all"));
-  CHECK_THAT(message_of(tar_member({.name = "r", .type = 'L'}, "name") + tar_end()), Contains("does not follow"));
-  CHECK_THAT(message_of(tar_block({.name = "r", .size = octal(3000), .type = 'x'}) + tar_end()),
+  CHECK_THAT(tar_message(tar_member({.name = "r", .type = 'L'}, "name") + tar_end()), Contains("does not follow"));
+  CHECK_THAT(tar_message(tar_block({.name = "r", .size = octal(3000), .type = 'x'}) + tar_end()),
              Contains("ends within a record"));
 }

@@ -22,7 +22,7 @@ std::string text(std::span<const std::byte> bytes) {
 }
 
 /// Every entry's content, or the first problem.
-std::string outcome(const std::string& file) {
+std::string zip_outcome(const std::string& file) {
   const auto archive = ZipArchive::open(std::as_bytes(std::span(file)), "a.zip");
   if (!archive) return archive.problem().text();
   std::string out;
@@ -39,20 +39,20 @@ const std::string kLong(1000, 'x');
 }  // namespace
 
 TEST_CASE("zip: reads stored and deflated entries, and an archive without any") {
-  CHECK(outcome(zip_of({{.name = "b/two", .content = "2"}, {.name = "a", .content = "one", .deflate = true}})) ==
+  CHECK(zip_outcome(zip_of({{.name = "b/two", .content = "2"}, {.name = "a", .content = "one", .deflate = true}})) ==
         "a=one;b/two=2;");
-  CHECK(outcome(zip_of({{.name = "empty"}, {.name = "also", .deflate = true}})) == "also=;empty=;");
-  CHECK(outcome(zip_of({})).empty());
+  CHECK(zip_outcome(zip_of({{.name = "empty"}, {.name = "also", .deflate = true}})) == "also=;empty=;");
+  CHECK(zip_outcome(zip_of({})).empty());
 }
 
 TEST_CASE("zip: a checksum of zero was left out by the writer") {
   const auto no_crc = [](std::string& header) { put_at(header, 16, 0, 4); };
-  CHECK(outcome(zip_of({{.name = "a", .content = "one", .spoil_central = no_crc}})) == "a=one;");
+  CHECK(zip_outcome(zip_of({{.name = "a", .content = "one", .spoil_central = no_crc}})) == "a=one;");
 }
 
 TEST_CASE("zip: a file cut short anywhere is refused") {
   const auto file = zip_of({{.name = "a", .content = kLong}, {.name = "b", .content = kLong, .deflate = true}});
-  REQUIRE(outcome(file).starts_with("a=xxx"));
+  REQUIRE(zip_outcome(file).starts_with("a=xxx"));
   for (size_t length = 0; length < file.size(); ++length) {
     INFO("length " << length);
     REQUIRE_FALSE(ZipArchive::open(std::as_bytes(std::span(file)).first(length), "a.zip"));
@@ -64,24 +64,24 @@ TEST_CASE("zip: a changed byte of content is found") {
     auto file = zip_of({{.name = "a", .content = "The quick brown fox", .deflate = deflate}});
     file[34] ^= 1;
     INFO(deflate);
-    CHECK_THAT(outcome(file), Catch::StartsWith("a.zip: entry \"a\": "));
+    CHECK_THAT(zip_outcome(file), Catch::StartsWith("a.zip: entry \"a\": "));
   }
 }
 
 TEST_CASE("zip: refuses headers that lie") {
   const auto central = [](size_t at, uint64_t value, size_t width) {
     const auto spoil = [=](std::string& header) { put_at(header, at, value, width); };
-    return outcome(zip_of({{.name = "a", .content = kLong, .spoil_central = spoil}}));
+    return zip_outcome(zip_of({{.name = "a", .content = kLong, .spoil_central = spoil}}));
   };
   const auto deflated_to = [](uint64_t size) {
     const auto local = [=](std::string& header) { put_at(header, 22, size, 4); };
     const auto table = [=](std::string& header) { put_at(header, 24, size, 4); };
-    return outcome(
+    return zip_outcome(
         zip_of({{.name = "a", .content = kLong, .deflate = true, .spoil_local = local, .spoil_central = table}}));
   };
   const auto local = [](size_t at, uint64_t value, size_t width) {
     const auto spoil = [=](std::string& header) { put_at(header, at, value, width); };
-    return outcome(zip_of({{.name = "a", .content = kLong, .spoil_local = spoil}}));
+    return zip_outcome(zip_of({{.name = "a", .content = kLong, .spoil_local = spoil}}));
   };
   using Catch::Contains;
   CHECK_THAT(central(0, 7, 4), Contains("table of the zip archive is damaged"));
@@ -108,13 +108,13 @@ TEST_CASE("zip: refuses entries within each other, names that repeat and tables 
   const auto same_place = [](std::string& header) { put_at(header, 42, 0, 4); };
   using Catch::Contains;
   CHECK_THAT(
-      outcome(zip_of({{.name = "a", .content = "1"}, {.name = "a", .content = "1", .spoil_central = same_place}})),
+      zip_outcome(zip_of({{.name = "a", .content = "1"}, {.name = "a", .content = "1", .spoil_central = same_place}})),
       Contains("overlaps the one before"));
-  CHECK_THAT(outcome(zip_of({{.name = "a"}, {.name = "a"}})), Contains("entry \"a\" comes twice"));
+  CHECK_THAT(zip_outcome(zip_of({{.name = "a"}, {.name = "a"}})), Contains("entry \"a\" comes twice"));
   const auto spoil_end = [](size_t at, uint64_t value, size_t width) {
     auto file = zip_of({{.name = "a", .content = "1"}});
     file.replace(file.size() - 22 + at, width, test::little(value, width));
-    return outcome(file);
+    return zip_outcome(file);
   };
   CHECK_THAT(spoil_end(4, 1, 2), Contains("several disks"));
   CHECK_THAT(spoil_end(10, 2, 2), Contains("says 2 entries"));
@@ -130,7 +130,7 @@ TEST_CASE("zip: a bomb is refused before it goes off") {
   for (int i = 0; i < 100; ++i) parts.push_back({.name = std::to_string(i), .content = zeros, .deflate = true});
   const auto file = zip_of(parts);
   CHECK(file.size() < 120'000);
-  CHECK_THAT(outcome(file), Catch::Contains("unpacks to more than 64 times its size"));
+  CHECK_THAT(zip_outcome(file), Catch::Contains("unpacks to more than 64 times its size"));
 }
 
 TEST_CASE("zip: what the writer writes reads back, aligned, and the same each time") {
@@ -145,7 +145,7 @@ TEST_CASE("zip: what the writer writes reads back, aligned, and the same each ti
   };
   const auto file = write();
   CHECK(file == write());
-  CHECK(outcome(file) == "a/none=;a/one=1;a/two=22;");
+  CHECK(zip_outcome(file) == "a/none=;a/one=1;a/two=22;");
   const auto archive = ZipArchive::open(std::as_bytes(std::span(file)), "a.zip");
   for (const auto& [name, entry] : archive->entries()) {
     CHECK((entry.packed.data() - std::as_bytes(std::span(file)).data()) % 64 == 0);
@@ -162,9 +162,9 @@ TEST_CASE("zip: more entries than 16 bits count need zip64, and get it") {
   CHECK(archive->entries().size() == 66'000);
   auto lying = file;
   lying.replace(file.size() - 22 - 20 + 8, 8, test::little(uint64_t{1} << 60, 8));
-  CHECK_THAT(outcome(lying), Catch::Contains("cut short"));
+  CHECK_THAT(zip_outcome(lying), Catch::Contains("cut short"));
   lying.replace(file.size() - 22 - 20 + 8, 8, test::little(0, 8));
-  CHECK_THAT(outcome(lying), Catch::Contains("not where its locator says"));
+  CHECK_THAT(zip_outcome(lying), Catch::Contains("not where its locator says"));
 }
 
 TEST_CASE("zip: entries and archives beyond four gigabytes", "[slow]") {
