@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "ops/ramp.h"
 #include "support/catch.h"
 #include "support/tolerances.h"
 #include "unireplk/core/error.h"
@@ -19,12 +20,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 using Tensors = std::vector<at::Tensor>;
-
-at::Tensor ramp(at::IntArrayRef shape, double pace) {
-  int64_t count = 1;
-  for (const auto size : shape) count *= size;
-  return (at::arange(count, at::kDouble) * pace).sin().view(shape);
-}
 
 /// The output of `graph` and the gradients of its inputs.
 Tensors run(const Tensors& inputs, at::ScalarType dtype, const std::function<at::Tensor(const Tensors&)>& graph) {

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include "ops/ramp.h"
 #include "support/catch.h"
 #include "unireplk/core/error.h"
 #include "unireplk/ops/channel_layer_norm.h"
@@ -12,14 +13,6 @@ namespace unireplk::ops {
 namespace {
 
 using Catch::Matchers::Contains;
-
-at::Tensor ramp(at::IntArrayRef shape, at::ScalarType dtype = at::kDouble) {
-  int64_t count = 1;
-  for (const auto size : shape) count *= size;
-  return (at::arange(count, dtype) * 0.37).sin().view(shape);
-}
-
-double gap(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST_CASE("grn: equals its definition", "[numeric]") {
   const auto x = ramp({2, 3, 5, 8});
@@ -50,7 +43,8 @@ TEST_CASE("grn: gradients equal central differences, and are finite where a chan
 }
 
 TEST_CASE("grn: statistics of half precision maps are taken in float32", "[numeric]") {
-  const auto x = (ramp({1, 64, 64, 4}, at::kFloat) * 300).to(at::kHalf);  // sums of squares leave the range of half
+  const auto x =
+      (ramp({1, 64, 64, 4}, 0.37, at::kFloat) * 300).to(at::kHalf);  // sums of squares leave the range of half
   const auto gamma = at::ones({1, 1, 1, 4});
   const auto y = grn(x, gamma, {});
   CHECK(y.scalar_type() == at::kHalf);

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "ops/ramp.h"
 #include "support/catch.h"
 #include "unireplk/core/error.h"
 #include "unireplk/ops/grn.h"
@@ -18,8 +19,6 @@ struct Layer {
 
   PackedLinear packed(int64_t rows) const { return {weight, bias, rows}; }
 };
-
-double gap(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST_CASE("PackedLinear: equals at::linear and at::gelu, whatever rows it was packed for", "[numeric]") {
   at::manual_seed(1);

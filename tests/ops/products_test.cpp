@@ -15,7 +15,7 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-double gap(const at::Tensor& a, const at::Tensor& b) {
+double relative_gap(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("multiply: both libraries give the three products", "[numeric]") {
   const auto check = [](const at::Tensor& got, const at::Tensor& expected) {
     REQUIRE(got.sizes() == expected.sizes());
     CHECK(got.is_contiguous());
-    CHECK(gap(got, expected) < kClose);
+    CHECK(relative_gap(got, expected) < kClose);
   };
   check(multiply(library, ProductPass::kForward, x, weight), wide(x).mm(wide(weight).t()));
   check(multiply(library, ProductPass::kData, dy, weight), wide(dy).mm(wide(weight)));
@@ -51,7 +51,7 @@ TEST_CASE("multiply: refuses what does not fit") {
 }
 
 /// y and the gradients of x, weight and bias.
-std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs, auto graph) {
+std::vector<at::Tensor> outputs_and_gradients(const std::vector<at::Tensor>& inputs, auto graph) {
   std::vector<at::Tensor> leaves;
   for (const auto& input : inputs) leaves.push_back(input.detach().clone().requires_grad_());
   const auto y = graph(leaves[0], leaves[1], leaves.size() > 2 ? leaves[2] : at::Tensor());
@@ -70,15 +70,16 @@ TEST_CASE("linear: equals at::linear with all gradients, whichever library the t
   std::vector<at::Tensor> inputs{at::randn({2, 7, 5, 12}), at::randn({48, 12})};
   if (with_bias) inputs.push_back(at::randn({48}));
   const auto view = [&](const at::Tensor& x) { return transposed ? x.transpose(1, 2) : x; };
-  const auto got =
-      run(inputs, [&](auto x, auto weight, auto bias) { return ops::linear(view(x), weight, bias, table); });
+  const auto got = outputs_and_gradients(
+      inputs, [&](auto x, auto weight, auto bias) { return ops::linear(view(x), weight, bias, table); });
   for (auto& input : inputs) input = input.to(at::kDouble);
-  const auto expected = run(inputs, [&](auto x, auto weight, auto bias) { return at::linear(view(x), weight, bias); });
+  const auto expected =
+      outputs_and_gradients(inputs, [&](auto x, auto weight, auto bias) { return at::linear(view(x), weight, bias); });
   REQUIRE(got.size() == expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
     CAPTURE(i);
     REQUIRE(got[i].sizes() == expected[i].sizes());
-    CHECK(gap(got[i], expected[i]) < kClose);
+    CHECK(relative_gap(got[i], expected[i]) < kClose);
   }
 }
 
@@ -87,7 +88,8 @@ TEST_CASE("linear: the same bits every time, and gradients of gradients", "[nume
   const auto table = everywhere(Library::kOneDnn);
   const std::vector<at::Tensor> inputs{at::randn({600, 40}), at::randn({160, 40}), at::randn({160})};
   const auto once = [&] {
-    return run(inputs, [&](auto x, auto weight, auto bias) { return ops::linear(x, weight, bias, table); });
+    return outputs_and_gradients(inputs,
+                                 [&](auto x, auto weight, auto bias) { return ops::linear(x, weight, bias, table); });
   };
   const auto first = once(), second = once();
   for (size_t i = 0; i < first.size(); ++i) CHECK(at::equal(first[i], second[i]));
@@ -97,7 +99,7 @@ TEST_CASE("linear: the same bits every time, and gradients of gradients", "[nume
     return torch::autograd::grad({dx.square().sum()}, {weight})[0];
   };
   const auto got = twice([&](auto x, auto weight) { return ops::linear(x, weight, {}, table); });
-  CHECK(gap(got, twice([](auto x, auto weight) { return at::linear(x, weight); })) < 1e-5);
+  CHECK(relative_gap(got, twice([](auto x, auto weight) { return at::linear(x, weight); })) < 1e-5);
 }
 
 TEST_CASE("linear: other types, autocast and nothing at all take at::linear", "[numeric]") {
