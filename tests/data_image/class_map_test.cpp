@@ -37,7 +37,7 @@ Labels labels_in(const ClassMap& map) {
 }
 
 /// Class and file of each item.
-Names items_of(const Source& source) {
+Names classes_and_files(const Source& source) {
   const auto classes = source.info().classes;
   Names items;
   for (int64_t i = 0; i < source.size(); ++i) {
@@ -97,9 +97,10 @@ TEST_CASE("class_map: folders, lists and tar files take it alike") {
   write_file(map.folder / "photos" / "list.csv", list);
   write_file(map.folder / "photos.tar", test::tar_of(members));
   const Names expected{"feet 1.jpg", "head 3.jpg", "feet 4.jpg"};
-  CHECK(items_of(*make_image_folder({.root = map.folder / "photos", .class_map = map.file})) == expected);
-  CHECK(items_of(*make_file_list({.file = map.folder / "photos" / "list.csv", .class_map = map.file})) == expected);
-  CHECK(items_of(*make_tar({.file = map.folder / "photos.tar", .class_map = map.file})) == expected);
+  CHECK(classes_and_files(*make_image_folder({.root = map.folder / "photos", .class_map = map.file})) == expected);
+  CHECK(classes_and_files(*make_file_list({.file = map.folder / "photos" / "list.csv", .class_map = map.file})) ==
+        expected);
+  CHECK(classes_and_files(*make_tar({.file = map.folder / "photos.tar", .class_map = map.file})) == expected);
 }
 
 TEST_CASE("class_map: a list has its classes from one place") {

@@ -46,4 +46,11 @@ inline data::image::Image spec_image() {
   return image;
 }
 
+/// One of an image's three channels.
+inline data::image::Image channel_of(const data::image::Image& image, int64_t channel) {
+  auto out = data::image::Image::zeros(image.width, image.height, 1);
+  for (size_t i = 0; i < out.pixels.size(); ++i) out.pixels[i] = image.pixels[3 * i + static_cast<size_t>(channel)];
+  return out;
+}
+
 }  // namespace unireplk::test

@@ -11,15 +11,11 @@
 namespace unireplk::data::image {
 namespace {
 
+using test::channel_of;
+
 constexpr Color kFill{124, 116, 104};
 
 Image moved(const Image& image, const AffineMap& map) { return affine(image, map, Interpolation::kBicubic, kFill); }
-
-Image channel_of(const Image& image, size_t channel) {
-  Image out = Image::zeros(image.width, image.height, 1);
-  for (size_t i = 0; i < out.pixels.size(); ++i) out.pixels[i] = image.pixels[3 * i + channel];
-  return out;
-}
 
 Image grey_of(Pixels pixels, int64_t width) {
   return {width, static_cast<int64_t>(pixels.size()) / width, 1, std::move(pixels)};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <span>
 
+#include "data_image/encoded.h"
 #include "data_image/files.h"
 #include "support/catch.h"
 #include "unireplk/core/error.h"
@@ -19,6 +20,8 @@ namespace unireplk::data::image {
 namespace {
 
 using Catch::Matchers::Contains;
+using test::as_text;
+using test::encoded_item;
 using test::TemporaryFolder;
 using test::write_file;
 
@@ -28,13 +31,9 @@ config::Choice<SourceSignature> folder_choice(const ImageFolderConfig& config) {
   return config::Choice<SourceSignature>::of(registry, "image_folder", config);
 }
 
-std::string text_of(const std::vector<std::byte>& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// Two photos, one of a few pixels and one that is none, in two classes.
-struct Photos {
-  Photos() {
+struct PhotosToPack {
+  PhotosToPack() {
     int count = 0;
     for (const char* name : {"hat", "shoes"}) {
       for (const auto& entry : std::filesystem::directory_iterator(test::clothing / name)) {
@@ -44,7 +43,7 @@ struct Photos {
     }
     auto small = Image::zeros(8, 6, 3);
     const auto jpeg = encode_jpeg(small, 90);
-    write_file(folder / "photos" / "hat" / "small.jpg", text_of(jpeg));
+    write_file(folder / "photos" / "hat" / "small.jpg", as_text(jpeg));
     write_file(folder / "photos" / "shoes" / "none.jpg", "no photo");
   }
 
@@ -56,12 +55,8 @@ struct Photos {
   std::filesystem::path file = folder / "photos.pack";
 };
 
-std::string bytes_of(const Source& source, int64_t index) {
-  return text_of(std::get<EncodedBytes>(source.read(index).value_or_throw().payload).bytes);
-}
-
-Result<Image> decoded(const Source& source, int64_t index) {
-  const std::string file = bytes_of(source, index);
+Result<Image> decoded_item(const Source& source, int64_t index) {
+  const std::string file = encoded_item(source, index);
   return decode(std::as_bytes(std::span(file)), 3, "x");
 }
 
@@ -74,7 +69,7 @@ Image smaller(const Image& image, int64_t side) {
 }  // namespace
 
 TEST_CASE("pack: small photos keep their bytes, and items, classes and labels are those of the source") {
-  const Photos photos;
+  const PhotosToPack photos;
   const auto counts = photos.pack({.shorter_side = 4000});
   CHECK(counts.items == 4);
   CHECK(counts.resized == 0);
@@ -85,7 +80,7 @@ TEST_CASE("pack: small photos keep their bytes, and items, classes and labels ar
   REQUIRE(pack->size() == source->size());
   CHECK(pack->info().classes == source->info().classes);
   for (int64_t i = 0; i < pack->size(); ++i) {
-    CHECK(bytes_of(*pack, i) == bytes_of(*source, i));
+    CHECK(encoded_item(*pack, i) == encoded_item(*source, i));
     CHECK(pack->label(i) == source->label(i));
     CHECK(pack->read(i).value_or_throw().target.at("label").item<int64_t>() == source->label(i));
     CHECK(pack->where(i).text() == photos.file.string() + ": " + source->where(i).text());
@@ -93,31 +88,31 @@ TEST_CASE("pack: small photos keep their bytes, and items, classes and labels ar
 }
 
 TEST_CASE("pack: large photos become JPEG files of the size asked for") {
-  const Photos photos;
+  const PhotosToPack photos;
   CHECK(photos.pack({.shorter_side = 64, .quality = 90}).resized == 2);
   const auto source = photos.choice().make();
   const auto pack = make_pack({.file = photos.file});
   for (int64_t i = 0; i < pack->size(); ++i) {
-    const auto original = decoded(*source, i);
+    const auto original = decoded_item(*source, i);
     if (original && original->height > 64) {
-      CHECK(bytes_of(*pack, i) == text_of(encode_jpeg(smaller(*original, 64), 90)));
-      const auto image = decoded(*pack, i).value_or_throw();
+      CHECK(encoded_item(*pack, i) == as_text(encode_jpeg(smaller(*original, 64), 90)));
+      const auto image = decoded_item(*pack, i).value_or_throw();
       CHECK(std::min(image.width, image.height) == 64);
     } else {
-      CHECK(bytes_of(*pack, i) == bytes_of(*source, i));
+      CHECK(encoded_item(*pack, i) == encoded_item(*source, i));
     }
   }
 }
 
 TEST_CASE("pack: pixels come back bit by bit") {
-  const Photos photos;
+  const PhotosToPack photos;
   CHECK(photos.pack({.shorter_side = 64, .quality = 0}).resized == 2);
   const auto source = photos.choice().make();
   const auto pack = make_pack({.file = photos.file});
   for (int64_t i = 0; i < pack->size(); ++i) {
-    const auto original = decoded(*source, i);
+    const auto original = decoded_item(*source, i);
     if (!original) {
-      CHECK(bytes_of(*pack, i) == bytes_of(*source, i));
+      CHECK(encoded_item(*pack, i) == encoded_item(*source, i));
       continue;
     }
     auto expected = original->height > 64 ? smaller(*original, 64) : *original;
@@ -127,13 +122,13 @@ TEST_CASE("pack: pixels come back bit by bit") {
 }
 
 TEST_CASE("pack: the number of threads changes no byte") {
-  const Photos photos;
+  const PhotosToPack photos;
   const auto one = photos.pack_bytes({.shorter_side = 64, .workers = 1});
   CHECK(photos.pack_bytes({.shorter_side = 64, .workers = 3}) == one);
 }
 
 TEST_CASE("pack: an origin that has changed is refused") {
-  const Photos photos;
+  const PhotosToPack photos;
   photos.pack({.shorter_side = 64});
   const auto with_origin = [&] { return make_pack({.file = photos.file, .origin = photos.choice()}); };
   CHECK(with_origin()->size() == 4);
@@ -165,7 +160,7 @@ TEST_CASE("pack: an origin that has changed is refused") {
 }
 
 TEST_CASE("pack: a damaged piece is a problem of its item") {
-  const Photos photos;
+  const PhotosToPack photos;
   std::string file = photos.pack_bytes({.shorter_side = 64});
   file[100] ^= 1;
   write_file(photos.file, file);
@@ -175,7 +170,7 @@ TEST_CASE("pack: a damaged piece is a problem of its item") {
 }
 
 TEST_CASE("pack: what is no pack of photos, and what cannot be packed") {
-  const Photos photos;
+  const PhotosToPack photos;
   write_file(photos.file, std::string(100, 'x'));
   CHECK_THROWS_WITH(make_pack({.file = photos.file}), Contains("photos.pack: does not begin as a pack file"));
   CHECK_THROWS_WITH(make_pack({.file = "none.pack"}), Contains("none.pack: cannot open the file"));

@@ -18,7 +18,7 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-Pixels applied(const Transform& transform, const Image& image, int64_t item, int64_t epoch = 0) {
+Pixels augmented(const Transform& transform, const Image& image, int64_t item, int64_t epoch = 0) {
   auto random = Draw{.seed = 3, .epoch = epoch, .item = item}.stream(1);
   const Image out = transform.apply(image, random).value_or_throw();
   REQUIRE((out.width == image.width && out.height == image.height && out.channels == image.channels));
@@ -35,7 +35,7 @@ RandAugmentConfig only_one(double magnitude, bool increasing) {
 std::map<Pixels, int> outcomes(const RandAugmentConfig& config, const Image& image, int64_t draws) {
   const auto transform = make_rand_augment(config);
   std::map<Pixels, int> counts;
-  for (int64_t item = 0; item < draws; ++item) ++counts[applied(*transform, image, item)];
+  for (int64_t item = 0; item < draws; ++item) ++counts[augmented(*transform, image, item)];
   return counts;
 }
 
@@ -127,10 +127,10 @@ TEST_CASE("rand_augment: the clip at 10 makes black images, as often as a normal
 TEST_CASE("rand_augment: a pure function of seed, epoch and item, also for grey") {
   const auto transform = make_rand_augment({.probability = 1});
   const Image image = with_channels(test::spec_image(), GENERATE(1, 3));
-  CHECK(applied(*transform, image, 5) == applied(*transform, image, 5));
-  CHECK(applied(*transform, image, 5) != applied(*transform, image, 6));
-  CHECK(applied(*transform, image, 5) != applied(*transform, image, 5, 1));
-  for (int64_t item = 0; item < 200; ++item) applied(*transform, image, item);
+  CHECK(augmented(*transform, image, 5) == augmented(*transform, image, 5));
+  CHECK(augmented(*transform, image, 5) != augmented(*transform, image, 6));
+  CHECK(augmented(*transform, image, 5) != augmented(*transform, image, 5, 1));
+  for (int64_t item = 0; item < 200; ++item) augmented(*transform, image, item);
 }
 
 TEST_CASE("rand_augment: reads the texts of timm") {
@@ -182,20 +182,20 @@ TEST_CASE("rand_augment: says what is wrong with a text") {
 
 TEST_CASE("color_jitter: each factor within its bounds, all orders drawn, nothing at zero") {
   const Image image = crop(test::spec_image(), 0, 0, 12, 10);
-  CHECK(applied(*make_color_jitter({0, 0, 0}), image, 1) == image.pixels);
+  CHECK(augmented(*make_color_jitter({0, 0, 0}), image, 1) == image.pixels);
   const auto brightness = make_color_jitter({.brightness = 0.5, .contrast = 0, .saturation = 0});
   const Image bright{2, 1, 1, {100, 100}};
   int lowest = 255, highest = 0;
   for (int64_t item = 0; item < 1000; ++item) {
-    const int value = applied(*brightness, bright, item)[0];
+    const int value = augmented(*brightness, bright, item)[0];
     lowest = std::min(lowest, value);
     highest = std::max(highest, value);
   }
   CHECK((lowest >= 50 && lowest <= 52));
   CHECK((highest >= 147 && highest <= 149));
   const auto all = make_color_jitter({});
-  CHECK(applied(*all, image, 1) == applied(*all, image, 1));
-  CHECK(applied(*all, image, 1) != applied(*all, image, 2));
+  CHECK(augmented(*all, image, 1) == augmented(*all, image, 1));
+  CHECK(augmented(*all, image, 1) != augmented(*all, image, 2));
 }
 
 }  // namespace

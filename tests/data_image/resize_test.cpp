@@ -8,6 +8,7 @@
 
 using namespace unireplk;
 using namespace unireplk::data::image;
+using test::channel_of;
 
 namespace {
 
@@ -16,12 +17,6 @@ int64_t sum_of(const Image& image) { return std::accumulate(image.pixels.begin()
 std::vector<uint8_t> centre_of(const Image& image) {
   const uint8_t* pixel = image.row(image.height / 2) + image.width / 2 * image.channels;
   return {pixel, pixel + image.channels};
-}
-
-Image channel_of(const Image& image, int64_t channel) {
-  Image out = Image::zeros(image.width, image.height, 1);
-  for (size_t i = 0; i < out.pixels.size(); ++i) out.pixels[i] = image.pixels[3 * i + static_cast<size_t>(channel)];
-  return out;
 }
 
 struct Vector {

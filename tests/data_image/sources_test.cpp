@@ -88,7 +88,7 @@ TEST_CASE("idx: files that do not belong together, or are none, are told apart i
   }
 }
 
-struct Photos {
+struct PhotoFolder {
   void add(const std::string& path) { write_file(folder / "root" / path, "photo " + path); }
   std::unique_ptr<Source> source() const { return make_image_folder({.root = folder / "root"}); }
   std::vector<std::string> names() const {
@@ -104,7 +104,7 @@ struct Photos {
 };
 
 TEST_CASE("image_folder: classes and files in torchvision's order") {
-  Photos photos;
+  PhotoFolder photos;
   for (const char* path :
        {"b/2.PNG", "b/10.jpg", "b/1.jpeg", "a/z.jpg", "a/sub/b.jpg", "a/sub/a.jpg", "a/note.txt", "top.jpg"}) {
     photos.add(path);
@@ -118,7 +118,7 @@ TEST_CASE("image_folder: classes and files in torchvision's order") {
 }
 
 TEST_CASE("image_folder: follows links, but not in circles") {
-  Photos photos;
+  PhotoFolder photos;
   photos.add("a/1.jpg");
   photos.add("elsewhere/2.jpg");
   std::filesystem::create_directory_symlink("..", photos.folder / "root" / "a" / "up");
@@ -128,7 +128,7 @@ TEST_CASE("image_folder: follows links, but not in circles") {
 }
 
 TEST_CASE("image_folder: what is missing is named") {
-  Photos photos;
+  PhotoFolder photos;
   CHECK_THROWS_WITH(photos.source(), Contains("root") && Contains("got no folder"));
   photos.add("loose.jpg");
   CHECK_THROWS_WITH(photos.source(), Contains("got none"));
@@ -139,7 +139,7 @@ TEST_CASE("image_folder: what is missing is named") {
 }
 
 TEST_CASE("image_folder: a file that vanished is a problem of its sample") {
-  Photos photos;
+  PhotoFolder photos;
   photos.add("a/1.jpg");
   const auto source = photos.source();
   std::filesystem::remove(photos.folder / "root" / "a" / "1.jpg");

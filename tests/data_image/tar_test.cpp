@@ -2,6 +2,7 @@
 
 #include <ATen/ops/equal.h>
 
+#include "data_image/encoded.h"
 #include "data_image/files.h"
 #include "support/catch.h"
 #include "support/tar_bytes.h"
@@ -13,6 +14,7 @@ namespace unireplk::data::image {
 namespace {
 
 using Catch::Matchers::Contains;
+using test::encoded_item;
 using test::tar_end;
 using test::tar_member;
 using test::tar_of;
@@ -35,20 +37,14 @@ struct Tars {
   TarConfig config{.file = {}};
 };
 
-std::string text_of(const Source& source, int64_t index) {
-  const auto record = source.read(index).value_or_throw();
-  const auto& bytes = std::get<EncodedBytes>(record.payload).bytes;
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// The items in order: class and content.
-std::vector<std::string> items_of(const Source& source) {
+std::vector<std::string> classes_and_contents(const Source& source) {
   const auto classes = source.info().classes;
   std::vector<std::string> items;
   for (int64_t i = 0; i < source.size(); ++i) {
     const auto label = source.read(i).value_or_throw().target.at("label").item<int64_t>();
     CHECK(source.label(i) == label);
-    items.push_back(classes.at(static_cast<size_t>(label)) + " " + text_of(source, i));
+    items.push_back(classes.at(static_cast<size_t>(label)) + " " + encoded_item(source, i));
   }
   return items;
 }
@@ -84,7 +80,7 @@ TEST_CASE("tar: whatever the layout, the items are those of the unpacked tree") 
       if (name == std::string("deep.tar")) config.folder = "tree";
       const auto source = make_tar(config);
       CHECK(source->info().classes == expected->info().classes);
-      CHECK(items_of(*source) == items_of(*expected));
+      CHECK(classes_and_contents(*source) == classes_and_contents(*expected));
     }
   }
 }
@@ -96,7 +92,7 @@ TEST_CASE("tar: a folder of more tar files than may stay open") {
   tars.config.file = tars.folder / "all";
   const auto source = make_tar(tars.config);
   REQUIRE(source->size() == 100);
-  CHECK(text_of(*source, 42) == "142");
+  CHECK(encoded_item(*source, 42) == "142");
   CHECK(source->info().classes.at(42) == "c142");
   std::filesystem::remove(tars.folder / "all" / "c142.tar");
   write_file(tars.folder / "all" / "c143.tar", tar_of({{"1.jpg", "longer"}, {"2.jpg", "x"}}));
@@ -120,7 +116,7 @@ TEST_CASE("tar: labels of a flat archive, a line each in the order of the names"
   tars.refused("images in no folder have no class: val_3.JPEG, val_1.JPEG, val_2.JPEG. Name the file");
   tars.labels("truth.txt", "10\r\n9\n10\n\n");
   const auto source = make_tar(tars.config);
-  CHECK(items_of(*source) == std::vector<std::string>{"10 first", "9 second", "10 third"});
+  CHECK(classes_and_contents(*source) == std::vector<std::string>{"10 first", "9 second", "10 third"});
   CHECK(source->info().classes == std::vector<std::string>{"9", "10"});
   tars.labels("truth.txt", "10\n9\n");
   tars.refused("truth.txt: expected 3 lines, one for each image of");
@@ -133,7 +129,7 @@ TEST_CASE("tar: labels of a flat archive, a table") {
   tars.write("val.tar", tar_of({{"2.jpg", "two"}, {"1.jpg", "one"}}));
   tars.labels("val.csv", "label,path\nn02,1.jpg\nn01,2.jpg\n");
   const auto source = make_tar(tars.config);
-  CHECK(items_of(*source) == std::vector<std::string>{"n02 one", "n01 two"});
+  CHECK(classes_and_contents(*source) == std::vector<std::string>{"n02 one", "n01 two"});
   tars.labels("val.csv", "label,path\nn02,1.jpg\nn01,1.jpg\n,2.jpg\nn01,3.jpg\n");
   tars.refused("val.csv:3: the image \"1.jpg\" comes twice");
   tars.refused("val.csv:4: expected the name of a class");
@@ -185,16 +181,16 @@ TEST_CASE("tar: the index is made again when the archive has changed, and only t
 
   // What the index says is believed while the archive is the same.
   write_file(index, first + "image,a/2.jpg,512,2\n");
-  CHECK(items_of(*make_tar(tars.config)) == std::vector<std::string>{"a one", "a on"});
+  CHECK(classes_and_contents(*make_tar(tars.config)) == std::vector<std::string>{"a one", "a on"});
 
   tars.write("t.tar", tar_of({{"a/1.jpg", "one"}, {"b/2.jpg", "two"}}));
-  CHECK(items_of(*make_tar(tars.config)) == std::vector<std::string>{"a one", "b two"});
-  CHECK(items_of(*make_tar(tars.config)) == std::vector<std::string>{"a one", "b two"});
+  CHECK(classes_and_contents(*make_tar(tars.config)) == std::vector<std::string>{"a one", "b two"});
+  CHECK(classes_and_contents(*make_tar(tars.config)) == std::vector<std::string>{"a one", "b two"});
 
   const auto earlier = std::filesystem::last_write_time(tars.config.file);
   tars.write("t.tar", tar_of({{"c/1.jpg", "one"}, {"d/2.jpg", "two"}}));  // of the same size
   std::filesystem::last_write_time(tars.config.file, earlier + std::chrono::nanoseconds(1));
-  CHECK(items_of(*make_tar(tars.config)) == std::vector<std::string>{"c one", "d two"});
+  CHECK(classes_and_contents(*make_tar(tars.config)) == std::vector<std::string>{"c one", "d two"});
 }
 
 TEST_CASE("tar: a file that is no index, or a damaged one, is left alone") {

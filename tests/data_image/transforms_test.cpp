@@ -171,7 +171,7 @@ class DefaultMemory {
   std::pmr::memory_resource* before_;
 };
 
-Pixels bytes_of(const at::Tensor& tensor) {
+Pixels bytes_in(const at::Tensor& tensor) {
   const auto* data = tensor.const_data_ptr<uint8_t>();
   return {data, data + tensor.numel()};
 }
@@ -189,7 +189,7 @@ TEST_CASE("image pipeline: published evaluation at each size equals its steps") 
   const auto resized = resize(image, longer, shorter, Interpolation::kBicubic);
   const auto expected = crop(resized, static_cast<int64_t>(std::nearbyint(static_cast<double>(longer - size) / 2)),
                              static_cast<int64_t>(std::nearbyint(static_cast<double>(shorter - size) / 2)), size, size);
-  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) == expected.pixels);
+  CHECK(bytes_in(seen(config, Mode::kEvaluation, image)) == expected.pixels);
 }
 
 TEST_CASE("image pipeline: published evaluation keeps the whole image from 384 on, and up to 32") {
@@ -197,10 +197,10 @@ TEST_CASE("image pipeline: published evaluation keeps the whole image from 384 o
   ImagePipelineConfig config;
   config.size = GENERATE(384, 400);
   config.crop_pct = GENERATE(0.875, 1.0);  // of no effect
-  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) ==
+  CHECK(bytes_in(seen(config, Mode::kEvaluation, image)) ==
         resize(image, config.size, config.size, Interpolation::kBicubic).pixels);
   config.size = 32;
-  CHECK(bytes_of(seen(config, Mode::kEvaluation, map_of(32, 32))) == map_of(32, 32).pixels);
+  CHECK(bytes_in(seen(config, Mode::kEvaluation, map_of(32, 32))) == map_of(32, 32).pixels);
 }
 
 TEST_CASE("image pipeline: another crop_pct changes the resize before the crop") {
@@ -209,7 +209,7 @@ TEST_CASE("image pipeline: another crop_pct changes the resize before the crop")
   config.size = 48;
   config.crop_pct = 1.0;
   const auto resized = applied(*make_resize({.size = 48}), image);
-  CHECK(bytes_of(seen(config, Mode::kEvaluation, image)) == applied(*make_center_crop({.size = 48}), resized).pixels);
+  CHECK(bytes_in(seen(config, Mode::kEvaluation, image)) == applied(*make_center_crop({.size = 48}), resized).pixels);
 }
 
 TEST_CASE("image pipeline: the same draw gives the same bytes, another epoch or item others") {
@@ -261,10 +261,10 @@ TEST_CASE("image pipeline: auto_augment adds rand_augment to the published train
   std::set<Pixels> seen_values;
   for (int64_t item = 0; item < 60; ++item) {
     const Draw draw{.seed = 1, .epoch = 0, .item = item};
-    const Image before{plain.size, plain.size, 3, bytes_of(seen(plain, Mode::kTrain, image, draw))};
+    const Image before{plain.size, plain.size, 3, bytes_in(seen(plain, Mode::kTrain, image, draw))};
     auto random = draw.stream(test::fnv1a({'r', 'a', 'n', 'd', '_', 'a', 'u', 'g', 'm', 'e', 'n', 't'}));
     const Image expected = make_rand_augment(augment)->apply(before, random).value_or_throw();
-    const auto got = bytes_of(seen(config, Mode::kTrain, image, draw));
+    const auto got = bytes_in(seen(config, Mode::kTrain, image, draw));
     REQUIRE(got == expected.pixels);
     seen_values.insert(got);
   }
@@ -276,8 +276,8 @@ TEST_CASE("image pipeline: auto_augment adds rand_augment to the published train
             .equal(seen(plain, Mode::kEvaluation, crop(image, 0, 0, 20, 20))));
 }
 
-/// Photos that differ, held in memory.
-class Photos : public Source {
+/// PhotosInMemory that differ, held in memory.
+class PhotosInMemory : public Source {
  public:
   int64_t size() const override { return 24; }
   Result<Record> read(int64_t index) const override {
@@ -295,7 +295,7 @@ TEST_CASE("image pipeline: with RandAugment, the number of workers changes no bi
   ImagePipelineConfig config;
   config.size = 40;
   config.auto_augment = "rand-m9-mstd0.5-inc1";
-  const auto source = std::make_shared<Photos>();
+  const auto source = std::make_shared<PhotosInMemory>();
   const auto dataset = make_dataset(source, make_image_pipeline(config, source->info(), Mode::kTrain));
   const auto sampler = shuffled_sampler(source->size(), 4, 1);
   const auto epoch = [&](int64_t workers, int64_t number) {
