@@ -1,6 +1,5 @@
 #include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "runner/runs.h"
 #include "support/npy_bytes.h"
@@ -10,7 +9,6 @@ namespace unireplk::test {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 /// Series [N, L, C] whose class is the number of their waves.
 void write_waves(const fs::path& folder, const std::string& split, int64_t items, float shift) {
@@ -32,13 +30,6 @@ void write_waves(const fs::path& folder, const std::string& split, int64_t items
 std::string npy(const fs::path& folder, const std::string& split) {
   return "{name: npy, layout: NLC, inputs: " + (folder / ("x_" + split + ".npy")).string() +
          ", targets: " + (folder / ("y_" + split + ".npy")).string() + "}";
-}
-
-json line_of(const std::vector<std::string>& arguments) {
-  const auto finished = unireplk(arguments);
-  INFO(finished.err);
-  REQUIRE(finished.exit_code == 0);
-  return json::parse(finished.out);
 }
 
 }  // namespace
@@ -63,29 +54,29 @@ TEST_CASE("arrays: trained, tested, averaged, resumed and exported from NumPy fi
                                               "train.early_stop={patience: 9}",
                                               "train.epochs=4",
                                               "--json"};
-  const auto trained = line_of(arguments);
+  const auto trained = json_line(arguments);
   CHECK(trained["finished"] == true);
   CHECK(trained["best"].get<double>() > 80);
   const auto run = folder / "tiny";
   CHECK_THAT(content(run / "config.yaml"), Catch::Contains("mean:") && Catch::Contains("std:"));
 
-  const auto tested = line_of({"eval", run.string(), "--split", "test", "--json"});
+  const auto tested = json_line({"eval", run.string(), "--split", "test", "--json"});
   CHECK(tested["samples"] == 48);
   CHECK(tested["top1"] == trained["test"]["ema"]["top1"]);
   CHECK(tested["loss"].get<double>() == Approx(trained["test"]["ema"]["loss"].get<double>()).epsilon(1e-9));
-  const auto averaged = line_of({"eval", run.string(), "--split", "test", "--weights", "average", "--json"});
+  const auto averaged = json_line({"eval", run.string(), "--split", "test", "--weights", "average", "--json"});
   CHECK(averaged["top1"] == trained["test"]["average"]["top1"]);
 
   const auto metrics = content(run / "metrics.jsonl");
   auto again = arguments;
   again.push_back("--resume");
-  CHECK_FALSE(line_of(again).contains("test"));
+  CHECK_FALSE(json_line(again).contains("test"));
   CHECK((content(run / "metrics.jsonl") == metrics));
 
   const auto deploy = (folder / "deploy.safetensors").string();
   REQUIRE(unireplk({"export", run.string(), "--output", deploy}).exit_code == 0);
   const auto deployed =
-      line_of({"eval", deploy, "--split", "test", "--json", "data.test=" + npy(folder.path(), "test")});
+      json_line({"eval", deploy, "--split", "test", "--json", "data.test=" + npy(folder.path(), "test")});
   CHECK(deployed["top1"].get<double>() == Approx(tested["top1"].get<double>()).margin(0.2));
   const auto missing = unireplk({"eval", deploy, "--split", "test"});
   CHECK(missing.exit_code == 2);
@@ -96,7 +87,7 @@ TEST_CASE("arrays: trained, tested, averaged, resumed and exported from NumPy fi
     item[i] =
         100 + static_cast<float>(5 * std::sin(6.28 * static_cast<double>(i / 2) / 32 + static_cast<double>(i % 2)));
   std::ofstream(folder / "one.npy", std::ios::binary) << npy_bytes({32, 2}, item);
-  const auto predicted = line_of({"predict", deploy, (folder / "one.npy").string(), "--json"});
+  const auto predicted = json_line({"predict", deploy, (folder / "one.npy").string(), "--json"});
   CHECK(predicted["classes"][0]["label"] == "0");
 }
 

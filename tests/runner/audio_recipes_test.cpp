@@ -1,11 +1,11 @@
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <numbers>
 #include <string>
 #include <vector>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 
@@ -32,15 +32,10 @@ std::string tone(int number) {
          "data" + bytes_of(static_cast<uint32_t>(samples.size()), 4) + samples;
 }
 
-void write(const fs::path& file, const std::string& content) {
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << content;
-}
-
 /// Where the published data sets would lie, with a few tones in each; commands run in it.
-class Desk {
+class AudioDesk {
  public:
-  Desk() {
+  AudioDesk() {
     fs::create_directory_symlink(fs::absolute("configs"), folder_ / "configs");
     write_words();
     write_esc50();
@@ -66,13 +61,13 @@ class Desk {
           "seven",    "eight",  "down", "six",    "forward", "cat", "right",  "visual", "four",  "wow",  "no",  "nine",
           "off",      "three",  "left", "marvin", "yes",     "up",  "sheila", "happy",  "bird",  "go",   "one"}) {
       const fs::path words = folder_ / "data/speech_commands_v0.02" / word;
-      write(words / "00176480_nohash_0.wav", tone(word[0] % 16));  // one speaker of each part
-      write(words / "speakerA_nohash_0.wav", tone(word[1] % 16));
-      write(words / "s3_nohash_0.wav", tone(word[1] % 8));
+      write_file(words / "00176480_nohash_0.wav", tone(word[0] % 16));  // one speaker of each part
+      write_file(words / "speakerA_nohash_0.wav", tone(word[1] % 16));
+      write_file(words / "s3_nohash_0.wav", tone(word[1] % 8));
     }
     const fs::path root = folder_ / "data/speech_commands_v0.02";
-    write(root / "validation_list.txt", "go/s3_nohash_0.wav\n");
-    write(root / "testing_list.txt", "one/s3_nohash_0.wav\n");
+    write_file(root / "validation_list.txt", "go/s3_nohash_0.wav\n");
+    write_file(root / "testing_list.txt", "one/s3_nohash_0.wav\n");
   }
 
   void write_esc50() const {
@@ -80,23 +75,23 @@ class Desk {
     std::string table = "filename,fold,target,category,esc10,src_file,take\n";
     for (int i = 0; i < 12; ++i) {
       const std::string name = std::to_string(i) + ".wav", target = std::to_string(i % 3);
-      write(root / "audio" / name, tone(i));
+      write_file(root / "audio" / name, tone(i));
       table += name + "," + std::to_string(i % 2 + 1) + "," + target + ",sound " + target + ",False,1,A\n";
     }
-    write(root / "meta/esc50.csv", table);
+    write_file(root / "meta/esc50.csv", table);
   }
 
   void write_audioset() const {
     const fs::path root = folder_ / "data/audioset";
-    write(root / "class_labels_indices.csv", "index,mid,display_name\n0,/m/a,\"low\"\n1,/m/b,\"high, or so\"\n");
+    write_file(root / "class_labels_indices.csv", "index,mid,display_name\n0,/m/a,\"low\"\n1,/m/b,\"high, or so\"\n");
     for (const std::string split : {"balanced_train", "unbalanced_train", "eval"}) {
       std::string list = "# YTID, start_seconds, end_seconds, positive_labels\n";
       for (int i = 0; i < 8; ++i) {
         const std::string id = "-" + std::to_string(i);
-        write(root / split / (id + "_0.000.flac"), tone(i));  // told apart by content
+        write_file(root / split / (id + "_0.000.flac"), tone(i));  // told apart by content
         list += id + ", 0.000, 10.000, \"" + (i % 3 == 0 ? "/m/a,/m/b" : i % 2 == 0 ? "/m/a" : "/m/b") + "\"\n";
       }
-      write(root / (split + "_segments.csv"), list);
+      write_file(root / (split + "_segments.csv"), list);
     }
   }
 
@@ -106,7 +101,7 @@ class Desk {
 }  // namespace
 
 TEST_CASE("audio: the published trainings begin", "[slow]") {
-  const Desk desk;
+  const AudioDesk desk;
   desk.train("speech_commands_s");
   desk.train("audioset_full_s", "init=null");
   desk.train("audioset_balanced_s", "init=null");

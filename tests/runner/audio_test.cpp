@@ -7,6 +7,7 @@
 #include <string>
 
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
 
@@ -35,26 +36,22 @@ std::string wav_of(Value value) {
          samples;
 }
 
-void write(const fs::path& file, const std::string& content) {
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << content;
-}
-
 /// Four each of tones, rising and falling chirps, and noise.
 void write_sounds(const fs::path& root) {
   constexpr double kTurn = 2 * std::numbers::pi;
   for (int i = 0; i < 4; ++i) {
     const std::string name = std::to_string(i) + ".wav";
     const double hz = 400 + 300 * i;
-    write(root / "tone" / name, wav_of([&](double t) { return std::sin(kTurn * hz * t); }));
-    write(root / "up" / name, wav_of([&](double t) { return std::sin(kTurn * (hz * t + 6000 * t * t)); }));
-    write(root / "down" / name, wav_of([&](double t) { return std::sin(kTurn * ((hz + 4000) * t - 6000 * t * t)); }));
+    write_file(root / "tone" / name, wav_of([&](double t) { return std::sin(kTurn * hz * t); }));
+    write_file(root / "up" / name, wav_of([&](double t) { return std::sin(kTurn * (hz * t + 6000 * t * t)); }));
+    write_file(root / "down" / name,
+               wav_of([&](double t) { return std::sin(kTurn * ((hz + 4000) * t - 6000 * t * t)); }));
     std::mt19937 random(static_cast<uint32_t>(i));
-    write(root / "noise" / name, wav_of([&](double) { return static_cast<double>(random()) / 2147483648.0 - 1; }));
+    write_file(root / "noise" / name, wav_of([&](double) { return static_cast<double>(random()) / 2147483648.0 - 1; }));
   }
 }
 
-constexpr const char* kConfig = R"(
+constexpr const char* kSounds = R"(
 name: sounds
 device: cpu
 model:
@@ -85,7 +82,7 @@ TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and
       {{"{name: classification}", "0"}, {"{name: multi_label, metric: accuracy}", "0.5"}}));
   const TemporaryFolder folder;
   write_sounds(folder / "sounds");
-  write(folder / "sounds.yaml", with(with(kConfig, "MIXUP", mixup), "TASK", task));
+  write_file(folder / "sounds.yaml", with(with(kSounds, "MIXUP", mixup), "TASK", task));
   const auto in_folder = [&](const std::string& command) {
     return run({"/bin/sh", "-c", "cd '" + folder.path().string() + "' && '" + unireplk_path() + "' " + command});
   };
@@ -97,7 +94,7 @@ TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and
   const auto predicted = in_folder("predict sounds.safetensors sounds/up/2.wav --json");
   INFO(predicted.err);
   CHECK(nlohmann::json::parse(predicted.out)["classes"][0]["label"] == "up");
-  write(folder / "none.wav", "nothing");
+  write_file(folder / "none.wav", "nothing");
   const auto refused = in_folder("predict sounds.safetensors none.wav");
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Catch::Matchers::Contains("none.wav: expected a sound file"));

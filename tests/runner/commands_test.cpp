@@ -2,6 +2,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "runner/runs.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/process.h"
@@ -14,7 +15,6 @@ namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 using nlohmann::json;
 
-constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
 constexpr const char* kBoot = "examples/data/fashion/ankle_boot.png";
 
 /// The one line of JSON that a command printed.
@@ -24,11 +24,6 @@ json line_of(const std::vector<std::string>& arguments) {
   REQUIRE(finished.exit_code == 0);
   REQUIRE(std::count(finished.out.begin(), finished.out.end(), '\n') == 1);
   return json::parse(finished.out);
-}
-
-void write(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << text;
 }
 
 /// A run of the tiny network, a few steps long.
@@ -90,7 +85,7 @@ TEST_CASE("predict: a file that is no image is named, and the others are still t
   const auto deploy = (folder / "deploy.safetensors").string();
   REQUIRE(unireplk({"export", run.string(), "--output", deploy}).exit_code == 0);
   const auto bad = folder / "bad.jpg";
-  write(bad, "this is text");
+  write_file(bad, "this is text");
   const auto finished = unireplk({"predict", deploy, bad.string(), kBoot});
   CHECK(finished.exit_code == 2);
   CHECK_THAT(finished.err, Contains("bad.jpg"));
@@ -107,7 +102,7 @@ TEST_CASE("weights: a file that lies or is cut is refused in words") {
   REQUIRE(unireplk({"export", run.string(), "--output", deploy.string()}).exit_code == 0);
   const auto good = content(deploy);
   const auto refused = [&](const std::string& bytes) {
-    write(deploy, bytes);
+    write_file(deploy, bytes);
     const auto finished = unireplk({"predict", deploy.string(), kBoot});
     CHECK(finished.exit_code == 2);
     CHECK_THAT(finished.err, Contains("deploy.safetensors"));
@@ -129,7 +124,7 @@ TEST_CASE("eval and export: a checkpoint with one byte changed is refused") {
   const auto weights = run / "checkpoints" / "step_000000030" / "ema.safetensors";
   auto bytes = content(weights);
   bytes.back() ^= 1;
-  write(weights, bytes);
+  write_file(weights, bytes);
   for (const auto& arguments : {std::vector<std::string>{"eval", run.string()},
                                 {"export", run.string(), "--output", (folder / "d.safetensors").string()}}) {
     const auto finished = unireplk(arguments);
@@ -174,7 +169,7 @@ TEST_CASE("train: folders that cannot be trained on are refused, and nothing is 
   CHECK(missing.exit_code == 2);
   CHECK_THAT(missing.err, Contains("photos"));
   fs::create_directories(photos / "empty_class");
-  write(photos / "other" / "a.jpg", "no photo");
+  write_file(photos / "other" / "a.jpg", "no photo");
   const auto empty = train(photos);
   CHECK(empty.exit_code == 2);
   CHECK_THAT(empty.err, Contains("empty_class"));
@@ -220,7 +215,7 @@ TEST_CASE("train: a run that cannot be made is refused before anything is writte
 
 TEST_CASE("train: the name of a class has to be text") {
   const TemporaryFolder folder;
-  write(folder / "photos" / "caf\xE9" / "a.jpg", "no photo");
+  write_file(folder / "photos" / "caf\xE9" / "a.jpg", "no photo");
   const auto finished =
       unireplk({"train", "configs/image/clothing_a.yaml", "device=cpu",
                 "data.train.root=" + (folder / "photos").string(), "output=" + (folder / "runs").string()});
@@ -263,7 +258,7 @@ TEST_CASE("config show: its output is a config that means the same") {
   const auto shown = unireplk({"config", "show", kTiny, "train.optimizer.lr=0.25"});
   REQUIRE(shown.exit_code == 0);
   CHECK_THAT(shown.out, Contains("lr: 0.25  # command line"));
-  write(folder / "again.yaml", shown.out);
+  write_file(folder / "again.yaml", shown.out);
   const auto again = unireplk({"config", "show", (folder / "again.yaml").string()});
   const auto values = [](const std::string& text) {
     std::string result;

@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "runner/runs.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/process.h"
@@ -12,8 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
-constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
-
 /// Overrides that narrow a set of tiny.yaml to some classes.
 std::vector<std::string> only(const std::string& set, const std::string& files, const std::string& classes) {
   const std::string key = "data." + set;
@@ -23,7 +22,7 @@ std::vector<std::string> only(const std::string& set, const std::string& files, 
 }
 
 /// Trains the tiny network; what is written goes below the folder.
-class Bench {
+class FineTuningBench {
  public:
   Finished train(const std::string& name, const std::string& classes, std::vector<std::string> more) const {
     std::vector<std::string> arguments{"train",
@@ -51,7 +50,7 @@ const std::string kOthers = "[sneaker, bag]";
 
 TEST_CASE("fine-tuning: a run starts from another's weights, tells what became of them, and resumes without them",
           "[numeric]") {
-  const Bench bench;
+  const FineTuningBench bench;
   const auto first = bench.train("first", kFirst, {});
   INFO(first.err);
   REQUIRE(first.exit_code == 0);
@@ -82,7 +81,7 @@ TEST_CASE("fine-tuning: a run starts from another's weights, tells what became o
 }
 
 TEST_CASE("fine-tuning: weights that do not fit, or are not there, leave nothing behind") {
-  const Bench bench;
+  const FineTuningBench bench;
   REQUIRE(bench.train("first", kFirst, {}).exit_code == 0);
   const auto refused = [&](const std::vector<std::string>& more, const auto& words) {
     const auto finished = bench.train("tuned", kOthers, more);

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "runner/runs.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/process.h"
@@ -14,17 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
-using nlohmann::json;
 
 constexpr const char* kSeries = "tests/fixtures/series.yaml";
 constexpr const char* kTable = "examples/data/etth1/ETTh1.csv";
-
-json json_line(const std::vector<std::string>& arguments) {
-  const auto finished = unireplk(arguments);
-  INFO(finished.err);
-  REQUIRE(finished.exit_code == 0);
-  return json::parse(finished.out);
-}
 
 std::string told_by(const std::vector<std::string>& arguments, int exit_code) {
   const auto finished = unireplk(arguments);
@@ -33,7 +25,7 @@ std::string told_by(const std::vector<std::string>& arguments, int exit_code) {
   return finished.err;
 }
 
-int64_t lines_of(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+int64_t count_lines_in(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
 
 /// An array in version 1 of the format.
 void write_npy(const fs::path& path, const std::string& type, const std::string& shape, const std::string& bytes) {
@@ -105,7 +97,7 @@ TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and pred
   const auto predicted = unireplk({"predict", deploy, kTable});
   CHECK(predicted.exit_code == 0);
   CHECK_THAT(predicted.out, Contains("date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2018-06-26 20:00:00,"));
-  CHECK(lines_of(predicted.out) == 25);
+  CHECK(count_lines_in(predicted.out) == 25);
   const auto line = json_line({"predict", deploy, kTable, "--json"});
   CHECK(line["rows"].size() == 24);
   CHECK(line["rows"][0]["values"].size() == 7);

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
 /// Trains the tiny network on the photos of clothes, from wherever they are.
-class Bench {
+class ClothesBench {
  public:
   /// The weights after some steps.
   std::string train(const std::string& name, const std::string& training, const std::string& validation) const {
@@ -48,7 +48,7 @@ class Bench {
 }  // namespace
 
 TEST_CASE("tar: training from tar files leaves the bits of training from the unpacked folder", "[numeric]") {
-  const Bench bench;
+  const ClothesBench bench;
   // A tar file of one for each class, and a flat one with a list.
   const auto made = run({"/bin/sh", "-ec",
                          "cd '" + bench.here + "'; mkdir classes; for c in $(ls '" + bench.photos +
@@ -68,7 +68,7 @@ TEST_CASE("tar: training from tar files leaves the bits of training from the unp
 }
 
 TEST_CASE("pack: a pack trains like its photos, and says when it is no longer theirs", "[numeric]") {
-  const Bench bench;
+  const ClothesBench bench;
   const auto pack = [&](const std::string& name, const std::vector<std::string>& more) {
     auto arguments =
         bench.command("pack", bench.training_folder, bench.validation_folder, {"--output", bench.here + "/" + name});

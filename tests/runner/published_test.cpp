@@ -28,9 +28,9 @@ struct ImageNet {
 };
 
 /// Trains published configs for two steps of two small photos each.
-class Bench {
+class ImageNetBench {
  public:
-  explicit Bench(const ImageNet& imagenet) : imagenet_(imagenet) {}
+  explicit ImageNetBench(const ImageNet& imagenet) : imagenet_(imagenet) {}
 
   fs::path run_of(const std::string& config) const { return folder_ / fs::path(config).stem(); }
 
@@ -75,7 +75,7 @@ class Bench {
 
 /// Pre-training and the fine-tuning that starts from it.
 void check_pair(const ImageNet& imagenet, const std::string& variant) {
-  const Bench bench(imagenet);
+  const ImageNetBench bench(imagenet);
   bench.check("imagenet22k_" + variant, {"model.head.num_classes=21841"});
   bench.check("imagenet_" + variant + "_384",
               {"init.weights=" + bench.run_of("imagenet22k_" + variant).string(), "model.head.num_classes=1000"});
@@ -87,7 +87,7 @@ TEST_CASE("published trainings from scratch on ImageNet-1K start, resume and are
   const auto photos = test_data("images/imagenet_one_per_class");
   if (!photos) return;
   const ImageNet imagenet(*photos);
-  const Bench bench(imagenet);
+  const ImageNetBench bench(imagenet);
   for (const char* variant : {"a", "f", "p", "n", "t", "s"}) bench.check(std::string("imagenet_") + variant);
 }
 

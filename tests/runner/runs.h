@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -10,15 +11,24 @@
 #include "support/files.h"
 #include "support/process.h"
 
-/// Runs of the tiny network.
+/// Runs of the program, and those of the tiny network.
 namespace unireplk::test {
+
+inline constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
+
+/// What a command that succeeds printed as JSON.
+inline nlohmann::json json_line(const std::vector<std::string>& arguments) {
+  const auto finished = unireplk(arguments);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  return nlohmann::json::parse(finished.out);
+}
 
 /// Arguments that train the tiny network into `output`; metrics are written at every step.
 inline std::vector<std::string> training(const std::filesystem::path& output,
                                          const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments{
-      unireplk_path(),    "train", "--resume", "tests/fixtures/tiny.yaml", "output=" + output.string(),
-      "train.log_every=1"};
+  std::vector<std::string> arguments{unireplk_path(),    "train", "--resume", kTiny, "output=" + output.string(),
+                                     "train.log_every=1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

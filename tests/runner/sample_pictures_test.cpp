@@ -5,6 +5,7 @@
 #include <span>
 #include <sstream>
 
+#include "runner/runs.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/process.h"
@@ -16,7 +17,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-constexpr const char* kTiny = "tests/fixtures/tiny.yaml";
 constexpr int kItems = 3500;  // that it trains on
 
 data::image::Image picture(const std::filesystem::path& path) {
