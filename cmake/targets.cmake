@@ -17,7 +17,6 @@ function(unireplk_test name)
   cmake_parse_arguments(arg "" "" "LABELS;DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")
   add_executable(test_${name} ${sources})
-  set_target_properties(test_${name} PROPERTIES UNITY_BUILD OFF)  # test files share names of helpers
   target_link_libraries(test_${name} PRIVATE unireplk_test_support ${arg_DEPENDS} unireplk_flags)
   foreach(label IN LISTS arg_LABELS)
     if(label STREQUAL "unit")
