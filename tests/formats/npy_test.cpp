@@ -72,6 +72,27 @@ TEST_CASE("npy: Fortran order becomes row-major") {
   CHECK(parsed_npy(npy_file(header_of("<i2", "(2, 0, 4)", true), "")));
 }
 
+TEST_CASE("npy: an array that can stay where it lies is seen there, others are copied") {
+  // The text ends on a multiple of 64 bytes, as NumPy writes it, in memory that is aligned.
+  const auto padded = [](const std::string& descr, bool fortran = false, size_t shift = 0) {
+    auto header = header_of(descr, "(2, 2)", fortran);
+    header.insert(header.size() - 1, 64 - (10 + header.size()) % 64 + shift, ' ');
+    return npy_file(header, bytes_of<int32_t>({1, 2, 3, 4}));
+  };
+  const auto view = [](const std::string& file) { return view_npy(std::as_bytes(std::span(file))); };
+  const auto plain = padded("<i4");
+  const auto seen = view(plain);
+  REQUIRE(seen);
+  CHECK(seen->shape == std::vector<int64_t>{2, 2});
+  CHECK(seen->dtype == DType::kI32);
+  CHECK(reinterpret_cast<const char*>(seen->bytes.data()) == plain.data() + plain.size() - 16);
+  CHECK_FALSE(view(padded(">i4")));
+  CHECK_FALSE(view(padded("<i4", /*fortran=*/true)));
+  CHECK_FALSE(view(padded("<i4", false, /*shift=*/1)));
+  CHECK_FALSE(view(plain.substr(0, plain.size() - 1)));
+  CHECK_FALSE(view(npy_file(header_of("<i4", "(0, 2)"), "")));
+}
+
 TEST_CASE("npy: big-endian numbers are turned round") {
   CHECK(values<int16_t>(*parsed_npy(npy_file(header_of(">i2", "(2,)"), {'\1', '\2', '\xff', '\xfe'}))) ==
         std::vector<int16_t>{258, -2});

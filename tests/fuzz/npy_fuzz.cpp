@@ -1,5 +1,7 @@
 #include "unireplk/formats/npy.h"
 
+#include <algorithm>
+
 #include "fuzz/words.h"
 
 namespace unireplk::test {
@@ -13,6 +15,9 @@ bool try_npy(std::span<const std::byte> bytes) {
   if (!tensor) return tensor.problem().message.find("bytes of data for shape") != std::string::npos;
   require(formats::dense_bytes(tensor->dtype, tensor->shape) == std::ssize(tensor->bytes),
           "bytes do not fit the shape");
+  const auto view = formats::view_npy(bytes);
+  require(!view || (view->shape == tensor->shape && std::ranges::equal(view->bytes, tensor->bytes)),
+          "what can stay in the file is not what a copy of it is");
   return true;
 }
 

@@ -29,9 +29,10 @@ struct NpyConfig {
   }
 };
 
-/// Arrays of booleans, integers or floats, held in memory. Payload: the item [C], [C, L] or [C, H, W], in the type of
-/// the file. Constants, for the pipeline `array`: `mean` and `std` (float64 [C], of all items here; population; 1 where
-/// a channel is constant), `item_shape` (of the payload) and `item_axes` (where its axes lie in an item of the file).
+/// Arrays of booleans, integers or floats, mapped from their files where these hold them row by row, else in memory.
+/// Payload: the item [C], [C, L] or [C, H, W], in the type of the file. Constants, for the pipeline `array`: `mean` and
+/// `std` (float64 [C], of all items here; population; 1 where a channel is constant), `item_shape` (of the payload) and
+/// `item_axes` (where its axes lie in an item of the file).
 ///
 /// \throws UserError when a file cannot be read, shape or type are not those of the layout, counts differ, a label
 ///         names no class, or a number is not finite.

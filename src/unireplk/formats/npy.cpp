@@ -1,6 +1,8 @@
 #include "unireplk/formats/npy.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -40,13 +42,13 @@ NumberType number_type(std::string_view text) {
 /// Column-major to row-major.
 std::vector<std::byte> reordered(std::span<const std::byte> data, std::span<const int64_t> shape, size_t element) {
   std::vector<std::byte> out(data.size());
-  std::vector<size_t> strides(shape.size());  // of the source, in bytes
+  std::array<size_t, kMaxNpyRank> strides{};  // of the source, in bytes
   size_t stride = element;
   for (size_t d = 0; d < shape.size(); ++d) {
     strides[d] = stride;
     stride *= static_cast<size_t>(shape[d]);
   }
-  std::vector<int64_t> index(shape.size(), 0);
+  std::array<int64_t, kMaxNpyRank> index{};
   size_t from = 0;
   for (size_t to = 0; to < out.size(); to += element) {
     std::memcpy(out.data() + to, data.data() + from, element);
@@ -60,9 +62,18 @@ std::vector<std::byte> reordered(std::span<const std::byte> data, std::span<cons
   return out;
 }
 
-OwnedTensor parse_or_throw(std::span<const std::byte> file) {
+/// An array as its file has it.
+struct NpyArray {
+  NumberType type;
+  bool is_column_major = false;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> data;
+};
+
+NpyArray checked_array(std::span<const std::byte> file) {
   NpyHeader header = parse_npy_header(file);
-  const auto [dtype, big_endian] = number_type(header.type);
+  const auto type = number_type(header.type);
+  const auto dtype = type.dtype;
   const auto data = file.subspan(header.data_begin);
   const auto bytes = dense_bytes(dtype, header.shape);
   if (!bytes || std::cmp_not_equal(*bytes, data.size())) {
@@ -73,24 +84,46 @@ OwnedTensor parse_or_throw(std::span<const std::byte> file) {
   if (dtype == DType::kBool && !std::ranges::all_of(data, [](std::byte b) { return b <= std::byte{1}; })) {
     throw NpyRefusal{"expected booleans to be 0 or 1"};
   }
-  const auto element = size_in_bytes(dtype);
-  OwnedTensor out{.dtype = dtype, .shape = std::move(header.shape), .bytes = {}};
-  if (header.fortran_order && out.shape.size() > 1) {
-    out.bytes = reordered(data, out.shape, static_cast<size_t>(element));
+  const bool is_column_major = header.fortran_order && header.shape.size() > 1;
+  return {.type = type, .is_column_major = is_column_major, .shape = std::move(header.shape), .data = data};
+}
+
+OwnedTensor copied(NpyArray array) {
+  const auto element = size_in_bytes(array.type.dtype);
+  OwnedTensor out{.dtype = array.type.dtype, .shape = std::move(array.shape), .bytes = {}};
+  if (array.is_column_major) {
+    out.bytes = reordered(array.data, out.shape, static_cast<size_t>(element));
   } else {
-    out.bytes.assign(data.begin(), data.end());
+    out.bytes.assign(array.data.begin(), array.data.end());
   }
-  if (big_endian) swap_byte_order(out.bytes, element);
+  if (array.type.big_endian) swap_byte_order(out.bytes, element);
   return out;
+}
+
+/// The byte order of one byte is nobody's.
+bool can_stay(const NpyArray& array) {
+  const auto element = static_cast<size_t>(size_in_bytes(array.type.dtype));
+  const bool is_aligned = reinterpret_cast<uintptr_t>(array.data.data()) % element == 0;
+  return !array.data.empty() && is_aligned && !array.is_column_major && (!array.type.big_endian || element == 1);
 }
 
 }  // namespace
 
 Result<OwnedTensor> parse_npy(std::span<const std::byte> file, const std::string& place) {
   try {
-    return parse_or_throw(file);
+    return copied(checked_array(file));
   } catch (const NpyRefusal& refusal) {
     return Problem{.place = place, .message = refusal.message, .cure = ""};
+  }
+}
+
+std::optional<TensorView> view_npy(std::span<const std::byte> file) {
+  try {
+    auto array = checked_array(file);
+    if (!can_stay(array)) return std::nullopt;
+    return TensorView{.dtype = array.type.dtype, .shape = std::move(array.shape), .bytes = array.data};
+  } catch (const NpyRefusal&) {
+    return std::nullopt;
   }
 }
 

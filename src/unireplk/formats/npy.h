@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -15,5 +16,9 @@ namespace unireplk::formats {
 /// Refused with a reason: strings, objects, records, complex numbers, more than 32 dimensions, bytes that are
 /// missing or left over. \param place  the file, named in problems.
 Result<OwnedTensor> parse_npy(std::span<const std::byte> file, const std::string& place);
+
+/// The same array as it lies in `file`, where no byte has to move: row-major, in this machine's byte order, aligned to
+/// its elements, and not empty. \return a view of `file`; nothing where it does, and of what parse_npy() refuses.
+std::optional<TensorView> view_npy(std::span<const std::byte> file);
 
 }  // namespace unireplk::formats

@@ -12,7 +12,6 @@ namespace unireplk::formats {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr size_t kMaxNpyRank = 32;
 constexpr size_t kMaxNpyHeader = 65536;
 
 /// Reads the one Python literal that .npy files begin with: a dictionary of descr, fortran_order and shape.

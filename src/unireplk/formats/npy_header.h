@@ -8,11 +8,13 @@
 
 namespace unireplk::formats {
 
+inline constexpr size_t kMaxNpyRank = 32;  ///< as NumPy has it
+
 /// What stands before the data of a .npy file, version 1 to 3.
 struct NpyHeader {
   std::string type;  ///< "<f4"
   bool fortran_order = false;
-  std::vector<int64_t> shape;
+  std::vector<int64_t> shape;  ///< of at most kMaxNpyRank extents
   size_t data_begin = 0;
 };
 
