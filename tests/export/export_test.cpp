@@ -167,6 +167,30 @@ TEST_CASE("deploy file: comes back as it was", "[numeric]") {
   CHECK(back.proof.worst_f32() == file.proof.worst_f32());
 }
 
+TEST_CASE("deploy file: a forecaster of fewer stages, and controls, come back and are proven") {
+  const auto [stages, seen] =
+      GENERATE(table<int64_t, models::SeenByHead>({{3, models::SeenByHead::kMap}, {4, models::SeenByHead::kWindow}}));
+  auto trunk = narrow();
+  trunk.mode = models::Mode::kTrunk;
+  trunk.stages = stages;
+  models::AnyNetwork train(models::SeriesForecasterOptions{
+      .backbone = trunk, .channels = 2, .length = 32, .horizon = 4, .width = 32, .shuffled = true, .seen = seen});
+  train.forecaster()->initialise(at::detail::createCPUGenerator(1));
+  DeployFile file{.network = merged(train), .pipeline = "{}", .task = "{}", .data = {}, .proof = {}};
+  const models::ForecastInput input{.window = test::formula_input({2, 32, 2}).to(at::kFloat),
+                                    .marks = at::zeros({2, 36, 4})};
+  file.proof = verify(*train.forecaster(), *file.network.forecaster(), input);
+  CHECK(std::ssize(file.proof.blocks) == (stages == 3 ? 5 : 6));
+  CHECK(file.proof.worst_f64() <= test::kMergeF64);
+  const test::TemporaryFolder folder;
+  write_deploy_file(folder / "net.safetensors", file);
+  auto back = read_deploy_file(folder / "net.safetensors");
+  CHECK(back.network.options() == file.network.options());
+  const at::NoGradGuard no_graph;
+  back.network->eval();
+  CHECK(at::equal(back.network.forecaster()->forward(input), file.network.forecaster()->forward(input)));
+}
+
 TEST_CASE("deploy file: refuses what must not be written", "[numeric]") {
   const test::TemporaryFolder folder;
   const auto path = folder.path() / "net.safetensors";

@@ -19,7 +19,11 @@ at::Tensor evaluated(const ForecastCase& the) {
 
 /// A small forecaster with drawn weights.
 SeriesForecaster small_series_forecaster(SeriesForecasterOptions options) {
-  options.backbone = {.depths = {1, 1, 1, 1}, .dims = {8, 8, 8, 16}, .kernel_sizes = {{3}, {3}, {7}, {3}}};
+  options.backbone = {.depths = {1, 1, 1, 1},
+                      .dims = {8, 8, 8, 16},
+                      .kernel_sizes = {{3}, {3}, {7}, {3}},
+                      .mode = Mode::kTrunk,
+                      .stages = options.backbone.stages};
   SeriesForecaster network(options);
   network->initialise(at::detail::createCPUGenerator(1));
   network->eval();
@@ -182,6 +186,57 @@ TEST_CASE("SeriesForecaster: dropout follows from the generator alone") {
   CHECK(at::equal(run(1), run(2)));
 }
 
+TEST_CASE("SeriesForecaster: the map of an earlier stage is the last, and those behind it are not built") {
+  auto options = three_channels();
+  options.backbone.stages = 3;
+  auto network = small_series_forecaster(options);
+  for (const auto& [name, value] : state_dict(*network)) {
+    INFO(name);
+    CHECK(name.find("stages.3.") == std::string::npos);
+    CHECK(name.find("downsample_layers.3.") == std::string::npos);
+  }
+  CHECK(network->backbone->blocks().size() == 3);
+  CHECK(network->head->weight.size(1) == 8 * 2);  // 8 channels, two rows of 16 of the window each
+  const at::NoGradGuard no_graph;
+  const auto input = input_of(2, 3);
+  const auto map = network->map_of(input, std::nullopt);
+  CHECK(network->backbone->forward(map).sizes() == at::IntArrayRef({6, 8, 2, 2}));
+  CHECK(network->forward(input).sizes() == at::IntArrayRef({2, kHorizon, 3}));
+}
+
+TEST_CASE("SeriesForecaster: shuffled rows are those of the map in an order that the weights hold", "[numeric]") {
+  auto options = three_channels();
+  auto plain = small_series_forecaster(options);
+  options.shuffled = true;
+  auto shuffled = small_series_forecaster(options);
+  const at::NoGradGuard no_graph;
+  const auto input = input_of(1, 3);
+  const auto order = shuffled->order;
+  CHECK(at::equal(std::get<0>(order.sort()), at::arange(kLength, at::kLong)));
+  CHECK_FALSE(at::equal(order, at::arange(kLength, at::kLong)));
+  shuffled->embedding = plain->embedding;
+  CHECK(at::equal(shuffled->map_of(input, std::nullopt), plain->map_of(input, std::nullopt).index_select(2, order)));
+  CHECK_FALSE(at::equal(small_series_forecaster(options)->order, [&] {
+    SeriesForecaster other(shuffled->options());
+    other->initialise(at::detail::createCPUGenerator(2));
+    return other->order;
+  }()));
+}
+
+TEST_CASE("SeriesForecaster: with the window before the last layer nothing of the backbone reaches the forecast",
+          "[numeric]") {
+  auto options = three_channels();
+  options.group = 2;
+  options.seen = SeenByHead::kWindow;
+  auto network = small_series_forecaster(options);
+  CHECK(network->head->weight.size(1) == kLength * 2);
+  const auto input = input_of(2, 3);
+  network->train();
+  network->forward(input).square().mean().backward();
+  CHECK(network->head->weight.grad().abs().sum().item<double>() > 0);
+  for (const auto& parameter : network->backbone->parameters()) CHECK_FALSE(parameter.grad().defined());
+}
+
 TEST_CASE("SeriesForecaster: options that do not fit are refused") {
   auto options = three_channels();
   options.backbone = golden_trunk();
@@ -193,6 +248,10 @@ TEST_CASE("SeriesForecaster: options that do not fit are refused") {
   SECTION("group") {
     options.group = 4;
     CHECK_THROWS_WITH(resolved(options), Contains("group: expected at most the 3 channels of the data, got 4"));
+  }
+  SECTION("stages") {
+    options.backbone.stages = 5;
+    CHECK_THROWS_WITH(resolved(options), Contains("stages: expected 1 to 4, got 5"));
   }
   SECTION("horizon") {
     options.horizon = 0;

@@ -36,7 +36,7 @@ Work work_of(const models::UniRepLKNetOptions& given, int64_t side) {
   Work work{.first = strided_conv(options.in_channels, half, side)};
   const auto halve = [&] { side = (side + 1) / 2; };
   halve();
-  for (size_t stage = 0; stage < models::kStages; ++stage) {
+  for (size_t stage = 0; stage < options.num_stages(); ++stage) {
     work.rest += strided_conv(stage == 0 ? half : options.dims[stage - 1], options.dims[stage], side);
     halve();
     for (size_t b = 0; b < options.kernel_sizes[stage].size(); ++b) {

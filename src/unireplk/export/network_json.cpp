@@ -17,6 +17,7 @@ using nlohmann::json;
 constexpr std::pair<const char*, Mode> kModes[] = {
     {"classifier", Mode::kClassifier}, {"features", Mode::kFeatures}, {"trunk", Mode::kTrunk}};
 constexpr const auto& kWindowNorms = config::EnumNames<models::WindowNormKind>::values;
+constexpr const auto& kSeen = config::EnumNames<models::SeenByHead>::values;
 constexpr const auto& kTokenOrders = config::EnumNames<models::TokenOrder>::values;
 constexpr const auto& kMemories = config::EnumNames<models::EncoderMemory>::values;
 constexpr std::pair<const char*, Collate> kCollates[] = {
@@ -79,6 +80,7 @@ json to_json(const models::UniRepLKNetOptions& options) {
           {"in_channels", options.in_channels},
           {"num_classes", options.num_classes},
           {"mode", name_of(kModes, options.mode)},
+          {"stages", options.stages},
           {"drop_path", options.drop_path},
           {"layer_scale_init", options.layer_scale_init},
           {"deploy", options.deploy}};
@@ -98,6 +100,7 @@ models::UniRepLKNetOptions options_from_json(const json& source, const std::stri
     source.at("in_channels").get_to(o.in_channels);
     source.at("num_classes").get_to(o.num_classes);
     o.mode = value_of(kModes, source.at("mode"), place);
+    o.stages = source.value("stages", o.stages);
     source.at("drop_path").get_to(o.drop_path);
     source.at("layer_scale_init").get_to(o.layer_scale_init);
     source.at("deploy").get_to(o.deploy);
@@ -133,6 +136,8 @@ json network_json(const models::SeriesForecasterOptions& options) {
   result["window_norm"] = name_of(kWindowNorms, options.window_norm);
   result["affine"] = options.affine;
   result["least_std"] = options.least_std;
+  result["shuffled"] = options.shuffled;
+  result["seen"] = name_of(kSeen, options.seen);
   return result;
 }
 
@@ -168,6 +173,8 @@ models::NetworkOptions series_forecaster_from(const json& source, const std::str
   o.window_norm = value_of(kWindowNorms, source.at("window_norm"), place);
   source.at("affine").get_to(o.affine);
   source.at("least_std").get_to(o.least_std);
+  o.shuffled = source.value("shuffled", o.shuffled);
+  if (source.contains("seen")) o.seen = value_of(kSeen, source.at("seen"), place);
   return resolved_at(std::move(o), place);
 }
 

@@ -39,7 +39,7 @@ double difference_in_float64(const nn::BlockImpl& block, const at::Tensor& x) {
 
 std::vector<std::string> block_names(const models::UniRepLKNetOptions& options) {
   std::vector<std::string> names;
-  for (size_t s = 0; s < models::kStages; ++s) {
+  for (size_t s = 0; s < options.num_stages(); ++s) {
     for (size_t b = 0; b < options.kernel_sizes[s].size(); ++b) names.push_back(models::block_name(s, b));
   }
   return names;
@@ -133,6 +133,7 @@ Proof verify(models::ForecasterImpl& train, models::ForecasterImpl& deploy, cons
       input,
       [&](const at::Tensor& map) { return judge(*train.backbone.ptr(), *deploy.backbone.ptr(), map, proof).back(); },
       std::nullopt);
+  if (proof.blocks.empty()) judge(*train.backbone.ptr(), *deploy.backbone.ptr(), train.map_of(input), proof);
   const auto merged = deploy.forecast(
       input, [&](const at::Tensor& map) { return run_blocks(*deploy.backbone.ptr(), map).back(); }, std::nullopt);
   proof.logits_difference = relative(merged, judged);

@@ -28,7 +28,11 @@ struct ForecasterImpl : torch::nn::Module {
   /// \param generator  on the device of the window; needed in training with dropout or drop path, else unused.
   at::Tensor forward(const ForecastInput& input, std::optional<at::Generator> generator = std::nullopt);
 
-  /// The same with the trunk run by `run`: for the proof of a merge, and for experiments.
+  /// What the trunk sees of a batch, [N, 1, H, W].
+  /// \param generator  for dropout; nothing: without.
+  virtual at::Tensor map_of(const ForecastInput& input, const std::optional<at::Generator>& generator = {}) = 0;
+
+  /// As forward(), with the trunk run by `run`: for the proof of a merge, and for experiments.
   virtual at::Tensor forecast(const ForecastInput& input, const RunBackbone& run,
                               const std::optional<at::Generator>& generator) = 0;
 

@@ -24,9 +24,9 @@ UniRepLKNetOptions resolved_trunk(UniRepLKNetOptions backbone) {
   return resolved(std::move(backbone));
 }
 
-int64_t last_map_size(int64_t size) {
-  constexpr int64_t kStride = 32;
-  return (size + kStride - 1) / kStride;
+int64_t last_map_size(int64_t size, int64_t stages) {
+  const int64_t stride = int64_t{2} << stages;
+  return (size + stride - 1) / stride;
 }
 
 }  // namespace unireplk::models

@@ -24,7 +24,7 @@ void require_rate(const char* key, double rate);
 /// The backbone of a forecaster: a trunk on maps of one channel. \throws UserError as resolved().
 UniRepLKNetOptions resolved_trunk(UniRepLKNetOptions backbone);
 
-/// Rows or columns of the last map, of as many of the first.
-int64_t last_map_size(int64_t size);
+/// Rows or columns of the last map of a trunk of so many stages, of as many of the first.
+int64_t last_map_size(int64_t size, int64_t stages = kStages);
 
 }  // namespace unireplk::models

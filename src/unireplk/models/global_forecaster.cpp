@@ -159,6 +159,35 @@ at::Tensor GlobalForecasterImpl::tokens(const at::Tensor& map) const {
   return values.contiguous().reshape({map.size(0), -1, options_.width});
 }
 
+GlobalForecasterImpl::Normalised GlobalForecasterImpl::normalised(const at::Tensor& window) const {
+  check_window("GlobalForecaster", window, options_.length, options_.channels);
+  const auto factor = weight.repeat({options_.nodes()}), offset = bias.repeat({options_.nodes()});
+  const auto mean = window.mean(1, true).detach();
+  const auto deviation = (window.var(at::IntArrayRef{1}, false, true) + kVarianceEps).sqrt();
+  return {.x = (window - mean) / deviation * factor + offset,
+          .mean = mean,
+          .deviation = deviation,
+          .factor = factor,
+          .offset = offset};
+}
+
+at::Tensor GlobalForecasterImpl::embedded(StationEmbedding& embedding, const at::Tensor& rows,
+                                          const at::Tensor& calendar,
+                                          const std::optional<at::Generator>& generator) const {
+  return nn::dropout(embedding->forward(to_nodes(rows), calendar, places), options_.dropout, generator);
+}
+
+/// \param x  [B, L, n * g], normalised. \return [B * n, 1, H, W]
+at::Tensor GlobalForecasterImpl::encoder_map(const at::Tensor& x, const at::Tensor& marks,
+                                             const std::optional<at::Generator>& generator) {
+  const auto rows = embedded(enc_embedding, x, marks, generator);
+  return rows.reshape({rows.size(0), 1, options_.map_height(), options_.map_width()});
+}
+
+at::Tensor GlobalForecasterImpl::map_of(const ForecastInput& input, const std::optional<at::Generator>& generator) {
+  return encoder_map(normalised(input.window).x, input.marks.narrow(1, 0, options_.length), generator);
+}
+
 at::Tensor GlobalForecasterImpl::forecast(const ForecastInput& input, const RunBackbone& run,
                                           const std::optional<at::Generator>& generator) {
   const auto marks = input.marks.narrow(1, 0, options_.length);
@@ -168,12 +197,8 @@ at::Tensor GlobalForecasterImpl::forecast(const ForecastInput& input, const RunB
 
 at::Tensor GlobalForecasterImpl::forecast(const at::Tensor& window, const at::Tensor& marks, const at::Tensor& ahead,
                                           const RunBackbone& run, const std::optional<at::Generator>& generator) {
-  check_window("GlobalForecaster", window, options_.length, options_.channels);
   const int64_t windows = window.size(0), label = options_.label, horizon = options_.horizon;
-  const auto factor = weight.repeat({options_.nodes()}), offset = bias.repeat({options_.nodes()});
-  const auto mean = window.mean(1, true).detach();
-  const auto deviation = (window.var(at::IntArrayRef{1}, false, true) + kVarianceEps).sqrt();
-  const auto x = (window - mean) / deviation * factor + offset;
+  const auto [x, mean, deviation, factor, offset] = normalised(window);
 
   const auto last = [&](const at::Tensor& rows) { return rows.narrow(1, options_.length - label, label); };
   const auto parts = decompose(x);
@@ -181,12 +206,9 @@ at::Tensor GlobalForecasterImpl::forecast(const at::Tensor& window, const at::Te
   const auto trend = at::cat({last(parts.trend), level}, 1);
   const auto seasonal = at::constant_pad_nd(last(parts.rest), {0, 0, 0, horizon});
 
-  const auto embed = [&](StationEmbedding& embedding, const at::Tensor& rows, const at::Tensor& calendar) {
-    return nn::dropout(embedding->forward(to_nodes(rows), calendar, places), options_.dropout, generator);
-  };
-  const auto embedded = embed(enc_embedding, x, marks);
-  const auto map = embedded.reshape({embedded.size(0), 1, options_.map_height(), options_.map_width()});
-  const auto [rows, increment] = decoder->forward(embed(dec_embedding, seasonal, ahead), tokens(run(map)), generator);
+  const auto map = encoder_map(x, marks, generator);
+  const auto seen = embedded(dec_embedding, seasonal, ahead, generator);
+  const auto [rows, increment] = decoder->forward(seen, tokens(run(map)), generator);
   const auto y = at::layer_norm(rows, {options_.width}, norm->weight, norm->bias, kDecoderNormEps);
   const auto out = head->forward(y - y.mean(1, true)) + to_nodes(trend) + increment;
   const auto forecast = to_channels(out.narrow(1, label, horizon), windows);

@@ -63,6 +63,7 @@ TORCH_MODULE(StationEmbedding);
 struct GlobalForecasterImpl : ForecasterImpl {
   explicit GlobalForecasterImpl(const GlobalForecasterOptions& options, at::TensorOptions tensor = {});
 
+  at::Tensor map_of(const ForecastInput& input, const std::optional<at::Generator>& generator) override;
   at::Tensor forecast(const ForecastInput& input, const RunBackbone& run,
                       const std::optional<at::Generator>& generator) override;
 
@@ -91,6 +92,15 @@ struct GlobalForecasterImpl : ForecasterImpl {
   nn::Linear head{nullptr};
 
  private:
+  /// A window and what it was normalised by, each [B, 1, C], and [C] of the learned part.
+  struct Normalised {
+    at::Tensor x, mean, deviation, factor, offset;
+  };
+
+  Normalised normalised(const at::Tensor& window) const;
+  at::Tensor embedded(StationEmbedding& embedding, const at::Tensor& rows, const at::Tensor& calendar,
+                      const std::optional<at::Generator>& generator) const;
+  at::Tensor encoder_map(const at::Tensor& x, const at::Tensor& marks, const std::optional<at::Generator>& generator);
   at::Tensor to_nodes(const at::Tensor& x) const;
   at::Tensor to_channels(const at::Tensor& x, int64_t windows) const;
 

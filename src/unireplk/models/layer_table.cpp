@@ -15,7 +15,7 @@ class Walk {
 
   std::vector<LayerRow> rows() && {
     stem();
-    for (size_t s = 0; s < kStages; ++s) {
+    for (size_t s = 0; s < options_.num_stages(); ++s) {
       if (s > 0) strided_conv(format("downsample_layers.{}.0", s), options_.dims[s - 1], options_.dims[s]);
       for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b) block(s, b);
       if (options_.mode == Mode::kFeatures) add(format("norm{}", s), "norm", options_.dims[s], 2 * options_.dims[s], 0);

@@ -76,6 +76,8 @@ auto head_checked(Make make) {
 
 NetworkOptions options_around(UniRepLKNetOptions backbone, const ForecasterConfig& config, const DataInfo& info) {
   const auto window = rows_of(info, "window");
+  backbone.mode = Mode::kTrunk;
+  backbone.stages = config.stage;
   return head_checked([&] {
     return resolved(SeriesForecasterOptions{.backbone = std::move(backbone),
                                             .channels = window[1],
@@ -89,7 +91,9 @@ NetworkOptions options_around(UniRepLKNetOptions backbone, const ForecasterConfi
                                             .window_norm = config.window_norm,
                                             .affine = config.affine,
                                             .least_std = config.least_std,
-                                            .head_init = config.init_scale});
+                                            .head_init = config.init_scale,
+                                            .shuffled = config.shuffled,
+                                            .seen = config.seen});
   });
 }
 

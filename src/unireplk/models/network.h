@@ -54,6 +54,9 @@ struct ForecasterConfig {
   bool affine = true;
   double least_std = 0;
   double init_scale = 1;
+  int64_t stage = kStages;
+  bool shuffled = false;
+  SeenByHead seen = SeenByHead::kMap;
 
   static void fields(auto& self, auto&& visit) {
     visit("width", self.width, config::between(1, 65536), "Numbers of the embedding of a row.");
@@ -67,6 +70,10 @@ struct ForecasterConfig {
     visit("least_std", self.least_std, config::non_negative,
           "Lower bound of a window's deviation, in deviations of the training rows.");
     visit("init_scale", self.init_scale, config::non_negative, "Factor of the last layer's first weights.");
+    visit("stage", self.stage, config::between(1, kStages),
+          "Stage of the backbone whose map is the last; those behind it are not built.");
+    visit("shuffled", self.shuffled, "Rows of the window in an order drawn once: a control without time in the map.");
+    visit("seen", self.seen, "What the last layer sees: map, or window, a control without the backbone.");
   }
 };
 
@@ -135,6 +142,12 @@ struct unireplk::config::EnumNames<unireplk::models::WindowNormKind> {
   using E = unireplk::models::WindowNormKind;
   static constexpr std::pair<std::string_view, E> values[] = {
       {"off", E::kOff}, {"mean", E::kMean}, {"mean_std", E::kMeanStd}, {"last", E::kLast}};
+};
+
+template <>
+struct unireplk::config::EnumNames<unireplk::models::SeenByHead> {
+  using E = unireplk::models::SeenByHead;
+  static constexpr std::pair<std::string_view, E> values[] = {{"map", E::kMap}, {"window", E::kWindow}};
 };
 
 template <>

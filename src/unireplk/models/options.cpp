@@ -59,6 +59,10 @@ void check_numbers(const UniRepLKNetOptions& o) {
         format("expected 1 to {}, got {}", kMostChannels, o.in_channels));
   check(o.mode != Mode::kClassifier || (o.num_classes >= 1 && o.num_classes <= kMostClasses), "num_classes",
         format("expected 1 to {}, got {}", kMostClasses, o.num_classes));
+  check(o.stages >= 1 && o.stages <= static_cast<int64_t>(kStages), "stages",
+        format("expected 1 to {}, got {}", kStages, o.stages));
+  check(o.mode == Mode::kTrunk || o.stages == static_cast<int64_t>(kStages), "stages",
+        format("expected all {} but in a trunk, got {}", kStages, o.stages));
   check(o.drop_path >= 0 && o.drop_path < 1, "drop_path", format("expected a rate in [0, 1), got {}", o.drop_path));
 }
 

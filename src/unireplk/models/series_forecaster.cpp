@@ -1,8 +1,10 @@
 #include "unireplk/models/series_forecaster.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/randperm.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -87,11 +89,17 @@ at::Tensor SeriesEmbeddingImpl::forward(const at::Tensor& x, const at::Tensor& m
 
 SeriesForecasterImpl::SeriesForecasterImpl(const SeriesForecasterOptions& options, at::TensorOptions tensor)
     : options_(resolved(options)) {
-  const int64_t features = options_.backbone.dims.back() * last_map_size(options_.map_height());
+  const bool sees_map = options_.seen == SeenByHead::kMap;
+  const int64_t features = sees_map
+                               ? options_.features() * last_map_size(options_.map_height(), options_.backbone.stages)
+                               : options_.length * options_.group;
   window_norm = register_module("window_norm", WindowNorm(options_, tensor));
   embedding = register_module("embedding", SeriesEmbedding(options_, tensor));
   backbone = register_module("backbone", UniRepLKNet(options_.backbone, tensor));
-  norm = register_module("norm", nn::ChannelNorm(options_.backbone.dims.back(), tensor));
+  if (options_.shuffled) {
+    order = register_buffer("order", at::arange(options_.length, tensor.dtype(at::kLong).requires_grad(std::nullopt)));
+  }
+  if (sees_map) norm = register_module("norm", nn::ChannelNorm(options_.features(), tensor));
   head = register_module("head", nn::Linear(features, options_.horizon * options_.group, true, tensor));
 }
 
@@ -108,17 +116,31 @@ at::Tensor SeriesForecasterImpl::to_channels(const at::Tensor& rows, int64_t win
   return steps.flatten(2).narrow(2, 0, options_.channels);
 }
 
+/// \param x  [B * n, L, g]. \return [B * n, 1, H, W]
+at::Tensor SeriesForecasterImpl::map_of_nodes(const at::Tensor& x, const at::Tensor& marks,
+                                              const std::optional<at::Generator>& generator) {
+  auto rows = embedding->forward(x, marks.narrow(1, 0, options_.length));  // [B * n, L, width]
+  if (order.defined()) rows = rows.index_select(1, order);
+  return nn::dropout(rows, options_.dropout, generator)
+      .reshape({rows.size(0), 1, options_.map_height(), options_.map_width()});
+}
+
+at::Tensor SeriesForecasterImpl::map_of(const ForecastInput& input, const std::optional<at::Generator>& generator) {
+  check_window("SeriesForecaster", input.window, options_.length, options_.channels);
+  const auto x = window_norm->forward(input.window, window_norm->measure(input.window));
+  return map_of_nodes(to_nodes(x), input.marks, generator);
+}
+
 at::Tensor SeriesForecasterImpl::forecast(const ForecastInput& input, const RunBackbone& run,
                                           const std::optional<at::Generator>& generator) {
   const auto& window = input.window;
   check_window("SeriesForecaster", window, options_.length, options_.channels);
   const auto statistics = window_norm->measure(window);
   const auto x = to_nodes(window_norm->forward(window, statistics));
-  const auto rows = embedding->forward(x, input.marks.narrow(1, 0, options_.length));  // [B * n, L, width]
-  const auto map = nn::dropout(rows, options_.dropout, generator)
-                       .reshape({rows.size(0), 1, options_.map_height(), options_.map_width()});
-  const auto last = norm->forward(run(map)).mean(3);  // [B * n, D, h]
-  const auto out = head->forward(nn::dropout(last.flatten(1), options_.dropout, generator));
+  const auto seen = options_.seen == SeenByHead::kWindow
+                        ? x
+                        : norm->forward(run(map_of_nodes(x, input.marks, generator))).mean(3);  // [B * n, D, h]
+  const auto out = head->forward(nn::dropout(seen.flatten(1), options_.dropout, generator));
   return window_norm->inverse(to_channels(out, window.size(0)), statistics);
 }
 
@@ -128,6 +150,7 @@ void SeriesForecasterImpl::initialise(at::Generator generator) {
   initialise_value(embedding->value->weight, generator);
   embedding->node_weight.normal_(0, kNodeStd, generator);
   head->weight.mul_(options_.head_init);
+  if (order.defined()) order.copy_(at::randperm(options_.length, generator, at::TensorOptions(at::kLong)));
   if (!window_norm->weight.defined()) return;
   window_norm->weight.fill_(1);
   window_norm->bias.zero_();

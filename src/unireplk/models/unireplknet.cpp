@@ -44,7 +44,7 @@ UniRepLKNetImpl::UniRepLKNetImpl(const UniRepLKNetOptions& options, at::TensorOp
 
 void UniRepLKNetImpl::build_downsample_layers(at::TensorOptions tensor) {
   const auto layers = register_module("downsample_layers", group());
-  for (size_t s = 0; s < kStages; ++s) {
+  for (size_t s = 0; s < options_.num_stages(); ++s) {
     const auto layer = layers->register_module(std::to_string(s), group());
     auto& made = downsample_.emplace_back();
     const auto add = [&](int64_t position, int64_t in, int64_t out) {
@@ -65,7 +65,7 @@ void UniRepLKNetImpl::build_downsample_layers(at::TensorOptions tensor) {
 
 void UniRepLKNetImpl::build_stages(at::TensorOptions tensor) {
   const auto stages = register_module("stages", group());
-  for (size_t s = 0; s < kStages; ++s) {
+  for (size_t s = 0; s < options_.num_stages(); ++s) {
     const auto stage = stages->register_module(std::to_string(s), group());
     for (size_t b = 0; b < options_.kernel_sizes[s].size(); ++b) {
       blocks_.push_back(stage->register_module(std::to_string(b), nn::Block(block_options(options_, s, b, tensor))));
@@ -79,7 +79,7 @@ std::vector<at::Tensor> UniRepLKNetImpl::stage_maps(const at::Tensor& input, con
   auto x = input.contiguous(at::MemoryFormat::ChannelsLast);
   std::vector<at::Tensor> result;
   size_t number = 0;
-  for (size_t s = 0; s < kStages; ++s) {
+  for (size_t s = 0; s < options_.num_stages(); ++s) {
     const auto& [convs, norms] = downsample_[s];
     for (size_t i = 0; i < convs.size(); ++i) {
       x = convs[i].ptr()->forward(x);

@@ -72,7 +72,7 @@ struct CustomBackboneConfig : BackboneConfig {
 enum class Mode {
   kClassifier,  ///< logits [N, classes]
   kFeatures,    ///< four channel-normalised maps
-  kTrunk        ///< the raw map of the last stage
+  kTrunk        ///< the raw map of the last stage that is built
 };
 
 /// A whole network in plain numbers.
@@ -84,11 +84,14 @@ struct UniRepLKNetOptions {
   int64_t in_channels = 3;
   int64_t num_classes = 1000;
   Mode mode = Mode::kClassifier;
+  int64_t stages = kStages;  ///< that are built, the first ones; fewer than all in trunk mode alone
   double drop_path = 0.0;
   double layer_scale_init = 1e-6;
   bool checkpointing = false;
   bool keep_branches = false;
   bool deploy = false;
+
+  size_t num_stages() const { return static_cast<size_t>(stages); }
 
   bool operator==(const UniRepLKNetOptions&) const = default;
 };
