@@ -21,10 +21,9 @@ Parts etth1(int64_t input, int64_t horizon) {
                                         .part = data::SplitPart::kTest,
                                         .input = input,
                                         .horizon = horizon});
-  const auto& parts = *dynamic_cast<const WindowSource&>(*source).series().parts;
-  const auto rows = [&](const RowRange& range) {
-    return ForecastRows{
-        .values = parts.targets.narrow(0, range.begin, range.size()), .input = input, .horizon = horizon};
+  const auto parts = dynamic_cast<const WindowSource&>(*source).series().parts();
+  const auto rows = [&](const at::Tensor& values) {
+    return ForecastRows{.values = values, .input = input, .horizon = horizon};
   };
   return {.train = rows(parts.train), .validation = rows(parts.validation), .test = rows(parts.own)};
 }
@@ -93,18 +92,45 @@ TEST_CASE("baselines: errors of the first rows are those of a shorter horizon", 
   CHECK(repeat_errors(rows).mae(6) > repeat_errors(rows).mae(3));
 }
 
+/// Two waves, cut to 400 rows to learn from and the rest, in another unit around another level.
+struct Waves {
+  Waves(double unit, double level) {
+    const auto time = at::arange(600, at::kDouble);
+    const auto values = at::stack({(time * 0.3).sin(), (time * 0.11).cos()}, 1) * unit + level;
+    const auto rows = [&](int64_t begin, int64_t count) {
+      return ForecastRows{.values = values.narrow(0, begin, count), .input = 48, .horizon = 8};
+    };
+    train = rows(0, 400), validation = rows(352, 124), test = rows(428, 172);
+  }
+
+  ForecastErrors dlinear(const DLinearOptions& options = {}) const {
+    return fit_dlinear(train, validation, options).errors(test);
+  }
+
+  ForecastRows train, validation, test;
+};
+
 TEST_CASE("baselines: DLinear learns what is linear, and the seed decides its bits", "[numeric]") {
-  const auto time = at::arange(600, at::kDouble);
-  const auto values = at::stack({(time * 0.3).sin(), (time * 0.11).cos()}, 1);
-  const auto rows = [&](int64_t begin, int64_t count) {
-    return ForecastRows{.values = values.narrow(0, begin, count), .input = 48, .horizon = 8};
-  };
-  const auto train = rows(0, 400), validation = rows(352, 124), test = rows(428, 172);
-  const auto errors = dlinear_errors(train, validation, test);
+  const Waves waves(1, 0);
+  const auto errors = waves.dlinear();
   CHECK(errors.mse(8) < 0.05);
-  CHECK(errors.mse(8) < 0.1 * repeat_errors(test).mse(8));
-  CHECK(at::equal(errors.squared, dlinear_errors(train, validation, test).squared));
-  CHECK_FALSE(at::equal(errors.squared, dlinear_errors(train, validation, test, {.seed = 1}).squared));
+  CHECK(errors.mse(8) < 0.1 * repeat_errors(waves.test).mse(8));
+  CHECK(at::equal(errors.squared, waves.dlinear().squared));
+  CHECK_FALSE(at::equal(errors.squared, waves.dlinear({.seed = 1}).squared));
+}
+
+TEST_CASE("baselines: DLinear learns alike from values in another unit and around another level", "[numeric]") {
+  const double errors = Waves(1, 0).dlinear().mse(8), tenths = Waves(10, 150).dlinear().mse(8);
+  CHECK(tenths == Approx(100 * errors).epsilon(0.02));  // the same but for the rounding of float32
+}
+
+TEST_CASE("baselines: rows in float32 are summed up in float64", "[numeric]") {
+  Waves waves(1, 0);
+  const double exact = choose_ridge(waves.train, waves.validation).errors(waves.test).mse(8);
+  for (auto* rows : {&waves.train, &waves.validation, &waves.test}) rows->values = rows->values.to(at::kFloat);
+  const auto ridge = choose_ridge(waves.train, waves.validation);
+  CHECK(ridge.weight.scalar_type() == at::kDouble);
+  CHECK(ridge.errors(waves.test).mse(8) == Approx(exact).epsilon(1e-4).margin(1e-9));
 }
 
 }  // namespace unireplk::analysis

@@ -28,14 +28,14 @@ namespace {
 
 constexpr int64_t kChunkValues = 1 << 22;  // of windows side by side in memory
 
-/// Call `visit` with pieces [R, L + H] of all windows of all channels, in order.
+/// Call `visit` with pieces [R, L + H] float64 of all windows of all channels, in order.
 void for_each_piece(const ForecastRows& rows, const std::function<void(const at::Tensor& piece)>& visit) {
   const int64_t length = rows.input + rows.horizon;
   const auto windows = rows.values.unfold(0, length, 1);  // [N, C, L + H]
   const int64_t at_once = std::max<int64_t>(1, kChunkValues / (length * rows.values.size(1)));
   for (int64_t first = 0; first < windows.size(0); first += at_once) {
     const int64_t count = std::min(at_once, windows.size(0) - first);
-    visit(windows.narrow(0, first, count).reshape({-1, length}));
+    visit(windows.narrow(0, first, count).reshape({-1, length}).to(at::kDouble));
   }
 }
 
@@ -54,12 +54,13 @@ ForecastErrors errors_of(const ForecastRows& rows, const std::function<at::Tenso
 }
 
 struct LinearScale {
-  at::Tensor offset;  ///< [R, 1]
+  at::Tensor offset;  ///< [R, 1], or undefined
   at::Tensor scale;   ///< [R, 1], or undefined
 };
 
 LinearScale measure(const at::Tensor& window, LinearNorm norm) {
   constexpr double kEps = 1e-5;
+  if (norm == LinearNorm::kNone) return {};
   if (norm == LinearNorm::kLast) return {.offset = window.narrow(1, window.size(1) - 1, 1), .scale = {}};
   const auto mean = window.mean(1, true);
   if (norm == LinearNorm::kMean) return {.offset = mean, .scale = {}};
@@ -67,7 +68,7 @@ LinearScale measure(const at::Tensor& window, LinearNorm norm) {
 }
 
 at::Tensor normalised(const at::Tensor& x, const LinearScale& scale) {
-  const auto centred = x - scale.offset;
+  const auto centred = scale.offset.defined() ? x - scale.offset : x;
   return scale.scale.defined() ? centred / scale.scale : centred;
 }
 
@@ -85,6 +86,16 @@ at::Tensor moving_mean(int64_t rows) {
   }
   return matrix;
 }
+
+/// Mean and deviation of all values together.
+struct Level {
+  double mean = 0, deviation = 1;
+
+  explicit Level(const at::Tensor& values) : mean(values.mean(at::kDouble).item<double>()) {
+    const double square = (values.to(at::kDouble) - mean).square().mean().item<double>();
+    if (square > 0) deviation = std::sqrt(square);
+  }
+};
 
 /// One tensor under Adam.
 class Adam {
@@ -109,18 +120,23 @@ class Adam {
 class DLinear {
  public:
   DLinear(const ForecastRows& train, const DLinearOptions& options)
-      : train_(train), values_(train.values.to(at::kFloat)), options_(options), mean_(moving_mean(train.input)) {
+      : train_(train),
+        level_(train.values),
+        values_(((train.values - level_.mean) / level_.deviation).to(at::kFloat)),
+        options_(options),
+        mean_(moving_mean(train.input)) {
     const auto start = at::full({train.input, train.horizon}, 1.0 / static_cast<double>(train.input), at::kFloat);
     for (int i = 0; i < 2; ++i) weights_.emplace_back(start.clone());
     weights_.emplace_back(at::zeros({train.horizon}, at::kFloat));
   }
 
-  /// One linear map of the whole window, as the two maps of its parts come to: [L + 1, H] float64.
-  at::Tensor map() const {
+  /// One linear map of the whole window in the units of the data, as the two maps of its parts come to.
+  LinearForecast forecast() const {
     const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
     const auto mean = wide(mean_), rest = at::eye(train_.input, at::kDouble) - mean;
     const auto weight = mean.mm(wide(weights_[0].value())) + rest.mm(wide(weights_[1].value()));
-    return at::cat({weight, wide(weights_[2].value()).unsqueeze(0)}, 0);
+    const auto bias = wide(weights_[2].value()) * level_.deviation + (1 - weight.sum(0)) * level_.mean;
+    return {.norm = LinearNorm::kNone, .penalty = 0, .weight = at::cat({weight, bias.unsqueeze(0)}, 0)};
   }
 
   void train_epoch(int64_t epoch) {
@@ -143,27 +159,28 @@ class DLinear {
   }
 
  private:
+  /// Forecasts are x * (mean * trend + (1 - mean) * rest): one product with all windows forward and one backward, and
+  /// what the moving mean does to the weights is small beside them.
   void train_step(const at::Tensor& piece, double lr) {
     const auto x = piece.narrow(1, 0, train_.input);
-    const auto trend = x.mm(mean_), rest = x - trend;
-    const auto forecast = trend.mm(weights_[0].value()) + rest.mm(weights_[1].value()) + weights_[2].value();
+    const auto& trend = weights_[0].value();
+    const auto& rest = weights_[1].value();
+    const auto forecast = x.mm(rest + mean_.mm(trend - rest)) + weights_[2].value();
     const auto error = forecast - piece.narrow(1, train_.input, train_.horizon);
     const auto slope = error * (2.0 / static_cast<double>(error.numel()));
-    weights_[0].step(trend.t().mm(slope), lr);
-    weights_[1].step(rest.t().mm(slope), lr);
+    const auto whole = x.t().mm(slope), of_trend = mean_.t().mm(whole);
+    weights_[0].step(of_trend, lr);
+    weights_[1].step(whole - of_trend, lr);
     weights_[2].step(slope.sum(0), lr);
   }
 
   ForecastRows train_;
-  at::Tensor values_;  ///< float32
+  Level level_;
+  at::Tensor values_;  ///< float32, over their level
   DLinearOptions options_;
   at::Tensor mean_;
   std::vector<Adam> weights_;  ///< of the trend, of the rest [L, H], and the bias [H]
 };
-
-ForecastErrors map_errors(const ForecastRows& rows, const at::Tensor& map) {
-  return errors_of(rows, [&](const at::Tensor& window) { return with_ones(window).mm(map); });
-}
 
 }  // namespace
 
@@ -179,14 +196,16 @@ ForecastErrors periodic_errors(const ForecastRows& rows, int64_t period) {
 }
 
 std::string_view to_text(LinearNorm norm) {
-  return norm == LinearNorm::kLast ? "last" : norm == LinearNorm::kMean ? "mean" : "mean_std";
+  constexpr std::string_view kTexts[] = {"none", "last", "mean", "mean_std"};
+  return kTexts[static_cast<size_t>(norm)];
 }
 
 ForecastErrors LinearForecast::errors(const ForecastRows& rows) const {
   return errors_of(rows, [&](const at::Tensor& window) {
     const auto scale = measure(window, norm);
     const auto forecast = with_ones(normalised(window, scale)).mm(weight);
-    return (scale.scale.defined() ? forecast * scale.scale : forecast) + scale.offset;
+    const auto scaled = scale.scale.defined() ? forecast * scale.scale : forecast;
+    return scale.offset.defined() ? scaled + scale.offset : scaled;
   });
 }
 
@@ -224,21 +243,20 @@ LinearForecast choose_ridge(const ForecastRows& train, const ForecastRows& valid
   return best;
 }
 
-ForecastErrors dlinear_errors(const ForecastRows& train, const ForecastRows& validation, const ForecastRows& evaluated,
-                              const DLinearOptions& options) {
+LinearForecast fit_dlinear(const ForecastRows& train, const ForecastRows& validation, const DLinearOptions& options) {
   constexpr int64_t kPatience = 3;
   const at::NoGradGuard no_graph;
   DLinear network(train, options);
-  at::Tensor best = network.map();
+  LinearForecast best = network.forecast();
   double least = std::numeric_limits<double>::infinity();
   int64_t since_best = 0;
   for (int64_t epoch = 0; epoch < options.epochs && since_best < kPatience; ++epoch, ++since_best) {
     network.train_epoch(epoch);
-    auto map = network.map();
-    const double error = map_errors(validation, map).mse(validation.horizon);
-    if (error < least) std::tie(least, best, since_best) = std::tuple(error, std::move(map), int64_t{-1});
+    auto forecast = network.forecast();
+    const double error = forecast.errors(validation).mse(validation.horizon);
+    if (error < least) std::tie(least, best, since_best) = std::tuple(error, std::move(forecast), int64_t{-1});
   }
-  return map_errors(evaluated, best);
+  return best;
 }
 
 }  // namespace unireplk::analysis

@@ -12,7 +12,7 @@ namespace unireplk::analysis {
 
 /// Rows over time, cut to windows.
 struct ForecastRows {
-  at::Tensor values;     ///< [T, C] float64; every channel is forecast
+  at::Tensor values;     ///< [T, C] floating; every channel is forecast, in float64
   int64_t input = 96;    ///< rows of a window
   int64_t horizon = 96;  ///< rows behind it
 
@@ -33,8 +33,9 @@ ForecastErrors repeat_errors(const ForecastRows& rows);
 /// The last `period` rows, over and over. \param period  1 to the rows of a window.
 ForecastErrors periodic_errors(const ForecastRows& rows, int64_t period);
 
-/// What is taken from window and target before a linear fit: the last value, the mean, or the mean and the deviation.
-enum class LinearNorm { kLast, kMean, kMeanStd };
+/// What is taken from window and target before a linear fit: nothing, the last value, the mean, or the mean and the
+/// deviation.
+enum class LinearNorm { kNone, kLast, kMean, kMeanStd };
 std::string_view to_text(LinearNorm norm);
 
 /// A linear map from a window to the rows behind it, the same for all channels.
@@ -54,7 +55,9 @@ LinearForecast choose_ridge(const ForecastRows& train, const ForecastRows& valid
 
 /// DLinear: a linear map of the moving mean over 25 rows and one of the rest, trained by Adam on the mean squared error
 /// of batches of 32 windows; the epoch that was best on the validation rows of at most 10, patience 3, the rate halved
-/// each epoch from the third on. An epoch takes at most `most_steps` steps. The same seed gives the same bits.
+/// each epoch from the third on. An epoch takes at most `most_steps` steps. It learns from values over their deviation
+/// around their mean, those of all training rows together, so that the unit of the data does not matter. The same seed
+/// gives the same bits.
 struct DLinearOptions {
   double lr = 5e-3;
   int64_t epochs = 10;
@@ -62,8 +65,8 @@ struct DLinearOptions {
   uint64_t seed = 0;
 };
 
-/// Errors of `evaluated` after training on `train`.
-ForecastErrors dlinear_errors(const ForecastRows& train, const ForecastRows& validation, const ForecastRows& evaluated,
-                              const DLinearOptions& options = {});
+/// The one linear map that both come to, without penalty.
+LinearForecast fit_dlinear(const ForecastRows& train, const ForecastRows& validation,
+                           const DLinearOptions& options = {});
 
 }  // namespace unireplk::analysis

@@ -5,7 +5,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/data/sampler.h"
 #include "unireplk/export/merge.h"
-#include "unireplk/runner/forecast_baselines.h"
+#include "unireplk/runner/baselines.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/weights.h"
 #include "unireplk/train/evaluate.h"
@@ -51,8 +51,9 @@ void print(const std::string& what, const std::vector<tasks::Metric>& metrics, i
   if (json) {
     nlohmann::ordered_json line{{"weights", what}, {"samples", samples}};
     for (const auto& metric : metrics) line[metric.name] = metric.value;
-    for (const auto& [name, results] : baselines) {
-      for (const auto& metric : results) line["baselines"][name][metric.name] = metric.value;
+    for (const auto& baseline : baselines) {
+      for (const auto& metric : baseline.metrics) line["baselines"][baseline.name][metric.name] = metric.value;
+      for (const auto& [name, ratio] : baseline.ratios(metrics)) line["ratios"][baseline.name][name] = ratio;
     }
     print_json(line);
     return;
@@ -60,17 +61,17 @@ void print(const std::string& what, const std::vector<tasks::Metric>& metrics, i
   std::cout << format("{} on {} samples\n", what, samples);
   for (const auto& metric : metrics)
     std::cout << format("  {:<8}{:>9.4f} {}\n", metric.name, metric.value, metric.unit);
-  for (const auto& baseline : baselines) std::cout << format("  {}\n", baseline.text());
+  for (const auto& baseline : baselines) std::cout << format("  {}\n", baseline.text(metrics));
 }
 
 ExitCode measure(tasks::Task& task, const data::Dataset& dataset, const data::LoaderConfig& config,
-                 const Context& context, train::Precision precision, const std::string& what,
-                 const std::vector<Baseline>& baselines, bool json) {
+                 const Context& context, train::Precision precision, const std::string& what, Baselines& baselines,
+                 bool json) {
   const auto sampler = data::sequential_sampler(dataset.size(), config.batch_size);
   data::Loader loader(dataset, *sampler, data::Mode::kEvaluation, config, context);
   task.network().eval();
   const auto metrics = train::evaluate(task, loader, train::autocast_for(precision, context.device));
-  print(what, *metrics, dataset.size() - loader.bad().count, baselines, json);
+  print(what, *metrics, dataset.size() - loader.bad().count, baselines.beside(dataset), json);
   return ExitCode::kGood;
 }
 
@@ -83,8 +84,9 @@ ExitCode eval_run(const EvalOptions& options, const Program& program) {
   if (options.form == "deploy") network = exporting::merged(network);
   const auto task = make_task(run.config.task, network, dataset.info);
   const auto what = format("{}, {} form", run.weights_file.string(), options.form);
-  return measure(*task, dataset, run.config.data.loader, context, run.config.train.precision, what,
-                 forecast_baselines(*dataset.source, run.config.task), program.json);
+  const auto& data = run.config.data;
+  const auto baselines = make_baselines(run.config.task, data.pipeline, [&data] { return data.train.make(); });
+  return measure(*task, dataset, data.loader, context, run.config.train.precision, what, *baselines, program.json);
 }
 
 ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
@@ -104,8 +106,9 @@ ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
   check_same_classes(file.data, dataset.info, key_of(options.data()));
   file.network->to(context.device);
   const auto task = make_task(parts.task, file.network, file.data);
+  const auto baselines = make_baselines(parts.task, parts.pipeline, {});  // a deploy file names no training data
   return measure(*task, dataset, config.data.loader, context, train::Precision::kFp32,
-                 options.target.path + ", deploy form", forecast_baselines(*dataset.source, parts.task), program.json);
+                 options.target.path + ", deploy form", *baselines, program.json);
 }
 
 }  // namespace

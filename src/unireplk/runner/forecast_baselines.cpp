@@ -1,8 +1,12 @@
-#include "unireplk/runner/forecast_baselines.h"
-
 #include "unireplk/analysis/forecast_baselines.h"
+
+#include <ATen/ops/equal.h>
+
+#include <algorithm>
+
 #include "unireplk/core/log.h"
 #include "unireplk/data/time_series/windows.h"
+#include "unireplk/runner/baselines.h"
 #include "unireplk/tasks/forecasting.h"
 
 namespace unireplk::runner {
@@ -10,7 +14,8 @@ namespace {
 
 using analysis::ForecastErrors;
 using analysis::ForecastRows;
-using data::time_series::RowRange;
+using analysis::LinearForecast;
+using data::time_series::SeriesParts;
 using data::time_series::WindowSource;
 
 std::vector<tasks::Metric> metrics_of(const ForecastErrors& errors, const tasks::ForecastingConfig& config) {
@@ -28,84 +33,103 @@ std::vector<tasks::Metric> metrics_of(const ForecastErrors& errors, const tasks:
   return metrics;
 }
 
-/// Measures baselines by their names.
-class Judge {
+/// Linear forecasts of some rows, each fitted when it is first asked for.
+class Fits {
  public:
-  Judge(const WindowSource& source, const tasks::ForecastingConfig& config) : source_(source), config_(config) {}
+  Fits(ForecastRows train, ForecastRows validation) : train_(std::move(train)), validation_(std::move(validation)) {}
 
-  std::vector<Baseline> judge() {
-    for (const auto& name : config_.baselines) add(name);
-    return std::move(baselines_);
+  bool are_of(const ForecastRows& train, const ForecastRows& validation) const {
+    return is_same(train_, train) && is_same(validation_, validation);
+  }
+
+  const LinearForecast& ridge() {
+    if (!ridge_) ridge_ = analysis::choose_ridge(train_, validation_);
+    return *ridge_;
+  }
+
+  const LinearForecast& dlinear() {
+    if (!dlinear_) dlinear_ = analysis::fit_dlinear(train_, validation_);
+    return *dlinear_;
   }
 
  private:
-  void add(const std::string& name) {
-    if (name == "repeat") return add(name, analysis::repeat_errors(own()));
-    if (name == "daily") return add_daily();
-    if (!source_.series().parts) return;  // the rows to learn from lie elsewhere
-    const auto& parts = *source_.series().parts;
-    const auto train = rows_in(parts.train), validation = rows_in(parts.validation);
-    if (name == "dlinear") return add(name, analysis::dlinear_errors(train, validation, own()));
-    const auto ridge = analysis::choose_ridge(train, validation);
-    add(format("ridge ({}, {})", to_text(ridge.norm), ridge.penalty), ridge.errors(own()));
+  static bool is_same(const ForecastRows& a, const ForecastRows& b) {
+    return a.input == b.input && a.horizon == b.horizon && a.values.scalar_type() == b.values.scalar_type() &&
+           at::equal(a.values, b.values);
   }
 
-  void add(std::string name, const ForecastErrors& errors) {
-    baselines_.push_back({std::move(name), metrics_of(errors, config_)});
+  ForecastRows train_, validation_;
+  std::optional<LinearForecast> ridge_, dlinear_;
+};
+
+class ForecastBaselines : public Baselines {
+ public:
+  explicit ForecastBaselines(tasks::ForecastingConfig config) : config_(std::move(config)) {}
+
+  std::vector<Baseline> beside(const data::Dataset& evaluated) override {
+    const auto* source = dynamic_cast<const WindowSource*>(evaluated.source.get());
+    if (!source || config_.baselines.empty()) return {};
+    const auto own = own_rows(*source);
+    std::vector<Baseline> baselines;
+    const auto add = [&](std::string name, const ForecastErrors& errors) {
+      baselines.push_back({std::move(name), metrics_of(errors, config_)});
+    };
+    if (wants("repeat")) add("repeat", analysis::repeat_errors(own));
+    const auto day = rows_of_a_day(*source);
+    if (wants("daily") && day) add("daily", analysis::periodic_errors(own, *day));
+    auto* fits = wants("ridge") || wants("dlinear") ? fits_for(*source) : nullptr;
+    if (fits && wants("ridge")) {
+      const auto& ridge = fits->ridge();
+      add(format("ridge ({}, {})", to_text(ridge.norm), ridge.penalty), ridge.errors(own));
+    }
+    if (fits && wants("dlinear")) add("dlinear", fits->dlinear().errors(own));
+    return baselines;
+  }
+
+ private:
+  bool wants(const char* name) const { return std::ranges::count(config_.baselines, name) > 0; }
+
+  static ForecastRows rows_of(const WindowSource& source, const at::Tensor& values) {
+    return {.values = values, .input = source.shape().input, .horizon = source.shape().horizon};
+  }
+
+  static ForecastRows own_rows(const WindowSource& source) {
+    const auto& series = source.series();
+    if (series.parts) return rows_of(source, series.parts().own);
+    return rows_of(source, series.values.narrow(1, series.values.size(1) - series.num_targets, series.num_targets));
   }
 
   /// Where a day is a whole number of rows, and fits into a window.
-  void add_daily() {
+  static std::optional<int64_t> rows_of_a_day(const WindowSource& source) {
     constexpr int64_t kDay = 24 * 3600;
-    const auto step = source_.series().constants.find("step");
-    if (step == source_.series().constants.end()) return;
+    const auto step = source.series().constants.find("step");
+    if (step == source.series().constants.end()) return std::nullopt;
     const int64_t seconds = step->second.item<int64_t>();
-    if (kDay % seconds != 0 || seconds == kDay || kDay / seconds > source_.shape().input) return;
-    add("daily", analysis::periodic_errors(own(), kDay / seconds));
+    if (kDay % seconds != 0 || seconds == kDay || kDay / seconds > source.shape().input) return std::nullopt;
+    return kDay / seconds;
   }
 
-  ForecastRows rows_of(const at::Tensor& values) const {
-    return {.values = values, .input = source_.shape().input, .horizon = source_.shape().horizon};
+  /// Those of the part before where they learn from the same rows; null where there are none to learn from.
+  Fits* fits_for(const WindowSource& source) {
+    if (!source.series().parts) {
+      log_info("ridge and dlinear are left out: the training and validation rows beside {} are not there",
+               source.series().place);
+      return nullptr;
+    }
+    const auto parts = source.series().parts();
+    auto train = rows_of(source, parts.train), validation = rows_of(source, parts.validation);
+    if (!fits_ || !fits_->are_of(train, validation)) fits_.emplace(std::move(train), std::move(validation));
+    return &*fits_;
   }
 
-  ForecastRows rows_in(const RowRange& range) const {
-    return rows_of(source_.series().parts->targets.narrow(0, range.begin, range.size()));
-  }
-
-  ForecastRows own() const {
-    const auto& series = source_.series();
-    if (series.parts) return rows_in(series.parts->own);
-    const int64_t channels = series.values.size(1);
-    return rows_of(series.values.narrow(1, channels - series.num_targets, series.num_targets).to(at::kDouble));
-  }
-
-  const WindowSource& source_;
-  const tasks::ForecastingConfig& config_;
-  std::vector<Baseline> baselines_;
+  tasks::ForecastingConfig config_;
+  std::optional<Fits> fits_;
 };
 
 }  // namespace
 
-std::string Baseline::text() const {
-  std::string out = name + ":";
-  for (const auto& metric : metrics) out += format(" {} {:.4f}", metric.name, metric.value);
-  return out;
-}
-
-std::vector<Baseline> forecast_baselines(const data::Source& source, const config::Choice<tasks::TaskSignature>& task) {
-  const auto* windows = dynamic_cast<const WindowSource*>(&source);
-  const auto* config = task.config_if<tasks::ForecastingConfig>();
-  return windows && config ? Judge(*windows, *config).judge() : std::vector<Baseline>{};
-}
-
-void tell(const std::vector<Baseline>& baselines) {
-  for (const auto& baseline : baselines) log_info("  beside it, {}", baseline.text());
-}
-
-void BaselineObserver::on_validation(const train::ValidationRecord&) {
-  if (!source_) return;
-  if (!baselines_) baselines_ = forecast_baselines(*source_, task_);
-  tell(*baselines_);
+std::unique_ptr<Baselines> forecast_baselines(const config::Choice<tasks::TaskSignature>& task) {
+  return std::make_unique<ForecastBaselines>(task.config<tasks::ForecastingConfig>());
 }
 
 }  // namespace unireplk::runner

@@ -7,8 +7,8 @@
 #include "unireplk/data/sampler.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/models/freeze.h"
+#include "unireplk/runner/baselines.h"
 #include "unireplk/runner/experiment.h"
-#include "unireplk/runner/forecast_baselines.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/resume.h"
 #include "unireplk/runner/version.h"
@@ -48,6 +48,7 @@ struct Parts {
   std::unique_ptr<Feed> test;        ///< null: nothing is measured at the end
   models::AnyNetwork network;
   std::unique_ptr<tasks::Task> task;
+  std::unique_ptr<Baselines> baselines;
 };
 
 std::unique_ptr<Feed> training_feed(const ExperimentConfig& config, const Context& context) {
@@ -86,7 +87,8 @@ Parts::Parts(const ExperimentConfig& config, const Context& run_context, const c
       validation(evaluation_feed(config, Split::kValidation, training->dataset.info, context)),
       test(evaluation_feed(config, Split::kTest, training->dataset.info, context)),
       network(starting_network(config, training->dataset.info, context, registries, resumes)),
-      task(make_task(config.task, network, training->dataset.info)) {
+      task(make_task(config.task, network, training->dataset.info)),
+      baselines(make_baselines(config.task, config.data.pipeline, [this] { return training->dataset.source; })) {
   train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr);
 }
 
@@ -143,7 +145,8 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
                                         .stop_requested = [&stop] { return stop.requested(); }});
   train::ProgressObserver progress(trainer.clock(), parts.training->loader);
   trainer.observe(progress);
-  BaselineObserver baselines(parts.validation ? parts.validation->dataset.source.get() : nullptr, config.task);
+  BaselineObserver baselines(*parts.baselines, parts.validation ? &parts.validation->dataset : nullptr,
+                             parts.test ? &parts.test->dataset : nullptr);
   trainer.observe(baselines);
   if (!folder.config()) folder.write_config(config_for_run(config));
   if (resume) trainer.resume();
@@ -153,7 +156,6 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
     log_info("stopped by {}: run again with --resume to go on", signal.empty() ? "train.time_budget" : signal);
   }
   report(trainer, folder.path(), finished, progress.percent_waited(), json);
-  if (parts.test && !trainer.test().empty()) tell(forecast_baselines(*parts.test->dataset.source, config.task));
   return finished ? ExitCode::kGood : ExitCode::kStopped;
 }
 

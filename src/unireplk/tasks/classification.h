@@ -2,7 +2,10 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
 #include "unireplk/tasks/erasing.h"
 #include "unireplk/tasks/map_input.h"
@@ -22,6 +25,7 @@ struct ClassificationConfig {
   double label_smoothing = 0.1;
   MixingConfig mixing = {};
   std::optional<ErasingConfig> erasing = {};
+  std::vector<std::string> baselines = {};
 
   static void fields(auto& self, auto&& visit) {
     visit("loss", self.loss, "Over all classes together, or each class by itself against the others; training only.");
@@ -31,6 +35,8 @@ struct ClassificationConfig {
           "Share of the target spread evenly over all classes; training only.");
     MixingConfig::fields(self.mixing, visit);
     visit("erasing", self.erasing, "Rectangles to erase in training; left out: none.");
+    visit("baselines", self.baselines, config::one_of({"majority", "ridge"}),
+          "Classifiers without a network, measured on the same items and shown beside it.");
   }
   void validate(config::Problems& problems) const {
     mixing.validate(problems);

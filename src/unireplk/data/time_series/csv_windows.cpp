@@ -79,6 +79,12 @@ std::unique_ptr<Source> make_csv_windows(const CsvWindowsConfig& config) {
   const int64_t step = step_of(table, place), channels = scaled.size(1);
   const int64_t targets = config.channels == Channels::kAll ? channels : 1;
   const auto cut = [&](const at::Tensor& all) { return all.narrow(0, rows.begin, rows.size()).contiguous(); };
+  const auto targets_in = [&](const RowRange& range) {
+    return scaled.narrow(1, channels - targets, targets).narrow(0, range.begin, range.size());
+  };
+  const SeriesParts parts{.train = targets_in(rows_of(SplitPart::kTrain)),
+                          .validation = targets_in(rows_of(SplitPart::kValidation)),
+                          .own = targets_in(rows)};
   WindowedSeries series{.place = place,
                         .names = table.names,
                         .values = cut(scaled).to(at::kFloat),
@@ -88,10 +94,7 @@ std::unique_ptr<Source> make_csv_windows(const CsvWindowsConfig& config) {
                         .constants = {{"scaler_mean", scaler.mean},
                                       {"scaler_std", scaler.std},
                                       {"step", at::scalar_tensor(step, at::kLong)}},
-                        .parts = SeriesParts{.targets = scaled.narrow(1, channels - targets, targets),
-                                             .train = rows_of(SplitPart::kTrain),
-                                             .validation = rows_of(SplitPart::kValidation),
-                                             .own = rows}};
+                        .parts = [parts] { return parts; }};
   return std::make_unique<WindowSource>(
       std::move(series), WindowShape{.input = config.input, .horizon = config.horizon, .stride = config.stride});
 }

@@ -62,41 +62,69 @@ at::Tensor read_places(const fs::path& file, int64_t stations) {
                    "Take the stations in the order of the values."});
 }
 
-}  // namespace
+fs::path file_of(const GlobalWeatherConfig& config, const std::string& stem, SplitPart part) {
+  return config.folder / format("{}_{}.npy", stem, file_part(part));
+}
 
-std::unique_ptr<Source> make_global_weather(const GlobalWeatherConfig& config) {
-  const auto file = [&](const std::string& stem) {
-    return config.folder / format("{}_{}.npy", stem, file_part(config.part));
-  };
-  const auto place = file(config.values);
-  auto values = read_values(place);
-  const auto times = read_times(file("data_time"));
-  auto places = read_places(config.folder / "stations_sorted.npy", values.size(1));
-  if (std::cmp_not_equal(times.size(), values.size(0))) {
-    throw UserError({file("data_time").string(),
-                     format("expected a stamp for each of {} rows, got {}", values.size(0), times.size()), ""});
-  }
+/// The channels that are used: all stations, or the one of the config.
+at::Tensor chosen(const at::Tensor& stations, int64_t axis, const GlobalWeatherConfig& config) {
+  if (!config.station) return stations;
+  if (*config.station < stations.size(axis)) return stations.narrow(axis, *config.station, 1).contiguous();
+  throw UserError({"station", format("expected 0 to {}, got {}", stations.size(axis) - 1, *config.station), ""});
+}
+
+/// \throws UserError when the part has no window, or other stations than the \p expected ones, where that is not 0.
+at::Tensor read_part(const GlobalWeatherConfig& config, SplitPart part, int64_t expected = 0) {
+  const auto file = file_of(config, config.values, part);
+  auto values = read_values(file);
   if (values.size(0) < config.input + config.horizon) {
     throw UserError(
-        {place.string(),
+        {file.string(),
          format("expected at least {} rows for a window, got {}", config.input + config.horizon, values.size(0)),
          "Lower input or horizon."});
   }
-  if (config.station) {
-    if (*config.station >= values.size(1)) {
-      throw UserError({"station", format("expected 0 to {}, got {}", values.size(1) - 1, *config.station), ""});
-    }
-    values = values.narrow(1, *config.station, 1).contiguous();
-    places = places.narrow(0, *config.station, 1);
+  if (expected > 0 && values.size(1) != expected) {
+    throw UserError({file.string(), format("expected {} stations, got {}", expected, values.size(1)),
+                     "Take the files of all parts from one data set."});
   }
+  return values;
+}
+
+/// What baselines learn from lies in other files, which are read when they are asked for; empty where one is missing.
+std::function<SeriesParts()> parts_of(const GlobalWeatherConfig& config, const at::Tensor& own, int64_t stations) {
+  for (const auto part : {SplitPart::kTrain, SplitPart::kValidation}) {
+    if (!fs::exists(file_of(config, config.values, part))) return {};
+  }
+  return [config, own, stations] {
+    const auto values = [&](SplitPart part) {
+      return part == config.part ? own : chosen(read_part(config, part, stations), 1, config);
+    };
+    return SeriesParts{.train = values(SplitPart::kTrain), .validation = values(SplitPart::kValidation), .own = own};
+  };
+}
+
+}  // namespace
+
+std::unique_ptr<Source> make_global_weather(const GlobalWeatherConfig& config) {
+  const auto all = read_part(config, config.part);
+  const auto times_file = file_of(config, "data_time", config.part);
+  const auto times = read_times(times_file);
+  const auto places = read_places(config.folder / "stations_sorted.npy", all.size(1));
+  if (std::cmp_not_equal(times.size(), all.size(0))) {
+    throw UserError(
+        {times_file.string(), format("expected a stamp for each of {} rows, got {}", all.size(0), times.size()), ""});
+  }
+  const auto values = chosen(all, 1, config);
   const int64_t step = median_step(times);
-  WindowedSeries series{.place = place.string(),
-                        .names = {},
-                        .values = values,
-                        .marks = calendar_marks(times, granularity_of(step)),
-                        .times = at::tensor(times, at::kLong),
-                        .num_targets = values.size(1),
-                        .constants = {{"places", places}, {"step", at::scalar_tensor(step, at::kLong)}}};
+  WindowedSeries series{
+      .place = file_of(config, config.values, config.part).string(),
+      .names = {},
+      .values = values,
+      .marks = calendar_marks(times, granularity_of(step)),
+      .times = at::tensor(times, at::kLong),
+      .num_targets = values.size(1),
+      .constants = {{"places", chosen(places, 0, config)}, {"step", at::scalar_tensor(step, at::kLong)}},
+      .parts = parts_of(config, values, all.size(1))};
   return std::make_unique<WindowSource>(std::move(series),
                                         WindowShape{.input = config.input, .horizon = config.horizon});
 }

@@ -3,8 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,22 +20,22 @@ struct WindowShape {
   int64_t stride = 1;    ///< rows from one window to the next
 };
 
-/// Where windows of a table were cut, and from what: by it, forecasts that need no network are fitted and judged.
+/// Rows that the windows of each part lie in, and those of a series itself, each [T, targets] floating, scaled as the
+/// series is: by them, forecasts that need no network are fitted and judged.
 struct SeriesParts {
-  at::Tensor targets;               ///< [T, targets] float64, scaled: all rows
-  RowRange train, validation, own;  ///< that windows lie in
+  at::Tensor train, validation, own;
 };
 
 /// Series ready to be cut: rows of one table over time.
 struct WindowedSeries {
-  std::string place;               ///< the file, for messages
-  std::vector<std::string> names;  ///< of the channels; those to forecast come last
-  at::Tensor values;               ///< [T, C] float32, contiguous
-  at::Tensor marks;                ///< [T, F] float32
-  at::Tensor times;                ///< [T] int64, seconds since 1970
-  int64_t num_targets = 0;         ///< channels to forecast, the last ones
-  TensorMap constants;             ///< of the data set, for DataInfo
-  std::optional<SeriesParts> parts = {};
+  std::string place;                        ///< the file, for messages
+  std::vector<std::string> names;           ///< of the channels; those to forecast come last
+  at::Tensor values;                        ///< [T, C] float32, contiguous
+  at::Tensor marks;                         ///< [T, F] float32
+  at::Tensor times;                         ///< [T] int64, seconds since 1970
+  int64_t num_targets = 0;                  ///< channels to forecast, the last ones
+  TensorMap constants;                      ///< of the data set, for DataInfo
+  std::function<SeriesParts()> parts = {};  ///< empty where the other parts are not at hand; reads files
 };
 
 /// Every window of a series, `stride` rows apart: none is left out, whatever the batch size is.
