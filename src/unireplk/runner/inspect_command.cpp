@@ -11,6 +11,7 @@
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/sample_pictures.h"
 #include "unireplk/runner/weights.h"
+#include "unireplk/tasks/forecasting.h"
 
 namespace unireplk::runner {
 namespace {
@@ -166,11 +167,22 @@ ExitCode inspect(const InspectOptions& options, const Program& program) {
   return ExitCode::kGood;
 }
 
+/// Of a run that forecasts, the best weights, for what windows look like is learned; else a new network.
+NetworkOf network_to_show(const Target& target, const ExperimentConfig& config, const Program& program) {
+  if (!is_run(target.path) || !config.task.config_if<tasks::ForecastingConfig>()) {
+    return [config](const DataInfo& info, const Context& context) { return new_network(config, info, context); };
+  }
+  const auto run = open_run(target.path, {}, target.overrides, program.registries());
+  return [run](const DataInfo& info, const Context& context) { return load_network(run, info, context); };
+}
+
 ExitCode show_samples(const InspectOptions& options, const Program& program) {
   if (io::is_weight_name(options.target.path)) {
     throw UserError({"--sample", "expected a config or a run, got a weight file, which has no data", ""});
   }
-  const auto written = write_samples(config_of(options.target, program), options.sample, options.count);
+  const auto config = config_of(options.target, program);
+  const auto written =
+      write_samples(config, network_to_show(options.target, config, program), options.sample, options.count);
   if (program.json) {
     auto images = nlohmann::ordered_json::array();
     for (const auto& image : written.images) images.push_back(image.string());

@@ -1,6 +1,7 @@
 #include "unireplk/runner/sample_pictures.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -60,6 +61,28 @@ std::string label_of(const Batch& batch, int64_t i, const DataInfo& info) {
   return format("{:.2f} {} + {:.2f} {}", kept, name(i), 1 - kept, name(batch.size() - 1 - i));
 }
 
+/// Maps [n, H, W] of one window, those of the first groups of channels side by side.
+Image embedding_picture(const at::Tensor& maps) {
+  constexpr int64_t kMostGroups = 8;
+  std::vector<Image> pictures;
+  for (int64_t i = 0; i < std::min(kMostGroups, maps.size(0)); ++i) {
+    pictures.push_back(data::image::picture_of(maps[i], View::kRowsColumns));
+  }
+  return data::image::grid_of(pictures, std::ssize(pictures), /*scale=*/1);
+}
+
+/// What a forecaster makes of the windows of a batch.
+void gather_embeddings(models::ForecasterImpl& forecaster, const Batch& batch, int64_t count, Gathered& gathered) {
+  const at::NoGradGuard no_graph;
+  const int64_t windows = std::min(count, batch.size());
+  const auto first = [&](const char* name) { return batch.tensor(name).narrow(0, 0, windows); };
+  const auto maps =
+      forecaster.map_of({.window = first("window"), .marks = first("marks")}).squeeze(1);  // [B * n, H, W]
+  for (const auto& of_window : maps.unflatten(0, {windows, -1}).unbind(0)) {
+    gathered.pictures["embedding"].push_back(embedding_picture(of_window));
+  }
+}
+
 void gather(const Batch& batch, const DataInfo& info, int64_t count, Gathered& gathered) {
   for (int64_t i = 0; i < std::min(count, batch.size()); ++i) {
     const auto number = gathered.lines.size() + 1;
@@ -73,10 +96,11 @@ void gather(const Batch& batch, const DataInfo& info, int64_t count, Gathered& g
 }
 
 /// The first samples of the first epoch, prepared as for its first steps.
-Gathered first_samples(const ExperimentConfig& config, int64_t count) {
+Gathered first_samples(const ExperimentConfig& config, const NetworkOf& network_of, int64_t count) {
   const Context context = make_context("cpu", config.threads, config.seed);
   const auto dataset = training_data(config.data);
-  const auto task = make_task(config.task, new_network(config, dataset.info, context), dataset.info);
+  const auto network = network_of(dataset.info, context);
+  const auto task = make_task(config.task, network, dataset.info);
   const auto& loader_config = config.data.loader;
   const auto sampler =
       data::training_sampler(*dataset.source, loader_config.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
@@ -88,7 +112,9 @@ Gathered first_samples(const ExperimentConfig& config, int64_t count) {
     if (!batch) break;
     const auto seed = mix_seed({config.seed, /*rank=*/0, static_cast<uint64_t>(step), /*micro_step=*/0});
     task->prepare(*batch, {.step = step, .generator = at::detail::createCPUGenerator(seed)}, /*training=*/true);
-    gather(*batch, dataset.info, count - std::ssize(gathered.lines), gathered);
+    const auto missing = count - std::ssize(gathered.lines);
+    if (network.forecaster()) gather_embeddings(*network.forecaster(), *batch, missing, gathered);
+    gather(*batch, dataset.info, missing, gathered);
   }
   return gathered;
 }
@@ -108,8 +134,9 @@ std::string text_of(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-SamplePictures write_samples(const ExperimentConfig& config, const fs::path& folder, int64_t count) {
-  const auto gathered = first_samples(config, count);
+SamplePictures write_samples(const ExperimentConfig& config, const NetworkOf& network_of, const fs::path& folder,
+                             int64_t count) {
+  const auto gathered = first_samples(config, network_of, count);
   if (gathered.pictures.empty()) throw UserError({"data", "its samples hold no map to show", ""});
   fs::create_directories(folder);
   SamplePictures written{.count = std::ssize(gathered.lines), .images = {}, .text = folder / "samples.txt"};
