@@ -106,7 +106,9 @@ void check_training(const Workshop& shop) {
   const auto config = (shop.run_folder() / "config.yaml").string();
   CHECK(shop.with_plugin({"train", config, "--resume"}).exit_code == 0);
   CHECK(shop.with_plugin({"eval", shop.run_folder().string()}).exit_code == 0);
-  check_refused(shop.program({"eval", shop.run_folder().string()}), "no data source \"strokes\"");
+  const auto without = shop.program({"eval", shop.run_folder().string()});
+  check_refused(without, "no data source \"strokes\"");
+  check_refused(without, "If a plugin adds it, pass --plugin FILE.");
 }
 
 void check_deploy_file(const Workshop& shop) {

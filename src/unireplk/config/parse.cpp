@@ -43,7 +43,8 @@ bool is_null(const Spot& spot) { return !spot.node || spot.node->kind == Node::K
 
 class Parser {
  public:
-  Parser(const Registries& registries, std::vector<Problem>& problems) : registries_(registries), problems_(problems) {}
+  Parser(const Registries& registries, std::string_view unknown_name_cure, std::vector<Problem>& problems)
+      : registries_(registries), unknown_name_cure_(unknown_name_cure), problems_(problems) {}
 
   void value(const Type& type, void* target, const Spot& spot, const Constraint& constraint) {
     std::visit(Overloaded{
@@ -161,7 +162,9 @@ class Parser {
     const std::string chosen = name.node ? name.node->scalar : base.name();
     const auto entry = registry.find(chosen);
     if (!entry) {
-      return report(name, format("no {} {}", registry.kind(), excerpt(chosen)), suggestion(chosen, registry.names()));
+      const auto known = suggestion(chosen, registry.names());
+      return report(name, format("no {} {}", registry.kind(), excerpt(chosen)),
+                    unknown_name_cure_.empty() ? known : format("{} {}", known, unknown_name_cure_));
     }
     fill(base, entry, spot);
   }
@@ -189,6 +192,7 @@ class Parser {
   static constexpr int kMaxOpenDefaults = 32;
 
   const Registries& registries_;
+  std::string_view unknown_name_cure_;
   std::vector<Problem>& problems_;
   int num_open_defaults_ = 0;
 };
@@ -207,7 +211,8 @@ void shorten(std::vector<Problem>& problems) {
 void detail::parse_struct(const Tree& tree, const Registries& registries, const StructType& type, void* value) {
   std::vector<Problem> problems = tree.problems;
   const bool is_empty = tree.root.kind == Node::Kind::kNull;
-  Parser(registries, problems).structure(type, value, {is_empty ? nullptr : &tree.root, tree.root.origin, {}});
+  Parser(registries, tree.unknown_name_cure, problems)
+      .structure(type, value, {is_empty ? nullptr : &tree.root, tree.root.origin, {}});
   shorten(problems);
   if (!problems.empty()) throw UserError(std::move(problems));
 }

@@ -13,7 +13,8 @@ namespace unireplk::config {
 /// A config as written: files merged, overrides applied, nothing checked against a struct yet.
 struct Tree {
   Node root;
-  std::vector<Problem> problems;  ///< found while reading; parse() reports them with its own
+  std::vector<Problem> problems;       ///< found while reading; parse() reports them with its own
+  std::string unknown_name_cure = {};  ///< what else to do about a `name:` that no registry has, one sentence
 };
 
 /// Read a YAML file with what it includes, then apply overrides.

@@ -90,8 +90,9 @@ ExperimentConfig load_experiment(const std::filesystem::path& file, const std::v
 
 ExperimentConfig load_experiment_of_run(const std::filesystem::path& folder, const std::vector<std::string>& overrides,
                                         const config::Registries& registries) {
-  const auto tree = config::load(folder / "config.yaml", overrides);
+  auto tree = config::load(folder / "config.yaml", overrides);
   refuse_plugins(tree);
+  tree.unknown_name_cure = "If a plugin adds it, pass --plugin FILE.";
   return config::parse<ExperimentConfig>(tree, registries);
 }
 

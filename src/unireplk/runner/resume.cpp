@@ -17,6 +17,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "data.loader.workers",
     "data.loader.prefetch",
     "data.loader.max_bad_fraction",
+    "task.baselines",
     "train.checkpoint",
     "train.log_every",
     "train.time_budget",
@@ -25,7 +26,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
 /// Whether a key says where data lie, rather than what they are.
 bool is_place_of_data(std::string_view key) {
   constexpr std::array kPlaces =
-      std::to_array<std::string_view>({"root", "file", "images", "labels", "index", "inputs", "targets"});
+      std::to_array<std::string_view>({"root", "folder", "file", "images", "labels", "index", "inputs", "targets"});
   constexpr std::array kSets = std::to_array<std::string_view>({"data.train.", "data.validation.", "data.test."});
   if (std::ranges::none_of(kSets, [&](std::string_view set) { return key.starts_with(set); })) return false;
   return std::ranges::find(kPlaces, key.substr(key.rfind('.') + 1)) != kPlaces.end();
