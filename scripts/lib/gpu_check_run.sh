@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # Check and measure the collected CUDA build on this machine, which needs NVIDIA's driver and PyTorch.
 #
-#   ./run.sh [--tests | --train | --bench] [--any-version]
+#   ./run.sh [--tests | --train | --ops | --bench] [--any-version]
 #
-#   --tests, --train, --bench   that part only
-#   --any-version               go on with another version of PyTorch than the programs are built against
+#   --tests, --train, --ops, --bench   that part only
+#   --any-version                      go on with another version of PyTorch than the programs are built against
 #
 # LibTorch comes from LibTorch_ROOT if set, else from the PyTorch of python3, which is then measured too.
-# Results: results/*.log and results/bench.jsonl in this folder. Exits 0 when all tests passed and training worked.
+# Results: results/*.log, results/ops_*.json and results/bench.jsonl in this folder. Exits 0 when all tests passed and training worked.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 
 parts=() any_version=''
 for argument in "$@"; do
   case $argument in
-    --tests | --train | --bench) parts+=("${argument#--}") ;;
+    --tests | --train | --ops | --bench) parts+=("${argument#--}") ;;
     --any-version) any_version=yes ;;
     *) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 2 ;;
   esac
 done
-((${#parts[@]} > 0)) || parts=(tests train bench)
+((${#parts[@]} > 0)) || parts=(tests train ops bench)
 
 say() { printf '== %s\n' "$*"; }
 fail() {
@@ -92,6 +92,16 @@ measured() {
     say "bench: FAILED: $*"
     tail -5 results/bench_error.log
   fi
+}
+
+run_ops() {
+  local precision file
+  for precision in bf16 fp32; do
+    file=results/ops_$precision.json
+    logged "ops_$precision" bash -c "bin/unireplk bench ops --device cuda --variant t --batch 128 --precision $precision \
+      --iters 5 --warmup 1 >$file"
+    python3 table.py --ops "$file"
+  done
 }
 
 run_bench() {
