@@ -13,6 +13,7 @@ endfunction()
 
 # unireplk_test(<name> LABELS labels... DEPENDS targets...): one program from tests/<name>/*_test.cpp.
 # A test case belongs to the label it is tagged with, and to `unit` when it carries none of the others.
+# Names of helpers are told apart by file: a unity build compiles several as one.
 function(unireplk_test name)
   cmake_parse_arguments(arg "" "" "LABELS;DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")

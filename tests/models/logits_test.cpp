@@ -1,9 +1,9 @@
 #include <ATen/core/grad_mode.h>
 
+#include "models/filled.h"
 #include "support/catch.h"
 #include "support/golden.h"
 #include "support/tolerances.h"
-#include "unireplk/models/state_dict.h"
 #include "unireplk/models/unireplknet.h"
 
 namespace unireplk::models {
