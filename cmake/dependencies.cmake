@@ -26,6 +26,15 @@ endif()
 if(UNIREPLK_CUDA)
   find_package(LibTorch 2.11 REQUIRED COMPONENTS CPU CUDA)
   set(UNIREPLK_LIBTORCH LibTorch::CUDA)
+  if(NOT CMAKE_CUDA_COMPILER)  # that of .deps, of which CMake does not know
+    find_program(CMAKE_CUDA_COMPILER nvcc HINTS "${LibTorch_NVIDIA_DIR}/cu13/bin" $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin)
+  endif()
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # LibTorch::cudart instead: one in the process
+  enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has it
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
 else()
   find_package(LibTorch 2.11 REQUIRED COMPONENTS CPU OPTIONAL_COMPONENTS Gloo)  # for tests
   set(UNIREPLK_LIBTORCH LibTorch::CPU)

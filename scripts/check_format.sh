@@ -10,4 +10,4 @@ if [ -z "$tool" ] || ! "$tool" --version | grep -q 'version 14\.'; then
 fi
 mode=(--dry-run -Werror)
 if [ "${1:-}" = --fix ]; then mode=(-i); fi
-find apps src tests examples \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print0 | xargs -0 --no-run-if-empty "$tool" "${mode[@]}"
+find apps src tests examples \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 | xargs -0 --no-run-if-empty "$tool" "${mode[@]}"

@@ -1,0 +1,108 @@
+#include "unireplk/kernels/cuda/block.h"
+
+#include <algorithm>
+
+#include "unireplk/kernels/cuda/block_algebra.cuh"
+#include "unireplk/kernels/cuda/block_coefficients.h"
+#include "unireplk/kernels/cuda/block_layout.h"
+#include "unireplk/kernels/cuda/convolution.h"
+
+namespace unireplk::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kAlignment = 256;
+constexpr int64_t kGradientBytes = 40 << 20;  // of a cache of 50 MB, which x and dx want their part of
+
+int64_t bytes_of(Element element) { return element == Element::kFloat ? 4 : 2; }
+
+/// Hands out memory from the start of a workspace.
+class Cutter {
+ public:
+  explicit Cutter(void* workspace) : start_(static_cast<std::byte*>(workspace)) {}
+
+  void* bytes(int64_t count) {
+    std::byte* const here = start_ ? start_ + used_ : nullptr;
+    used_ += (count + kAlignment - 1) / kAlignment * kAlignment;
+    return here;
+  }
+  float* floats(int64_t count) { return static_cast<float*>(bytes(count * static_cast<int64_t>(sizeof(float)))); }
+  int64_t used() const { return used_; }
+
+ private:
+  std::byte* start_;
+  int64_t used_ = 0;
+};
+
+/// [taps][channels] from each branch's [channels][taps].
+__global__ void pack_branches_kernel(BlockParameters parameters, int channels, bool is_flipped, float* packed) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= kAllTaps * channels) return;
+  const int c = i % channels, tap = i / channels;
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) {
+    const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first, of_branch = tap - first;
+    if (of_branch < 0 || of_branch >= taps) continue;
+    packed[i] = parameters.weight[b][int64_t{c} * taps + (is_flipped ? taps - 1 - of_branch : of_branch)];
+  }
+}
+
+}  // namespace
+
+BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* workspace) {
+  const auto map = map_of(shape);
+  const int64_t channels = map.channels;
+  Cutter cutter(workspace);
+  BlockWorkspace of{};
+  of.packed = cutter.floats(kAllTaps * channels);
+  of.flipped = cutter.floats(kAllTaps * channels);
+  of.merged = cutter.floats(kLargeTaps * channels);
+  of.bias = cutter.floats(channels);
+  of.correlation = cutter.floats((kLargeTaps + 1) * channels);
+  of.coefficients = cutter.floats(kCoefficients * channels);
+  of.sums = cutter.floats(kAllTaps * channels);
+  const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, images_at_once(element, map));
+  of.partial = cutter.floats(std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps) * channels);
+  of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
+  of.bytes = cutter.used();
+  return of;
+}
+
+int images_at_once(Element element, const Map& map) {
+  const int64_t bytes = kBranches * map.plane() * bytes_of(element);
+  const int64_t most = std::max<int64_t>(kGradientBytes / bytes, 1);
+  return ceil_div(map.images, ceil_div(map.images, most));  // in groups of one size
+}
+
+BlockParameters parameters_of(const BlockWeights& weights) {
+  BlockParameters parameters{};
+  for (int b = 0; b < kBranches; ++b) {
+    parameters.weight[b] = weights.branches[b].weight;
+    parameters.gamma[b] = weights.branches[b].gamma;
+    parameters.beta[b] = weights.branches[b].beta;
+  }
+  parameters.outer_gamma = weights.gamma;
+  parameters.outer_beta = weights.beta;
+  return parameters;
+}
+
+void pack_branches(const BlockParameters& parameters, int channels, bool is_flipped, float* packed, Stream stream) {
+  pack_branches_kernel<<<ceil_div(int64_t{kAllTaps} * channels, kThreads), kThreads, 0, stream>>>(parameters, channels,
+                                                                                                  is_flipped, packed);
+}
+
+bool has_block_kernel(const BlockShape& shape) {
+  if (shape.count() != kBranches) return false;
+  for (int b = 0; b < kBranches; ++b) {
+    if (shape.branches[b].size != branch_size(b) || shape.branches[b].dilation != branch_dilation(b)) return false;
+  }
+  return true;
+}
+
+int64_t block_moments(const BlockShape& /*shape*/) { return kMomentRows; }
+
+int64_t block_workspace(Element element, const BlockShape& shape) {
+  return divide_workspace(element, shape.map, nullptr).bytes;
+}
+
+}  // namespace unireplk::kernels::cuda

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+#include "unireplk/kernels/block.h"
+#include "unireplk/kernels/cuda/element.h"
+
+/// The block of kernels/block.h on a CUDA device. All pointers in its structs are the device's then.
+namespace unireplk::kernels::cuda {
+
+/// Whether these branches have a kernel: those of the large kernels 13, in their order.
+bool has_block_kernel(const BlockShape& shape);
+
+/// Bytes of workspace that either function asks for. The workspace starts at a multiple of 256 bytes.
+int64_t block_workspace(Element element, const BlockShape& shape);
+
+/// \param running  null: left alone.
+/// \param moments  [block_moments(), channels], written, for backward: means of the branches, upper triangle of their
+///                 covariance.
+/// Numerics: branches in float32, moments of rows centred, merged in float32 within a thread block and in float64 over
+/// these. The merged kernel is rounded as depthwise_forward() says.
+void block_forward(Element element, const BlockShape& shape, const BlockWeights& weights,
+                   const RunningStatistics* running, const void* x, void* y, float* moments, void* workspace,
+                   Stream stream);
+
+/// \param gradients  `x` is not looked at.
+/// \param dx         [images, height, width, channels], or null: not wanted.
+/// Numerics: gradients of branches are rounded to the element type, as those of the parts one by one are.
+void block_backward(Element element, const BlockShape& shape, const BlockWeights& weights, const float* moments,
+                    const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* workspace,
+                    Stream stream);
+
+int64_t block_moments(const BlockShape& shape);
+
+}  // namespace unireplk::kernels::cuda

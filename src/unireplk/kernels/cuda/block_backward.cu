@@ -1,0 +1,307 @@
+#include <algorithm>
+
+#include "unireplk/kernels/cuda/block.h"
+#include "unireplk/kernels/cuda/block_algebra.cuh"
+#include "unireplk/kernels/cuda/block_coefficients.h"
+#include "unireplk/kernels/cuda/block_layout.h"
+#include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/correlation.cuh"
+
+namespace unireplk::kernels::cuda {
+namespace {
+
+static_assert(kCoefficients == 3 + 3 * kBranches);
+
+constexpr int kRowsAtOnce = 2;     // of dx that a thread computes
+constexpr int kWarpsOfBranch = 4;  // that add up what a branch makes of the correlation
+
+/// Gradients of norms, on the device.
+struct NormGradients {
+  float* gamma[kBranches];
+  float* outer_gamma;
+  float* outer_beta;
+};
+
+/// Gradients of all norms and the coefficients of what follows, from the correlation of x with dy.
+__global__ void __launch_bounds__(kBranches* kWarpsOfBranch* kLanes)
+    norm_gradients_kernel(BlockParameters parameters, const float* packed, const float* moments,
+                          const float* correlation, int channels, double eps, double pixels, NormGradients gradients,
+                          float* coefficients) {
+  __shared__ double parts[kBranches][kWarpsOfBranch][kLanes];  // of sum_p dy z_b
+  const int c = blockIdx.x * kLanes + threadIdx.x, branch = threadIdx.y / kWarpsOfBranch;
+  const bool is_channel = c < channels;
+  double part = 0;
+  if (is_channel) {
+    const int first = first_of_branch(branch), taps = first_of_branch(branch + 1) - first;
+    for (int tap = threadIdx.y % kWarpsOfBranch; tap < taps; tap += kWarpsOfBranch) {
+      part += static_cast<double>(packed[int64_t{first + tap} * channels + c]) *
+              correlation[int64_t{large_tap(branch, tap)} * channels + c];
+    }
+  }
+  parts[branch][threadIdx.y % kWarpsOfBranch][threadIdx.x] = part;
+  __syncthreads();
+  if (!is_channel || threadIdx.y != 0) return;
+  const double sum = correlation[int64_t{kLargeTaps} * channels + c];
+  const auto of = slopes_of(parameters, moments, channels, c, eps);
+  double centred[kBranches];  // sum_p dy (z_b - mean_b)
+  double outer = 0;
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) {
+    centred[b] = -of.mean[b] * sum;
+    for (const auto& warp : parts[b]) centred[b] += warp[threadIdx.x];
+    outer += of.slope[b] * centred[b];
+  }
+  outer /= of.outer_deviation;
+  gradients.outer_gamma[c] = static_cast<float>(outer);
+  gradients.outer_beta[c] = static_cast<float>(sum);
+  const auto set = [&](int row, double value) {
+    coefficients[int64_t{row} * channels + c] = static_cast<float>(value);
+  };
+  set(kMeanOfGradient, sum / pixels);
+  set(kKappa, outer / (pixels * of.outer_deviation));
+  set(kOuterSlope, of.outer_slope);
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) {
+    double with_sum = 0;  // covariance of z_b with the normalised sum
+#pragma unroll
+    for (int d = 0; d < kBranches; ++d) {
+      const int pair = b < d ? pair_of(b, d) : pair_of(d, b);
+      with_sum += moments[int64_t{kBranches + pair} * channels + c] * of.slope[d];
+    }
+    const double gamma = of.outer_slope / of.deviation[b] * (centred[b] - outer / of.outer_deviation * with_sum);
+    gradients.gamma[b][c] = static_cast<float>(gamma);
+    set(row_of_slope(b), of.slope[b]);
+    set(row_of_pull(b), of.slope[b] * gamma / (pixels * of.deviation[b]));
+    set(row_of_mean(b), of.mean[b]);
+  }
+}
+
+/// dz[branch][image][pixel][channel]
+template <int kTile, Columns kColumns, class T>
+__global__ void __launch_bounds__(kWarps* kLanes, 2)
+    branch_gradients_kernel(Map map, const T* x, const T* dy, const float* packed, const float* coefficients, T* dz) {
+  extern __shared__ float shared[];  // weights [kAllTaps][32], coefficients [kCoefficients][32]
+  stage_weights(packed, kAllTaps, map.channels, shared);
+  stage_weights(coefficients, kCoefficients, map.channels, shared + kAllTaps * kLanes);
+  const int c = blockIdx.y * kLanes + threadIdx.x;
+  if (c >= map.channels) return;
+  const int64_t all = map.images * map.plane();
+  const auto coefficient = [&](int row) { return shared[(kAllTaps + row) * kLanes + threadIdx.x]; };
+  Tiles<kColumns, kTile, 1>(map).each([&](int64_t image, int y, int x0) {
+    float z[kBranches][kTile];
+    compute_branches<kColumns>(map, x + image * map.plane() + c, shared + threadIdx.x, y, x0, z);
+    const int64_t first = image * map.plane() + (int64_t{y} * map.width + x0) * map.channels + c;
+#pragma unroll
+    for (int j = 0; j < kTile; ++j) {
+      if (kColumns == Columns::kAny && x0 + j >= map.width) break;
+      const int64_t at = first + int64_t{j} * map.channels;
+      float sum = 0.F;
+#pragma unroll
+      for (int b = 0; b < kBranches; ++b) {
+        z[b][j] -= coefficient(row_of_mean(b));
+        sum = fmaf(coefficient(row_of_slope(b)), z[b][j], sum);
+      }
+      const float centred = to_float(dy[at]) - coefficient(kMeanOfGradient) - coefficient(kKappa) * sum;
+      const float h = coefficient(kOuterSlope) * centred;
+#pragma unroll
+      for (int b = 0; b < kBranches; ++b) {
+        const float pulled = coefficient(row_of_slope(b)) * h - coefficient(row_of_pull(b)) * z[b][j];
+        dz[b * all + at] = from_float<T>(pulled);
+      }
+    }
+  });
+}
+
+/// Add the transposed convolutions of branches kBranch, kBranch + 1, ... of a tile.
+/// \param dz       of branch kBranch, at the lane's channel of the image's first pixel; the next lies `all` on.
+/// \param weights  flipped [kAllTaps][32], at the lane's channel.
+template <int kBranch, int kLow, int kHigh, bool kChecked, int kTile, class T>
+__device__ __forceinline__ void add_transposed(const Map& map, const T* dz, int64_t all, const float* weights, int y0,
+                                               int x0, float (&sums)[kRowsAtOnce][kTile]) {
+  if constexpr (kBranch < kBranches) {
+    constexpr int kSize = branch_size(kBranch), kDilation = branch_dilation(kBranch), kReach = branch_reach(kBranch);
+    constexpr int kWindow = kTile + 2 * kLargeReach, kSkip = kLargeReach - kReach;
+    constexpr int kFrom = kLow > kSkip ? kLow : kSkip, kTo = kHigh < kWindow - kSkip ? kHigh : kWindow - kSkip;
+    constexpr int kShared = kDilation == 1 ? kRowsAtOnce : 1;  // rows of dx that read the same rows of dz
+#pragma unroll
+    for (int first = 0; first < kRowsAtOnce; first += kShared) {
+      const int y = y0 + first;
+#pragma unroll 1
+      for (int iy = y - kReach; iy < y + kReach + kShared; iy += kDilation) {
+        if (static_cast<unsigned>(iy) >= static_cast<unsigned>(map.height)) continue;
+        float window[kWindow];
+        load_window<kWindow, kFrom, kTo, kChecked>(dz + (int64_t{iy} * map.width + x0 - kLargeReach) * map.channels,
+                                                   x0 - kLargeReach, map, window);
+#pragma unroll
+        for (int r = 0; r < kShared; ++r) {
+          const int from_top = iy - y - r + kReach;
+          if (kShared > 1 && (from_top < 0 || from_top > 2 * kReach)) continue;
+          const float* row = weights + (first_of_branch(kBranch) + from_top / kDilation * kSize) * kLanes;
+          add_row<kSize, kDilation, kSkip, kFrom, kTo>(window, row, sums[first + r]);
+        }
+      }
+    }
+    add_transposed<kBranch + 1, kLow, kHigh, kChecked>(map, dz + all, all, weights, y0, x0, sums);
+  }
+}
+
+/// dx = sum over the branches of their transposed convolutions.
+template <int kTile, Columns kColumns, class T>
+__global__ void __launch_bounds__(kWarps* kLanes)
+    transpose_branches_kernel(Map map, const T* dz, const float* flipped, T* dx) {
+  __shared__ float weights[kAllTaps * kLanes];
+  stage_weights(flipped, kAllTaps, map.channels, weights);
+  const int c = blockIdx.y * kLanes + threadIdx.x;
+  if (c >= map.channels) return;
+  const int64_t all = map.images * map.plane();
+  Tiles<kColumns, kTile, kRowsAtOnce>(map).each([&](int64_t image, int y0, int x0) {
+    const int64_t offset = image * map.plane() + c;
+    float sums[kRowsAtOnce][kTile] = {};
+    with_columns<kColumns, kTile, kLargeReach>(x0, [&]<int kLow, int kHigh, bool kChecked>() {
+      add_transposed<0, kLow, kHigh, kChecked>(map, dz + offset, all, weights + threadIdx.x, y0, x0, sums);
+    });
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      if (y0 + r >= map.height) break;
+      T* out = dx + offset + (int64_t{y0 + r} * map.width + x0) * map.channels;
+#pragma unroll
+      for (int j = 0; j < kTile; ++j) {
+        if (kColumns != Columns::kAny || x0 + j < map.width) out[j * map.channels] = from_float<T>(sums[r][j]);
+      }
+    }
+  });
+}
+
+constexpr int jobs_of(int branch) { return (branch_size(branch) + 1) / 2; }  // pairs of tap rows
+
+constexpr int all_jobs() {
+  int jobs = 0;
+  for (int b = 0; b < kBranches; ++b) jobs += jobs_of(b);
+  return jobs;
+}
+
+constexpr int kJobParts = 2;  // thread blocks that share the jobs
+constexpr int kJobsOfBlock = all_jobs() / kJobParts;
+static_assert(kJobsOfBlock * kJobParts == all_jobs());
+
+/// Job `job` of those of branches kBranch, kBranch + 1, ...
+template <int kBranch, int kTile, Columns kColumns, class T>
+__device__ __forceinline__ void correlate_branch(const Map& map, const T* x, const T* dz, int64_t all,
+                                                 const Chunk& chunk, int job, float* out) {
+  if constexpr (kBranch < kBranches) {
+    if (job >= jobs_of(kBranch)) {
+      return correlate_branch<kBranch + 1, kTile, kColumns>(map, x, dz + all, all, chunk, job - jobs_of(kBranch), out);
+    }
+    correlate_rows<branch_size(kBranch), branch_dilation(kBranch), kTile, kColumns>(
+        map, x, dz, chunk.first, chunk.last, 2 * job, out + int64_t{first_of_branch(kBranch)} * map.channels);
+  }
+}
+
+/// partial[chunk][kAllTaps][channels]: each branch's gradient correlated with x.
+template <int kTile, Columns kColumns, class T>
+__global__ void __launch_bounds__(kJobsOfBlock* kLanes)
+    correlate_branches_kernel(Map map, int images, const T* x, const T* dz, float* partial) {
+  const int c = blockIdx.y * kLanes + threadIdx.x;
+  if (c >= map.channels) return;
+  const Chunk chunk(map, images);
+  float* out = partial + int64_t{blockIdx.x} * kAllTaps * map.channels + c;
+  const int job = blockIdx.z * kJobsOfBlock + threadIdx.y;
+  correlate_branch<0, kTile, kColumns>(map, x + c, dz + c, map.images * map.plane(), chunk, job, out);
+}
+
+/// weight[branch] [channels][taps] from [kAllTaps][channels].
+struct WeightGradients {
+  float* weight[kBranches];
+};
+
+__global__ void unpack_branches_kernel(const float* sums, int channels, WeightGradients gradients) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= kAllTaps * channels) return;
+  const int c = i % channels, tap = i / channels;
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) {
+    const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first, of_branch = tap - first;
+    if (of_branch >= 0 && of_branch < taps) gradients.weight[b][int64_t{c} * taps + of_branch] = sums[i];
+  }
+}
+
+/// The passes over the pixels of some images, all of which `map` has.
+/// \return chunks of which `partial` has sums now.
+template <class T>
+int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
+                  float* partial, Stream stream) {
+  const dim3 block(kLanes, kWarps);
+  const int chunks = ceil_div(map.images, chunk);
+  auto* dz = static_cast<T*>(workspace.gradients);
+  with_tile<7>(map, [&]<int kTile, Columns kColumns>() {
+    auto* kernel = branch_gradients_kernel<kTile, kColumns, T>;
+    const size_t bytes = sizeof(float) * (kAllTaps + kCoefficients) * kLanes;
+    allow_shared(kernel, bytes);
+    kernel<<<Tiles<kColumns, kTile, 1>(map).grid(map), block, bytes, stream>>>(map, x, dy, workspace.packed,
+                                                                               workspace.coefficients, dz);
+    if (dx) {
+      const auto grid = Tiles<kColumns, kTile, kRowsAtOnce>(map).grid(map, 2 * kResidentBlocks);
+      transpose_branches_kernel<kTile, kColumns><<<grid, block, 0, stream>>>(map, dz, workspace.flipped, dx);
+    }
+    const dim3 grid(chunks, ceil_div(map.channels, kLanes), kJobParts);
+    correlate_branches_kernel<kTile, kColumns>
+        <<<grid, dim3(kLanes, kJobsOfBlock), 0, stream>>>(map, chunk, x, dz, partial);
+  });
+  return chunks;
+}
+
+template <class T>
+void launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
+                   Stream stream) {
+  const int at_once = images_at_once(element, map), chunk = chunk_images(map);
+  int chunks = 0;
+  for (int first = 0; first < map.images; first += at_once) {
+    Map some = map;
+    some.images = std::min(at_once, map.images - first);
+    const int64_t offset = first * map.plane();
+    float* partial = workspace.partial + int64_t{chunks} * kAllTaps * map.channels;
+    chunks +=
+        launch_images(some, chunk, x + offset, dy + offset, dx ? dx + offset : nullptr, workspace, partial, stream);
+  }
+  add_chunks(workspace.partial, chunks, kAllTaps, map.channels, workspace.sums, stream);
+}
+
+void launch_norms(const BlockShape& shape, const BlockParameters& parameters, const float* moments,
+                  const BlockGradients& gradients, const BlockWorkspace& workspace, Stream stream) {
+  const int channels = static_cast<int>(shape.map.channels);
+  NormGradients norms{};
+  for (int b = 0; b < kBranches; ++b) norms.gamma[b] = gradients.branches[b].gamma;
+  norms.outer_gamma = gradients.gamma;
+  norms.outer_beta = gradients.beta;
+  const double pixels = static_cast<double>(shape.map.images * shape.map.height * shape.map.width);
+  norm_gradients_kernel<<<ceil_div(channels, kLanes), dim3(kLanes, kBranches * kWarpsOfBranch), 0, stream>>>(
+      parameters, workspace.packed, moments, workspace.correlation, channels, shape.eps, pixels, norms,
+      workspace.coefficients);
+}
+
+}  // namespace
+
+void block_backward(Element element, const BlockShape& shape, const BlockWeights& weights, const float* moments,
+                    const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* memory,
+                    Stream stream) {
+  const auto map = map_of(shape.map);
+  const auto workspace = divide_workspace(element, shape.map, memory);
+  const auto parameters = parameters_of(weights);
+  pack_branches(parameters, map.channels, false, workspace.packed, stream);
+  pack_branches(parameters, map.channels, true, workspace.flipped, stream);
+  correlate(element, map, {.size = kLargeSize, .dilation = 1}, x, dy, workspace.partial, stream);
+  add_chunks(workspace.partial, ceil_div(map.images, chunk_images(map)), kLargeTaps + 1, map.channels,
+             workspace.correlation, stream);
+  launch_norms(shape, parameters, moments, gradients, workspace, stream);
+  with_type(element, [&]<class T>(T) {
+    launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx), workspace,
+                  stream);
+  });
+  WeightGradients of_weights{};
+  for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;
+  constexpr int kThreads = 256;
+  unpack_branches_kernel<<<ceil_div(int64_t{kAllTaps} * map.channels, kThreads), kThreads, 0, stream>>>(
+      workspace.sums, map.channels, of_weights);
+}
+
+}  // namespace unireplk::kernels::cuda

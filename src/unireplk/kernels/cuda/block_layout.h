@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "unireplk/kernels/block.h"
+#include "unireplk/kernels/cuda/element.h"
+
+/// How a block's two passes share the workspace.
+namespace unireplk::kernels::cuda {
+
+struct BlockParameters;
+struct Map;
+
+/// Pointers into the workspace, or null pointers when only its size is wanted.
+struct BlockWorkspace {
+  float* packed;        ///< [all taps][channels], of all branches
+  float* flipped;       ///< the same, each branch's last tap first
+  float* merged;        ///< [taps of the large kernel][channels]
+  float* bias;          ///< [channels]
+  float* correlation;   ///< [taps of the large kernel + 1][channels]
+  float* coefficients;  ///< [kCoefficients][channels]
+  float* sums;          ///< [all taps][channels]
+  float* partial;       ///< of thread blocks
+  void* gradients;      ///< [branches][images at once, height, width, channels], in the map's element type
+  int64_t bytes;
+};
+
+BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* workspace);
+
+/// Images whose branches' gradients are in memory at once: as many as leave them in the device's cache.
+int images_at_once(Element element, const Map& map);
+
+BlockParameters parameters_of(const BlockWeights& weights);
+
+/// All branches' weights, packed as convolution.h says, flipped or not.
+void pack_branches(const BlockParameters& parameters, int channels, bool is_flipped, float* packed, Stream stream);
+
+}  // namespace unireplk::kernels::cuda

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+
+#include "unireplk/kernels/cuda/element.h"
+#include "unireplk/kernels/depthwise.h"
+
+/// What depthwise.h and block.h are made of. Weights are packed: [taps][channels], so that a warp reads 32 channels.
+namespace unireplk::kernels::cuda {
+
+struct Map;
+
+Map map_of(const MapShape& shape);
+
+/// y = x convolved with weights, plus bias (or null), by the fastest kernel that takes them.
+void convolve(Element element, const Map& map, const KernelShape& kernel, const void* x, const float* packed,
+              const float* bias, void* y, Stream stream);
+
+/// For kernels 13, on tensor cores: maps of 16 bits, of at most 32 by 32 pixels and a multiple of 8 channels; not those
+/// for which other kernels are faster.
+bool can_convolve_bands(Element element, const Map& map, const KernelShape& kernel);
+void convolve_bands(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
+                    Stream stream);
+
+/// For kernels 13, undilated. Any map and type.
+void convolve_tiles(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
+                    Stream stream);
+
+/// Images of which correlate() makes one sum.
+int chunk_images(const Map& map);
+
+/// partial[chunk][tap][channel] = sum over the images of a chunk of dy[p] x[p + tap]; and [chunk][taps] is the sum of
+/// dy.
+void correlate(Element element, const Map& map, const KernelShape& kernel, const void* x, const void* dy,
+               float* partial, Stream stream);
+
+/// sums[tap][channel] of partial[chunk][tap][channel], in float64, in the order of chunks.
+void add_chunks(const float* partial, int chunks, int taps, int channels, float* sums, Stream stream);
+
+/// packed[tap][channel] = weight[channel][tap]; `is_flipped`: of the last tap first.
+void pack_weights(const float* weight, int taps, int channels, bool is_flipped, float* packed, Stream stream);
+/// The way back.
+void unpack_weights(const float* packed, int taps, int channels, float* weight, Stream stream);
+
+}  // namespace unireplk::kernels::cuda

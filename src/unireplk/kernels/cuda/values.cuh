@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "unireplk/kernels/cuda/element.h"
+
+namespace unireplk::kernels::cuda {
+
+using BFloat16 = __nv_bfloat16;
+using Half = __half;
+
+inline constexpr int kLanes = 32;
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+__device__ __forceinline__ float to_float(BFloat16 value) { return __bfloat162float(value); }
+__device__ __forceinline__ float to_float(Half value) { return __half2float(value); }
+
+template <class T>
+__device__ __forceinline__ T from_float(float value) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return value;
+  } else {
+    return T(value);  // to the nearest, ties to even
+  }
+}
+
+/// A map's counts as kernels take them.
+struct Map {
+  int images, height, width, channels;
+
+  __host__ __device__ int64_t plane() const { return int64_t{height} * width * channels; }
+};
+
+constexpr int ceil_div(int64_t count, int64_t size) { return static_cast<int>((count + size - 1) / size); }
+
+/// Call `run` with a value of the type that `element` names.
+template <class Run>
+void with_type(Element element, Run run) {
+  if (element == Element::kFloat) return run(float{});
+  if (element == Element::kBFloat16) return run(BFloat16{});
+  run(Half{});
+}
+
+}  // namespace unireplk::kernels::cuda
