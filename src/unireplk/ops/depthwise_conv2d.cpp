@@ -9,6 +9,9 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/kernels/depthwise.h"
+#if UNIREPLK_CUDA_KERNELS
+#include "unireplk/ops/cuda/depthwise_conv2d.h"
+#endif
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/shape_text.h"
@@ -75,6 +78,9 @@ struct DepthwiseConv2d : torch::autograd::Function<DepthwiseConv2d> {
 }  // namespace
 
 bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t dilation) {
+#if UNIREPLK_CUDA_KERNELS
+  if (x.is_cuda()) return cuda::has_depthwise_kernel(x, weight);
+#endif
   return x.device().is_cpu() && is_kernel_input(x) && weight.scalar_type() == at::kFloat &&
          (weight.size(2) >= kSmallestKernel || dilation > 1);
 }
@@ -90,6 +96,9 @@ at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const
                  x.size(1));
   UNIREPLK_CHECK(has_depthwise_kernel(x, weight, dilation), "depthwise_conv2d: no kernel for {} {} on {}",
                  shape_text(weight), c10::toString(x.scalar_type()), x.device().str());
+#if UNIREPLK_CUDA_KERNELS
+  if (x.is_cuda()) return cuda::depthwise_conv2d(x, weight, bias, dilation);
+#endif
   const auto dtype = autocast_type(x);
   return DepthwiseConv2d::apply(x.to(dtype).to(at::kFloat), weight, bias.defined() ? std::optional(bias) : std::nullopt,
                                 dilation)

@@ -5,7 +5,7 @@
 namespace unireplk::ops {
 
 /// Whether depthwise_conv2d() takes these: on the CPU, weights in float32 and x in float32 or a narrower type, kernels
-/// from 7 or dilated ones.
+/// from 7 or dilated ones. The same on a CUDA device in builds for CUDA, but no small dilated ones.
 /// LibTorch's own convolution is as fast for smaller kernels.
 bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t dilation);
 
@@ -19,7 +19,7 @@ bool has_depthwise_kernel(const at::Tensor& x, const at::Tensor& weight, int64_t
 ///         differentiated again.
 /// Numerics: float32; the same bits for any number of threads. Equals conv2d(groups = C). A narrower x gives a result
 /// of its type, rounded once; under autocast x is first rounded to autocast's type, the parameters never are
-/// (spec/kernels.md section 3).
+/// (spec/kernels.md section 3), except where a CUDA device's tensor cores convolve: those take weights in x's type.
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t dilation);
 
 }  // namespace unireplk::ops

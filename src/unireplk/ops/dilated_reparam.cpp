@@ -18,6 +18,9 @@
 #include "unireplk/core/log.h"
 #include "unireplk/kernels/block.h"
 #include "unireplk/ops/batch_moments.h"
+#if UNIREPLK_CUDA_KERNELS
+#include "unireplk/ops/cuda/dilated_reparam.h"
+#endif
 #include "unireplk/ops/depthwise_conv2d.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
@@ -175,11 +178,15 @@ void check_shapes(const DilatedReparam& block, const at::Tensor& x) {
   check_norm(block.outer);
 }
 
-bool has_plain_floats(const NormTensors& norm, bool wants_running) {
+bool is_float_on(const at::Device& device, const at::Tensor& tensor) {
+  return tensor.device() == device && tensor.scalar_type() == at::kFloat;
+}
+
+bool has_floats(const NormTensors& norm, const at::Device& device, bool wants_running) {
   const auto takes = [&](const at::Tensor& running) {
-    return running.defined() ? is_plain_float(running) : !wants_running;
+    return running.defined() ? is_float_on(device, running) : !wants_running;
   };
-  return is_plain_float(norm.weight) && is_plain_float(norm.bias) && takes(norm.running_mean) &&
+  return is_float_on(device, norm.weight) && is_float_on(device, norm.bias) && takes(norm.running_mean) &&
          takes(norm.running_var);
 }
 
@@ -216,12 +223,15 @@ kernels::RunningStatistics running_of(const DilatedReparam& block) {
 
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics) {
   if (block.branches.empty() || block.branches.size() > static_cast<size_t>(kernels::kMaxBranches)) return false;
-  if (x.dim() != 4 || !has_plain_floats(block.outer, !batch_statistics)) return false;
+  if (x.dim() != 4 || !has_floats(block.outer, x.device(), !batch_statistics)) return false;
   const auto& large = block.branches[0];
   if (!has_depthwise_kernel(x, large.weight, large.dilation) || large.dilation != 1) return false;
   const bool all_float = std::all_of(block.branches.begin(), block.branches.end(), [&](const DilatedBranch& branch) {
-    return is_plain_float(branch.weight) && has_plain_floats(branch.norm, !batch_statistics);
+    return is_float_on(x.device(), branch.weight) && has_floats(branch.norm, x.device(), !batch_statistics);
   });
+#if UNIREPLK_CUDA_KERNELS
+  if (batch_statistics && x.is_cuda() && !cuda::has_block_kernel(block, x)) return false;
+#endif
   const bool may_vary = block.collective || x.size(0) * x.size(2) * x.size(3) > 1;
   return all_float && (!batch_statistics || (may_vary && every_tap_meets(block, x)));
 }
@@ -230,6 +240,13 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   UNIREPLK_CHECK(can_fuse(block, x, /*batch_statistics=*/true), "dilated_reparam: no kernel for {} on {}",
                  shape_text(x), x.device().str());
   check_shapes(block, x);
+#if UNIREPLK_CUDA_KERNELS
+  if (x.is_cuda()) {
+    const auto y = cuda::fused_dilated_reparam(block, x, update_statistics);
+    if (update_statistics) bump_versions(block);
+    return y;
+  }
+#endif
   auto fused = c10::make_intrusive<FusedBlock>();
   fused->update_statistics = update_statistics;
   fused->collective = block.collective;

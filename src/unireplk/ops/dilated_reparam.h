@@ -30,12 +30,13 @@ struct DilatedReparam {
   double eps;
   double momentum;  ///< share of a batch in running statistics; 1 / batches for their plain mean
   std::shared_ptr<Collective> collective = {};  ///< joins processes whose batches count as one
-  bool keep_branches = false;                   ///< until backward, which else computes them again; same bits
+  bool keep_branches = false;  ///< on the CPU: until backward, which else computes them again; same bits
 };
 
 /// Whether the two functions below take these: on the CPU, parameters in float32 and x in float32 or a narrower type;
 /// at most 8 branches, the large kernel undilated and from 7; and, with batch statistics, more than one pixel (unless
-/// other processes may have them) and a map that every tap of the smaller branches meets.
+/// other processes may have them) and a map that every tap of the smaller branches meets. The same on a CUDA device in
+/// builds for CUDA, but with batch statistics only without a collective and for the branches of a kernel 13.
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics);
 
 /// The block with batch statistics.
