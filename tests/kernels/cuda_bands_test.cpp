@@ -10,6 +10,7 @@ namespace unireplk::kernels::cuda {
 namespace {
 
 constexpr int kLanesOfWarp = 32;
+constexpr int kNone = 1000;  // in place of the offset of a tap: zeros
 
 /// What the tensor cores' instruction mma.m16n8k16 (or, of 8 columns, m16n8k8) does with the registers of a warp, as
 /// the PTX ISA lays them out: A [16, 16] in pairs along its rows, B [16, 8] in pairs along its columns, sums [16, 8].
@@ -73,7 +74,6 @@ Plane convolve_bands(const Plane& x, const Plane& kernel) {
       }
     }
     const auto multiply = [&](Warp& warp, int ky, std::array<int, 4> offsets, std::array<int, 2> b, int depth) {
-      constexpr int kNone = 1000;
       for (int lane = 0; lane < kLanesOfWarp; ++lane) {
         for (int i = 0; i < 4; ++i) {
           warp.a[lane][i] = offsets[i] == kNone ? Warp::Pair{0, 0} : pair(lane, ky, offsets[i]);
@@ -82,7 +82,6 @@ Plane convolve_bands(const Plane& x, const Plane& kernel) {
       }
       warp.multiply(depth);
     };
-    constexpr int kNone = 1000;
     for (int tile = 0; tile < kTiles; ++tile) {
       if constexpr (kBands == 2) {
         const int ky = Shape::kernel_row(start, tile);
