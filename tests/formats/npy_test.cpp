@@ -77,7 +77,7 @@ TEST_CASE("npy: an array that can stay where it lies is seen there, others are c
   const auto padded = [](const std::string& descr, bool fortran = false, size_t shift = 0) {
     auto header = header_of(descr, "(2, 2)", fortran);
     header.insert(header.size() - 1, 64 - (10 + header.size()) % 64 + shift, ' ');
-    return npy_file(header, bytes_of<int32_t>({1, 2, 3, 4}));
+    return npy_file(header, bytes_of_numbers(std::vector<int32_t>{1, 2, 3, 4}));
   };
   const auto view = [](const std::string& file) { return view_npy(std::as_bytes(std::span(file))); };
   const auto plain = padded("<i4");
