@@ -22,7 +22,8 @@ std::vector<std::string> commands_of(const fs::path& page) {
   return commands;
 }
 
-/// A folder to type commands in, with the project's configs and data in it. Training is cut to a few steps.
+/// A folder to type commands in, with the project's configs and data in it. Training is cut to a few steps, and
+/// baselines that learn are left out.
 class Desk {
  public:
   Desk() {
@@ -30,11 +31,15 @@ class Desk {
   }
 
   Finished type(const std::string& command) const {
-    const std::string shell = "cd '" + folder_.path().string() + "'\n" + "unireplk() {\n" +
-                              "  if [ \"$1\" = train ] || [ \"$1\" = verify-resume ]; then\n"
-                              "    set -- \"$@\" device=cpu train.max_steps=2 train.schedule.warmup_epochs=0\n"
-                              "  fi\n" +
-                              "  '" + unireplk_path() + "' \"$@\"\n" + "}\n" + command;
+    const std::string shell =
+        "cd '" + folder_.path().string() + "'\n" + "unireplk() {\n" +
+        "  if [ \"$1\" = train ] || [ \"$1\" = verify-resume ]; then\n"
+        "    set -- \"$@\" device=cpu train.max_steps=2 train.schedule.warmup_epochs=0\n"
+        "  fi\n"
+        "  case \"$*\" in train\\ configs/time_series/*)\n"
+        "    set -- \"$@\" task.baselines='[repeat]' ;;\n"  // of the run, and so of what measures it
+        "  esac\n" +
+        "  '" + unireplk_path() + "' \"$@\"\n" + "}\n" + command;
     return run({"/bin/sh", "-c", shell});
   }
 

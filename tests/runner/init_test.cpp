@@ -30,9 +30,15 @@ nlohmann::json drafted(const std::string& data, const std::string& config) {
 
 TEST_CASE("init: a table over time becomes a config that forecasts", "[numeric]") {
   const TemporaryFolder folder;
+  constexpr int kRows = 600;
+  std::ifstream whole("examples/data/etth1/ETTh1.csv");
+  std::string first_rows;
+  std::string line;
+  for (int i = 0; i <= kRows && std::getline(whole, line); ++i) first_rows += line + '\n';
+  write_file(folder / "etth1.csv", first_rows);
   const auto config = (folder / "etth1.yaml").string();
-  const auto found = drafted("examples/data/etth1/ETTh1.csv", config);
-  CHECK((found["channels"] == 7 && found["rows"] == 17420));
+  const auto found = drafted((folder / "etth1.csv").string(), config);
+  CHECK((found["channels"] == 7 && found["rows"] == kRows));
   const auto trained = train_a_little(config, folder, {"data.loader.batch_size=2", "task.baselines=[]"});
   INFO(trained.err);
   CHECK(trained.exit_code == 0);
