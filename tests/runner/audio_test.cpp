@@ -100,6 +100,19 @@ TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and
   CHECK_THAT(refused.err, Catch::Matchers::Contains("none.wav: expected a sound file"));
 }
 
+TEST_CASE("audio: no kill changes a byte of a run that mixes, masks and rolls sounds", "[numeric]") {
+  const TemporaryFolder folder;
+  write_sounds(folder / "sounds");
+  write(folder / "sounds.yaml", with(with(kConfig, "MIXUP", "0.5"), "TASK", "{name: multi_label}"));
+  const auto verified = run({"/bin/sh", "-c",
+                             "cd '" + folder.path().string() + "' && '" + unireplk_path() +
+                                 "' verify-resume sounds.yaml --kills 2 train.epochs=8 train.checkpoint.every_steps=3 "
+                                 "train.validate_every_epochs=4 data.pipeline.freqm=8 data.pipeline.timem=8 "
+                                 "data.pipeline.noise=true data.pipeline.roll=4"});
+  INFO(verified.err);
+  CHECK(verified.exit_code == 0);
+}
+
 TEST_CASE("init: drafts a config for a folder of sounds", "[numeric]") {
   const TemporaryFolder folder;
   const auto config = (folder / "digits.yaml").string();

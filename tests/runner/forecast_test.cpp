@@ -1,13 +1,16 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <span>
 
 #include "runner/runs.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
+#include "support/test_data.h"
 #include "unireplk/core/format.h"
+#include "unireplk/data/image/decode.h"
 
 namespace unireplk::test {
 namespace {
@@ -23,6 +26,12 @@ std::string told_by(const std::vector<std::string>& arguments, int exit_code) {
   INFO(finished.err);
   REQUIRE(finished.exit_code == exit_code);
   return finished.err;
+}
+
+int64_t count_of(const std::string& word, const std::string& text) {
+  int64_t count = 0;
+  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
 }
 
 int64_t count_lines_in(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
@@ -70,7 +79,8 @@ TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and pred
   const TemporaryFolder folder;
   const auto deploy = (folder / "deploy.safetensors").string();
   const auto log = told_by({"train", kSeries, "output=" + folder.path().string(), "train.max_steps=60"}, 0);
-  CHECK_THAT(log, Contains("repeat: mse") && Contains("daily: mse") && Contains("ridge ("));
+  CHECK_THAT(log, Contains("beside it, repeat: mse") && Contains("daily: mse") && Contains("ridge (") &&
+                      Contains(" times), mae"));
   const auto run = (folder / "series").string();
 
   const auto evaluated = json_line({"eval", run, "--json"});
@@ -79,6 +89,8 @@ TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and pred
   CHECK(evaluated["baselines"]["repeat"]["mse"] > evaluated["mse"]);
   CHECK(evaluated["baselines"].size() == 3);
   CHECK(evaluated["baselines"]["daily"]["mae_12"] > 0);
+  CHECK(evaluated["ratios"]["repeat"]["mse"].get<double>() ==
+        Approx(evaluated["mse"].get<double>() / evaluated["baselines"]["repeat"]["mse"].get<double>()));
   CHECK(json_line({"eval", run, "--form", "deploy", "--json"})["mse"].get<double>() ==
         Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
 
@@ -122,7 +134,12 @@ TEST_CASE("forecast: stations in a tree train end to end", "[numeric]") {
   CHECK(evaluated["samples"] == 30 - 18 + 1);
   CHECK(evaluated["mse"] > 0);
   CHECK(evaluated["mse"] < 100);  // tenths squared over 100
-  CHECK(evaluated["baselines"].contains("repeat"));
+  const auto baselines = evaluated["baselines"];
+  CHECK(baselines.size() == 3);  // no day fits into twelve hours
+  CHECK(baselines["dlinear"]["mse"] > 0);
+  for (const auto& [name, metrics] : baselines.items()) {
+    if (name.starts_with("ridge")) CHECK(metrics["mse"] < baselines["repeat"]["mse"]);
+  }
   const auto deploy = (folder / "deploy.safetensors").string();
   CHECK(json_line({"export", run, "--output", deploy, "--json"})["worst_f64"] < 1e-9);
   const auto deployed =
@@ -131,6 +148,71 @@ TEST_CASE("forecast: stations in a tree train end to end", "[numeric]") {
                  "data.validation.input=12", "data.validation.horizon=6"});
   CHECK(deployed["mse"].get<double>() == Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
   CHECK_THAT(told_by({"predict", deploy, kTable}, 2), Contains("forecast no CSV file"));
+
+  fs::create_directories(folder / "moved");
+  for (const auto& entry : fs::directory_iterator(wind)) {
+    if (entry.path().filename().string().find("train") == std::string::npos)
+      fs::copy(entry.path(), folder / "moved" / entry.path().filename());
+  }
+  CHECK_THAT(told_by({"eval", run, "data.validation.folder=" + (folder / "moved").string()}, 0),
+             Contains("ridge and dlinear are left out: the training and validation rows beside"));
+}
+
+TEST_CASE("forecast: pictures of windows are the maps that a network makes of them", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto written = json_line({"inspect", kSeries, "--sample", folder.path().string(), "--count", "3",
+                                  "model.head.group=3", "model.head.rows=2", "--json"});
+  CHECK(written["samples"] == 3);
+  CHECK(written["images"][0] == (folder / "embedding.png").string());
+  const auto bytes = content(folder / "embedding.png");
+  const auto seen = data::image::decode(std::as_bytes(std::span(bytes)), 3, "embedding.png").value_or_throw();
+  const int64_t width = 3 * 24 + 4 * 2, height = 2 * 48 + 2 * 2;  // three groups side by side, white around them
+  CHECK(seen.width == 2 * (width + 2) + 2);
+  CHECK(seen.height == 2 * (height + 2) + 2);
+  CHECK(count_lines_in(content(folder / "samples.txt")) == 3);
+}
+
+TEST_CASE("forecast: influenza trains with baselines beside it", "[numeric]") {
+  const auto table = test_data("timeseries/illness/national_illness.csv");
+  if (!table) return;
+  const TemporaryFolder folder;
+  const auto file = ".file=" + table->string();
+  const auto log = told_by({"train", "configs/time_series/ili.yaml", "output=" + folder.path().string(), "device=cpu",
+                            "data.train" + file, "data.validation" + file, "data.test" + file, "model.head.group=7",
+                            "train.max_steps=2", "train.schedule.warmup_epochs=0"},
+                           0);
+  for (const char* name : {"repeat: mse", "ridge (", "dlinear: mse"}) {
+    INFO(name);
+    CHECK(count_of(name, log) == 2);  // behind the validation and behind the test
+  }
+  CHECK_THAT(log, !Contains("daily"));  // rows are weeks
+}
+
+TEST_CASE("series with classes train with baselines beside them", "[numeric]") {
+  const auto series = test_data("timeseries/uea_npy/EP");
+  if (!series) return;
+  const TemporaryFolder folder;
+  std::vector<std::string> arguments{"train",
+                                     "configs/time_series/epilepsy.yaml",
+                                     "output=" + folder.path().string(),
+                                     "device=cpu",
+                                     "data.pipeline.size=[24, 104]",
+                                     "train.max_steps=2",
+                                     "train.schedule.warmup_epochs=0"};
+  for (const auto& [set, part] : {std::pair("train", "train"), std::pair("validation", "test")}) {
+    for (const auto& [key, suffix] : {std::pair("inputs", "d"), std::pair("targets", "l")}) {
+      arguments.push_back(format("data.{}.{}={}/{}_{}.npy", set, key, series->string(), part, suffix));
+    }
+  }
+  CHECK_THAT(told_by(arguments, 0), Contains("beside it, majority (") && Contains("beside it, ridge ("));
+  const auto evaluated = json_line({"eval", (folder / "epilepsy").string(), "--json"});
+  CHECK(evaluated["samples"] == 138);
+  double majority = 0, ridge = 0;
+  for (const auto& [name, metrics] : evaluated["baselines"].items()) {
+    (name.starts_with("ridge") ? ridge : majority) = metrics["top1"].get<double>();
+  }
+  CHECK(majority == Approx(100.0 * 37 / 138).margin(0.01));
+  CHECK(ridge > majority);
 }
 
 TEST_CASE("forecast: what does not belong together is refused with a cure", "[numeric]") {
