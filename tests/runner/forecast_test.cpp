@@ -49,14 +49,20 @@ std::string bytes_of_values(const std::vector<Value>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(Value)};
 }
 
+/// Texts of 19 characters as NumPy has them.
+std::string wide(const std::string& text) {
+  std::string bytes;
+  for (const char c : text) bytes += c + std::string(3, '\0');
+  return bytes;
+}
+
 /// Hours of 42 stations: daily waves of a phase that grows with the station, in tenths.
 void write_part(const fs::path& folder, const std::string& part, int hours, int first) {
   std::vector<double> values;
   std::string stamps;
   for (int hour = first; hour < first + hours; ++hour) {
     for (int station = 0; station < 42; ++station) values.push_back(100 + 50 * std::sin(hour * 0.26 + station * 0.1));
-    const auto stamp = format("2019-01-{:02} {:02}:00:00", 1 + hour / 24, hour % 24);
-    for (const char c : stamp) stamps += c + std::string(3, '\0');
+    stamps += wide(format("2019-01-{:02} {:02}:00:00", 1 + hour / 24, hour % 24));
   }
   const auto rows = std::to_string(hours);
   write_npy(folder / ("wind_global_hourly_" + part + ".npy"), "<f8", "(" + rows + ", 42, 1)", bytes_of_values(values));
@@ -156,6 +162,28 @@ TEST_CASE("forecast: stations in a tree train end to end", "[numeric]") {
   }
   CHECK_THAT(told_by({"eval", run, "data.validation.folder=" + (folder / "moved").string()}, 0),
              Contains("ridge and dlinear are left out: the training and validation rows beside"));
+}
+
+TEST_CASE("forecast: what is wrong with the hours of stations is told with its place") {
+  const TemporaryFolder folder;
+  const auto wind = folder / "wind";
+  write_stations(wind);
+  const auto refused = [&] {
+    return told_by({"train", "tests/fixtures/stations.yaml", "output=" + folder.path().string(),
+                    "data.train.folder=" + wind.string(), "data.validation.folder=" + wind.string()},
+                   2);
+  };
+  std::string still;
+  for (int i = 0; i < 60; ++i) still += wide("2019-01-01 00:00:00");
+  write_npy(wind / "data_time_train.npy", "<U19", "(60,)", still);
+  CHECK_THAT(refused(),
+             Contains("data_time_train.npy: expected hours in the order of time, got stamps that do not rise"));
+  write_npy(wind / "wind_global_hourly_train.npy", "<f8", "(60, 42, 1)",
+            bytes_of_values(std::vector<double>(60 * 42, std::nan(""))));
+  CHECK_THAT(refused(), Contains("wind_global_hourly_train.npy: expected numbers, got nan in row 0, station 0"));
+  write_npy(wind / "wind_global_hourly_train.npy", "<f8", "(9, 42, 1)",
+            bytes_of_values(std::vector<double>(9 * 42, 1.0)));
+  CHECK_THAT(refused(), Contains("wind_global_hourly_train.npy: expected at least 18 rows for a window, got 9"));
 }
 
 TEST_CASE("forecast: pictures of windows are the maps that a network makes of them", "[numeric]") {

@@ -16,6 +16,7 @@ using analysis::ForecastErrors;
 using analysis::ForecastRows;
 using analysis::LinearForecast;
 using data::time_series::SeriesParts;
+using data::time_series::WindowedSeries;
 using data::time_series::WindowSource;
 
 std::vector<tasks::Metric> metrics_of(const ForecastErrors& errors, const tasks::ForecastingConfig& config) {
@@ -69,7 +70,9 @@ class ForecastBaselines : public Baselines {
   std::vector<Baseline> beside(const data::Dataset& evaluated) override {
     const auto* source = dynamic_cast<const WindowSource*>(evaluated.source.get());
     if (!source || config_.baselines.empty()) return {};
-    const auto own = own_rows(*source);
+    const auto& series = source->series();
+    const auto parts = series.parts ? std::optional(series.parts()) : std::nullopt;
+    const auto own = rows_of(*source, parts ? parts->own : targets_of(series));
     std::vector<Baseline> baselines;
     const auto add = [&](std::string name, const ForecastErrors& errors) {
       baselines.push_back({std::move(name), metrics_of(errors, config_)});
@@ -77,7 +80,7 @@ class ForecastBaselines : public Baselines {
     if (wants("repeat")) add("repeat", analysis::repeat_errors(own));
     const auto day = rows_of_a_day(*source);
     if (wants("daily") && day) add("daily", analysis::periodic_errors(own, *day));
-    auto* fits = wants("ridge") || wants("dlinear") ? fits_for(*source) : nullptr;
+    auto* fits = wants("ridge") || wants("dlinear") ? fits_for(*source, parts) : nullptr;
     if (fits && wants("ridge")) {
       const auto& ridge = fits->ridge();
       add(format("ridge ({}, {})", to_text(ridge.norm), ridge.penalty), ridge.errors(own));
@@ -93,10 +96,8 @@ class ForecastBaselines : public Baselines {
     return {.values = values, .input = source.shape().input, .horizon = source.shape().horizon};
   }
 
-  static ForecastRows own_rows(const WindowSource& source) {
-    const auto& series = source.series();
-    if (series.parts) return rows_of(source, series.parts().own);
-    return rows_of(source, series.values.narrow(1, series.values.size(1) - series.num_targets, series.num_targets));
+  static at::Tensor targets_of(const WindowedSeries& series) {
+    return series.values.narrow(1, series.values.size(1) - series.num_targets, series.num_targets);
   }
 
   /// Where a day is a whole number of rows, and fits into a window.
@@ -110,14 +111,13 @@ class ForecastBaselines : public Baselines {
   }
 
   /// Those of the part before where they learn from the same rows; null where there are none to learn from.
-  Fits* fits_for(const WindowSource& source) {
-    if (!source.series().parts) {
+  Fits* fits_for(const WindowSource& source, const std::optional<SeriesParts>& parts) {
+    if (!parts) {
       log_info("ridge and dlinear are left out: the training and validation rows beside {} are not there",
                source.series().place);
       return nullptr;
     }
-    const auto parts = source.series().parts();
-    auto train = rows_of(source, parts.train), validation = rows_of(source, parts.validation);
+    auto train = rows_of(source, parts->train), validation = rows_of(source, parts->validation);
     if (!fits_ || !fits_->are_of(train, validation)) fits_.emplace(std::move(train), std::move(validation));
     return &*fits_;
   }

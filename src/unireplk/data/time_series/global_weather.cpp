@@ -116,6 +116,10 @@ std::unique_ptr<Source> make_global_weather(const GlobalWeatherConfig& config) {
   }
   const auto values = chosen(all, 1, config);
   const int64_t step = median_step(times);
+  if (step <= 0) {
+    throw UserError({times_file.string(), "expected hours in the order of time, got stamps that do not rise",
+                     "Sort the rows of all files."});
+  }
   WindowedSeries series{
       .place = file_of(config, config.values, config.part).string(),
       .names = {},

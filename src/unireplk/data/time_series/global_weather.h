@@ -38,7 +38,8 @@ struct GlobalWeatherConfig {
 /// Source: spec/time_series.md, A1 and A2.
 ///
 /// \throws UserError when a file is missing or damaged, their shapes do not belong together, a value is not finite, or
-///         a stamp is none. The values of other parts are read when its `parts` are asked for, by the same rules.
+///         a stamp is none or they do not rise. The values of other parts are read when its `parts` are asked for, by
+///         the same rules.
 std::unique_ptr<Source> make_global_weather(const GlobalWeatherConfig& config);
 
 }  // namespace unireplk::data::time_series
