@@ -71,8 +71,9 @@ class ForecastBaselines : public Baselines {
     const auto* source = dynamic_cast<const WindowSource*>(evaluated.source.get());
     if (!source || config_.baselines.empty()) return {};
     const auto& series = source->series();
-    const auto parts = series.parts ? std::optional(series.parts()) : std::nullopt;
-    const auto own = rows_of(*source, parts ? parts->own : targets_of(series));
+    const SeriesParts parts =
+        series.parts ? series.parts() : SeriesParts{.train = {}, .validation = {}, .own = targets_of(series)};
+    const auto own = rows_of(*source, parts.own);
     std::vector<Baseline> baselines;
     const auto add = [&](std::string name, const ForecastErrors& errors) {
       baselines.push_back({std::move(name), metrics_of(errors, config_)});
@@ -111,13 +112,13 @@ class ForecastBaselines : public Baselines {
   }
 
   /// Those of the part before where they learn from the same rows; null where there are none to learn from.
-  Fits* fits_for(const WindowSource& source, const std::optional<SeriesParts>& parts) {
-    if (!parts) {
+  Fits* fits_for(const WindowSource& source, const SeriesParts& parts) {
+    if (!parts.train.defined()) {
       log_info("ridge and dlinear are left out: the training and validation rows beside {} are not there",
                source.series().place);
       return nullptr;
     }
-    auto train = rows_of(source, parts->train), validation = rows_of(source, parts->validation);
+    auto train = rows_of(source, parts.train), validation = rows_of(source, parts.validation);
     if (!fits_ || !fits_->are_of(train, validation)) fits_.emplace(std::move(train), std::move(validation));
     return &*fits_;
   }
