@@ -103,7 +103,7 @@ TEST_CASE("audio: a small network learns sixteen sounds by heart, as classes and
 TEST_CASE("audio: no kill changes a byte of a run that mixes, masks and rolls sounds", "[numeric]") {
   const TemporaryFolder folder;
   write_sounds(folder / "sounds");
-  write(folder / "sounds.yaml", with(with(kSounds, "MIXUP", "0.5"), "TASK", "{name: multi_label}"));
+  write_file(folder / "sounds.yaml", with(with(kSounds, "MIXUP", "0.5"), "TASK", "{name: multi_label}"));
   const auto verified = run({"/bin/sh", "-c",
                              "cd '" + folder.path().string() + "' && '" + unireplk_path() +
                                  "' verify-resume sounds.yaml --kills 2 train.epochs=8 train.checkpoint.every_steps=3 "

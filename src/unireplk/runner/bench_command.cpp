@@ -191,8 +191,7 @@ void add_bench(CLI::App& app, Program& program) {
     program.run = [=] { return print(analysis::bench_inference(options->resolved(), options->form == "deploy")); };
   });
 
-  auto* ops =
-      add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts.", *options);
+  auto* ops = add_measurement(*bench, "ops", "Depthwise operators against LibTorch's, in both its layouts.", *options);
   add_precision(*ops, *options);
   auto table = std::make_shared<std::string>();
   ops->add_option("--write-table", *table,
