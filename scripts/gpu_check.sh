@@ -26,10 +26,13 @@ own_libraries='ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libresolv|libuti
 
 libtorch_folder() { sed -n 's/^LibTorch_INCLUDE_DIR:[A-Z]*=\(.*\)\/include$/\1/p' build/cuda/CMakeCache.txt; }
 
+has_gpu_tests() { ! "$1" --list-tests '[cuda]' | grep -q '^0 matching'; }
+
 collect_programs() {
   local program
   mkdir -p "$stage/bin"
   for program in "$built/unireplk" "$built"/test_*; do
+    if [[ $program == */test_* ]] && ! has_gpu_tests "$program"; then continue; fi
     strip --strip-unneeded -o "$stage/bin/${program##*/}" "$program"
   done
 }

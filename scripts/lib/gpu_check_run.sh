@@ -66,7 +66,6 @@ logged() {
 run_tests() {
   local program
   for program in bin/test_*; do
-    if "$program" --list-tests '[cuda]' 2>/dev/null | grep -q '^0 matching'; then continue; fi
     logged "${program##*/}" "$program" '[cuda]'
   done
 }

@@ -1,5 +1,6 @@
 #include "unireplk/analysis/bench_ops.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/batch_norm.h>
@@ -60,9 +61,18 @@ double time_side(const std::function<at::Tensor()>& side, at::Device device) {
   return clock.seconds() * 1e3 / static_cast<double>(calls);
 }
 
+/// What LibTorch makes of it in float32 as written; cuDNN rounds to TF32 otherwise.
+at::Tensor judged(const std::function<at::Tensor()>& side) {
+  const bool before = at::globalContext().allowTF32CuDNN();
+  at::globalContext().setAllowTF32CuDNN(false);
+  auto result = side().to(at::kDouble);
+  at::globalContext().setAllowTF32CuDNN(before);
+  return result;
+}
+
 /// \param peak  GFLOP/s, 0 where it is not known.
 nlohmann::json hold(const Contest& contest, const BenchOptions& options, double peak) {
-  const auto judge = contest.sides[1]().to(at::kDouble);
+  const auto judge = judged(contest.sides[1]);
   const double difference = relative_difference(contest.sides[0]().to(at::kDouble), judge);
   const double largest = options.precision == train::Precision::kFp32 ? 1e-4 : 2e-2;
   UNIREPLK_CHECK(difference <= largest, "bench ops: {}: results differ by {}", contest.name, difference);
