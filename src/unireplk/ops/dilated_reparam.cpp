@@ -5,7 +5,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
@@ -18,6 +17,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/kernels/block.h"
 #include "unireplk/ops/batch_moments.h"
+#include "unireplk/ops/block_tensors.h"
 #if UNIREPLK_CUDA_KERNELS
 #include "unireplk/ops/cuda/dilated_reparam.h"
 #endif
@@ -33,8 +33,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr size_t kTensorsOfBranch = 3;  // kernel, gamma, beta
-constexpr size_t kSavedOfForward = 3;   // x, moments, branches; the others behind them
+constexpr size_t kSavedOfForward = 3;  // x, moments, branches; the others behind them
 
 /// What the autograd function needs besides tensors that carry gradients.
 struct FusedBlock : torch::CustomClassHolder {
@@ -66,19 +65,6 @@ kernels::OtherBatches others_of(const FusedBlock& block) {
   return {.merge = merge, .add = add};
 }
 
-kernels::BlockWeights weights_of(at::TensorList tensors) {
-  kernels::BlockWeights weights;
-  const size_t branches = tensors.size() / kTensorsOfBranch;
-  for (size_t b = 0; b < branches; ++b) {
-    const auto* of_branch = &tensors[b * kTensorsOfBranch];
-    weights.branches.push_back({of_branch[0].const_data_ptr<float>(), of_branch[1].const_data_ptr<float>(),
-                                of_branch[2].const_data_ptr<float>()});
-  }
-  weights.gamma = tensors[branches * kTensorsOfBranch].const_data_ptr<float>();
-  weights.beta = tensors[branches * kTensorsOfBranch + 1].const_data_ptr<float>();
-  return weights;
-}
-
 kernels::BlockMemory memory_of(const at::Tensor& moments, const at::Tensor& branches) {
   return {.moments = moments.data_ptr<float>(), .branches = branches.defined() ? branches.data_ptr<float>() : nullptr};
 }
@@ -105,7 +91,7 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
     const auto counts = kernels::block_forward(
-        shape, weights_of(tensors), block->update_statistics ? &block->running : nullptr, x.const_data_ptr<float>(),
+        shape, block_weights(tensors), block->update_statistics ? &block->running : nullptr, x.const_data_ptr<float>(),
         y.data_ptr<float>(), memory_of(moments, branches), workspace.span(), threads, others_of(*block));
     block->pixels = counts.pixels;
     if (counts.cancelled > 0) {
@@ -131,22 +117,13 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const auto dy = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor dx;
     if (x.requires_grad()) dx = empty_map(x);
-    variable_list result{{}, dx};  // none for the block
-    kernels::BlockGradients gradients;
+    auto [of_tensors, gradients] = block_gradients(tensors);
     gradients.x = dx.defined() ? dx.data_ptr<float>() : nullptr;
-    for (int64_t b = 0; b < shape.count(); ++b) {
-      const auto* of_branch = &tensors[static_cast<size_t>(b) * kTensorsOfBranch];
-      result.insert(result.end(),
-                    {at::empty_like(of_branch[0]), at::empty_like(of_branch[1]), at::zeros_like(of_branch[2])});
-      gradients.branches.push_back(
-          {result[result.size() - 3].data_ptr<float>(), result[result.size() - 2].data_ptr<float>()});
-    }
-    for (const auto& outer : tensors.slice(tensors.size() - 2)) result.push_back(at::empty_like(outer));
-    gradients.gamma = result[result.size() - 2].data_ptr<float>();
-    gradients.beta = result.back().data_ptr<float>();
+    variable_list result{{}, dx};  // none for the block
+    result.insert(result.end(), of_tensors.begin(), of_tensors.end());
     const auto threads = intra_op_threads();
     const Workspace workspace(kernels::block_workspace(shape, threads.workers));
-    kernels::block_backward(shape, weights_of(tensors), memory_of(saved[1], saved[2]), block.pixels,
+    kernels::block_backward(shape, block_weights(tensors), memory_of(saved[1], saved[2]), block.pixels,
                             x.const_data_ptr<float>(), dy.const_data_ptr<float>(), gradients, workspace.span(), threads,
                             others_of(block));
     if (block.collective) average_norm_gradients(result, block.collective->rank().count);
@@ -208,17 +185,6 @@ bool every_tap_meets(const DilatedReparam& block, const at::Tensor& x) {
   });
 }
 
-kernels::RunningStatistics running_of(const DilatedReparam& block) {
-  const auto of = [](const NormTensors& norm) {
-    UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
-                   "dilated_reparam: no running statistics to move");
-    return kernels::RunningStatistics::Norm{norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
-  };
-  kernels::RunningStatistics running{.branches = {}, .outer = of(block.outer), .momentum = block.momentum};
-  for (const auto& branch : block.branches) running.branches.push_back(of(branch.norm));
-  return running;
-}
-
 }  // namespace
 
 bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_statistics) {
@@ -251,14 +217,9 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   fused->update_statistics = update_statistics;
   fused->collective = block.collective;
   fused->keep_branches = block.keep_branches && at::GradMode::is_enabled();
-  fused->shape = {.map = map_shape(x), .branches = {}, .eps = block.eps};
-  if (update_statistics) fused->running = running_of(block);
-  variable_list tensors;
-  for (const auto& [weight, dilation, norm] : block.branches) {
-    fused->shape.branches.push_back({weight.size(2), dilation});
-    tensors.insert(tensors.end(), {weight.contiguous(), norm.weight, norm.bias});
-  }
-  tensors.insert(tensors.end(), {block.outer.weight, block.outer.bias});
+  fused->shape = block_shape(block, x);
+  if (update_statistics) fused->running = running_statistics(block);
+  const auto tensors = block_tensors(block);
   const auto dtype = autocast_type(x);
   const auto map = x.to(dtype).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
   const auto y = FusedDilatedReparam::apply(fused, map, at::TensorList(tensors));  // no vector: that is no input
