@@ -99,7 +99,7 @@ run_ops() {
     file=results/ops_$precision.json
     logged "ops_$precision" bash -c "bin/unireplk bench ops --device cuda --variant t --batch 128 --precision $precision \
       --iters 5 --warmup 1 >$file"
-    python3 table.py --ops "$file"
+    if [[ -s $file ]]; then python3 table.py --ops "$file"; fi
   done
 }
 
