@@ -272,8 +272,10 @@ TEST_CASE("config show: its output is a config that means the same") {
 TEST_CASE("bench: one line with the median") {
   for (const char* what : {"train-step", "inference", "startup"}) {
     INFO(what);
-    const auto line = line_of({"bench", what, "--variant", "a", "--batch", "2", "--size", "32", "--classes", "10",
-                               "--iters", "2", "--warmup", "0", "--threads", "1", "--json"});
+    const std::vector<std::string> command{"bench",    what, "--variant", "a",  "--batch", "2",
+                                           "--size",   "32", "--classes", "10", "--iters", "2",
+                                           "--warmup", "0",  "--threads", "1",  "--json"};
+    const auto line = line_of(command);
     CHECK(line["median_ms"] > 0);
     CHECK(line["samples_ms"].size() == 2);
     CHECK(line["p10_ms"] <= line["median_ms"]);
@@ -283,6 +285,7 @@ TEST_CASE("bench: one line with the median") {
     if (std::string_view(what) == "startup") continue;
     CHECK(line["cpu_ms"] > 0);
     CHECK(line["difference"] < 1e-2);
+    CHECK(line_of(command)["difference"] == line["difference"]);
     CHECK(line["floor"]["ms"] > 0);
     CHECK(line["share_of_floor"] == line["floor"]["ms"].get<double>() / line["median_ms"].get<double>());
   }

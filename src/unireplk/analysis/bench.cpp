@@ -19,6 +19,7 @@
 #include "unireplk/analysis/machine.h"
 #include "unireplk/core/clock.h"
 #include "unireplk/core/error.h"
+#include "unireplk/core/rng.h"
 #include "unireplk/models/unireplknet.h"
 #include "unireplk/tasks/classification.h"
 #include "unireplk/train/optimizer.h"
@@ -72,8 +73,11 @@ models::UniRepLKNet build(const BenchOptions& options, const models::UniRepLKNet
   return network;
 }
 
+/// The same for the same seed: norms of few values make what rounding leaves of some images large.
 at::Tensor random_images(const BenchOptions& options) {
-  return at::randn({options.batch, 3, options.size, options.size})
+  constexpr uint64_t kImages = 1;  // other numbers than those of the weights
+  const auto generator = at::detail::createCPUGenerator(mix_seed({options.context.seed, kImages}));
+  return at::randn({options.batch, 3, options.size, options.size}, generator)
       .to(options.context.device)
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
