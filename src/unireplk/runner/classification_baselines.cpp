@@ -39,13 +39,17 @@ void for_each_piece(const data::Dataset& dataset, const std::function<void(const
   }
 }
 
+/// \throws UserError when none can be read.
 LabelledRows all_rows(const data::Dataset& dataset) {
   std::vector<at::Tensor> values, labels;
   for_each_piece(dataset, [&](const LabelledRows& piece) {
     values.push_back(piece.values);
     labels.push_back(piece.labels);
   });
-  UNIREPLK_CHECK(!values.empty(), "no item to learn from could be read");
+  if (values.empty()) {
+    throw UserError({"task.baselines", "no item to learn from could be read from data.train",
+                     "Correct data.train, or leave baselines out."});
+  }
   return {.values = at::cat(values), .labels = at::cat(labels)};
 }
 

@@ -10,19 +10,22 @@ namespace unireplk::kernels::cuda {
 
 struct Map;
 
+/// The kernel size that has kernels of its own, undilated.
+inline constexpr int kTunedSize = 13;
+
 Map map_of(const MapShape& shape);
 
 /// y = x convolved with weights, plus bias (or null), by the fastest kernel that takes them.
 void convolve(Element element, const Map& map, const KernelShape& kernel, const void* x, const float* packed,
               const float* bias, void* y, Stream stream);
 
-/// For kernels 13, on tensor cores: maps of 16 bits, of at most 32 by 32 pixels and a multiple of 8 channels; not those
-/// for which other kernels are faster.
+/// For kernels of kTunedSize, on tensor cores: maps of 16 bits, of at most 32 by 32 pixels and a multiple of 8
+/// channels; not those for which other kernels are faster.
 bool can_convolve_bands(Element element, const Map& map, const KernelShape& kernel);
 void convolve_bands(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
                     Stream stream);
 
-/// For kernels 13, undilated. Any map and type.
+/// For kernels of kTunedSize, undilated. Any map and type.
 void convolve_tiles(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
                     Stream stream);
 

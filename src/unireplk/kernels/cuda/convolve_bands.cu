@@ -8,7 +8,7 @@
 namespace unireplk::kernels::cuda {
 namespace {
 
-constexpr int kSize = 13;
+constexpr int kSize = kTunedSize;
 constexpr int kReach = kSize / 2;
 static_assert(kReach <= kWidestReach);
 constexpr int kThreads = kGroup * kLanes;  // a warp for each channel of a group

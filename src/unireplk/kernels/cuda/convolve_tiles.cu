@@ -5,7 +5,7 @@
 namespace unireplk::kernels::cuda {
 namespace {
 
-constexpr int kSize = 13;
+constexpr int kSize = kTunedSize;
 constexpr int kReach = kSize / 2;
 constexpr int kTaps = kSize * kSize;
 constexpr int kRows = 2;  // of a tile; they share the rows that both read

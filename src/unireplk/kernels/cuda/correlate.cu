@@ -4,7 +4,7 @@
 namespace unireplk::kernels::cuda {
 namespace {
 
-constexpr int kSize = 13;
+constexpr int kSize = kTunedSize;
 constexpr int kTaps = kSize * kSize;
 constexpr int kJobs = kSize / 2 + 2;     // pairs of tap rows, and the sum of dy
 constexpr int kChunksTimesGroups = 640;  // thread blocks to aim at; part of what the result is

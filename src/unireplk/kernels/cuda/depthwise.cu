@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kStrip = 4;  // columns of a thread
-constexpr int kTiledSize = 13;
 constexpr int kMostBlocks = 4096;
 
 __global__ void pack_weights_kernel(const float* weight, int taps, int channels, bool is_flipped, float* packed) {
@@ -82,7 +81,7 @@ void convolve(Element element, const Map& map, const KernelShape& kernel, const 
               const float* bias, void* y, Stream stream) {
   if (can_convolve_bands(element, map, kernel) && is_aligned(x) && is_aligned(y)) {
     convolve_bands(element, map, x, packed, bias, y, stream);
-  } else if (kernel.size == kTiledSize && kernel.dilation == 1) {
+  } else if (kernel.size == kTunedSize && kernel.dilation == 1) {
     convolve_tiles(element, map, x, packed, bias, y, stream);
   } else {
     convolve_any(element, map, kernel, x, packed, bias, y, stream);
