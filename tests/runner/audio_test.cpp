@@ -1,3 +1,5 @@
+#include <ATen/core/Tensor.h>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +12,7 @@
 #include "support/files.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
+#include "unireplk/io/tensor_file.h"
 
 namespace unireplk::test {
 namespace {
@@ -22,12 +25,11 @@ std::string little_endian(uint32_t value, int count) {
   return text;
 }
 
-/// A quarter of a second at 16 kHz, 16 bits.
+/// 16 kHz, 16 bits; a quarter of a second where nothing else is said.
 template <class Value>
-std::string wav_of(Value value) {
-  constexpr int kSamples = 4000;
+std::string wav_of(Value value, int count = 4000) {
   std::string samples;
-  for (int i = 0; i < kSamples; ++i) {
+  for (int i = 0; i < count; ++i) {
     samples += little_endian(static_cast<uint32_t>(static_cast<int>(8000 * value(i / 16000.0))), 2);
   }
   return "RIFF" + little_endian(static_cast<uint32_t>(36 + samples.size()), 4) + "WAVEfmt " + little_endian(16, 4) +
@@ -127,6 +129,49 @@ TEST_CASE("init: drafts a config for a folder of sounds", "[numeric]") {
                                  "train.schedule.warmup_epochs=0", "device=cpu", "data.loader.batch_size=4"});
   INFO(trained.err);
   CHECK(trained.exit_code == 0);
+}
+
+TEST_CASE("bench spectrogram: the pace, and what was computed", "[numeric]") {
+  constexpr double kTurn = 2 * std::numbers::pi;
+  const auto tone = [](double t) { return std::sin(kTurn * 1000 * t); };
+  const TemporaryFolder folder;
+  const auto sound = (folder / "tone.wav").string(), output = (folder / "heard.safetensors").string();
+  write_file(sound, wav_of(tone));
+  const auto finished = unireplk({"bench", "spectrogram", sound, "examples/data/digits/validation/7/7_theo_0.flac",
+                                  "--output", output, "--iters", "2", "--warmup", "0"});
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  const auto line = nlohmann::json::parse(finished.out);
+  CHECK(line["samples_ms"].size() == 2);
+  CHECK(line["p10_ms"] <= line["median_ms"]);
+  CHECK(line["options"]["threads"] == 1);
+  const double seconds = line["seconds_of_sound"];
+  CHECK(line["seconds_of_sound_per_second"].get<double>() == Approx(seconds / line["median_ms"].get<double>() * 1e3));
+
+  const auto heard = io::read_safetensors(output);
+  REQUIRE(heard.tensors.size() == 4);
+  CHECK(heard.metadata.at("sample_rate") == "16000");
+  const at::Tensor &waveform = *heard.find("waveform.0"), &map = *heard.find("log_mel.0");
+  CHECK(waveform.numel() == 4000);
+  CHECK(seconds == Approx(static_cast<double>(4000 + heard.find("waveform.1")->numel()) / 16000));
+  CHECK(map.sizes() == at::IntArrayRef{128, 23});
+  const auto loudest = map.argmax(0);  // 1 kHz lies between the middles of bins 43 and 44
+  CHECK(loudest.ge(43).logical_and(loudest.le(44)).all().item<bool>());
+}
+
+TEST_CASE("bench spectrogram: what is no sound, or too short for a frame, is the user's mistake", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto text = (folder / "text.wav").string(), crack = (folder / "crack.wav").string();
+  write_file(text, "nothing");
+  write_file(crack, wav_of([](double) { return 0.5; }, 399));
+  const auto refused = [](const std::string& file) {
+    const auto finished = unireplk({"bench", "spectrogram", file});
+    CHECK(finished.exit_code == 2);
+    return finished.err;
+  };
+  CHECK_THAT(refused(text), Catch::Matchers::Contains("text.wav: expected a sound file"));
+  CHECK_THAT(refused(crack),
+             Catch::Matchers::Contains("crack.wav: expected at least the 400 samples of a frame, got 399"));
 }
 
 }  // namespace unireplk::test

@@ -1,4 +1,6 @@
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,7 +14,14 @@
 #include "unireplk/analysis/bench_ops.h"
 #include "unireplk/analysis/bench_products.h"
 #include "unireplk/core/clock.h"
+#include "unireplk/core/recycler.h"
+#include "unireplk/data/audio/audio_pipeline.h"
+#include "unireplk/data/audio/filterbank.h"
+#include "unireplk/data/audio/sound.h"
+#include "unireplk/data/audio/waveform.h"
 #include "unireplk/data/image/jpeg_yardstick.h"
+#include "unireplk/data/read_bytes.h"
+#include "unireplk/io/tensor_file.h"
 #include "unireplk/runner/child_program.h"
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
@@ -146,6 +155,110 @@ void add_bench_loader(CLI::App& bench, Program& program) {
   });
 }
 
+struct SpectrogramOptions {
+  std::vector<std::string> sounds;
+  std::string output;  ///< empty: none
+  int64_t iterations = 20;
+  int64_t warmup = 3;
+};
+
+/// Sounds as the pipeline `audio` hears them with its defaults, and their log-mel spectrograms.
+class Spectrograms {
+ public:
+  /// \throws UserError for a file that cannot be decoded, or is shorter than one frame.
+  explicit Spectrograms(const std::vector<std::string>& sounds)
+      : filterbank_({.rate = shape_.sample_rate, .bins = shape_.num_mel_bins}) {
+    const data::audio::WaveformReader reader(shape_.sample_rate);
+    for (const auto& sound : sounds) waveforms_.push_back(at::tensor(read(sound, reader)));
+  }
+
+  /// One after the other.
+  void compute() {
+    maps_.clear();
+    for (const auto& waveform : waveforms_) maps_.push_back(map_of(waveform));
+  }
+
+  double seconds_of_sound() const {
+    int64_t samples = 0;
+    for (const auto& waveform : waveforms_) samples += waveform.numel();
+    return static_cast<double>(samples) / static_cast<double>(shape_.sample_rate);
+  }
+
+  /// `waveform.{i}` and, as computed last, `log_mel.{i}`, [bins, frames].
+  io::TensorFile content() const {
+    io::TensorFile file{.tensors = {}, .metadata = {{"sample_rate", std::to_string(shape_.sample_rate)}}};
+    for (size_t i = 0; i < maps_.size(); ++i) {
+      file.tensors.emplace_back(format("waveform.{}", i), waveforms_[i]);
+      file.tensors.emplace_back(format("log_mel.{}", i), maps_[i]);
+    }
+    return file;
+  }
+
+  nlohmann::json options() const {
+    return {{"sounds", waveforms_.size()},
+            {"sample_rate", shape_.sample_rate},
+            {"num_mel_bins", shape_.num_mel_bins},
+            {"threads", 1},
+            {"device", "cpu"}};
+  }
+
+ private:
+  static constexpr size_t kMostKept = size_t{64} << 20;
+
+  std::vector<float> read(const std::string& place, const data::audio::WaveformReader& reader) {
+    const auto file = data::read_bytes(place).value_or_throw();
+    auto samples =
+        reader.read(data::audio::decode(file.bytes, place).value_or_throw(), place, memory_).value_or_throw();
+    if (filterbank_.frames(std::ssize(samples)) > 0) return samples;
+    throw UserError({.place = place,
+                     .message = format("expected at least the {} samples of a frame, got {}",
+                                       filterbank_.frame_samples(), samples.size()),
+                     .cure = "Name a longer sound."});
+  }
+
+  at::Tensor map_of(const at::Tensor& waveform) {
+    const std::span samples(waveform.const_data_ptr<float>(), static_cast<size_t>(waveform.numel()));
+    const int64_t frames = filterbank_.frames(waveform.numel());
+    at::Tensor map = at::empty({shape_.num_mel_bins, frames});
+    filterbank_.apply(samples, map.mutable_data_ptr<float>(), frames, memory_);
+    return map;
+  }
+
+  const data::audio::AudioPipelineConfig shape_;
+  data::audio::Filterbank filterbank_;
+  Recycler memory_{kMostKept};
+  std::vector<at::Tensor> waveforms_, maps_;
+};
+
+nlohmann::json bench_spectrogram(const SpectrogramOptions& options) {
+  at::set_num_threads(1);
+  Spectrograms spectrograms(options.sounds);
+  const analysis::BenchOptions bench{
+      .iterations = options.iterations, .warmup = options.warmup, .context = make_context("cpu", 1, 0)};
+  const auto samples = analysis::time_calls(bench, [&] { spectrograms.compute(); });
+  if (!options.output.empty()) io::write_safetensors(options.output, spectrograms.content());
+  auto report = analysis::bench_report(bench, samples);
+  report["options"] = spectrograms.options();
+  report["seconds_of_sound"] = spectrograms.seconds_of_sound();
+  report["seconds_of_sound_per_second"] = spectrograms.seconds_of_sound() / report["median_ms"].get<double>() * 1e3;
+  return report;
+}
+
+void add_bench_spectrogram(CLI::App& bench, Program& program) {
+  auto options = std::make_shared<SpectrogramOptions>();
+  auto* command = bench.add_subcommand(
+      "spectrogram",
+      "Log-mel spectrograms of decoded sounds, of the pipeline `audio` with its defaults, on one thread.");
+  command->add_option("SOUND", options->sounds, "Sound files.")->required();
+  command
+      ->add_option("--output", options->output,
+                   "Also write waveforms and spectrograms, for the same measurement in tools/reference/bench.py.")
+      ->type_name("FILE.safetensors");
+  command->add_option("--iters", options->iterations)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->callback([options, &program] { program.run = [options] { return print(bench_spectrogram(*options)); }; });
+}
+
 /// One measurement with the options all of them share.
 CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, BenchOptions& options) {
   auto* command = bench.add_subcommand(name, help);
@@ -205,6 +318,7 @@ void add_bench(CLI::App& app, Program& program) {
   });
 
   add_bench_loader(*bench, program);
+  add_bench_spectrogram(*bench, program);
 
   const auto add_until = [&](CLI::App* command) {
     command->add_option("--until", options->until, "End of the measurement: the first forward or training step.")
