@@ -1,0 +1,163 @@
+#include "unireplk/kernels/cuda/gelu_grn.h"
+
+#include "unireplk/kernels/cuda/rows.cuh"
+
+namespace unireplk::kernels::cuda {
+namespace {
+
+template <int kVector, class T>
+__global__ void __launch_bounds__(kRowThreads, 4)
+    squares_kernel(RowPlan plan, const T* __restrict__ z, const float* __restrict__ bias, float* partial) {
+  const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
+  float of_bias[kVector], sums[1][kVector] = {};
+  load(bias + walk.channel, of_bias);
+#pragma unroll 2
+  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+    float x[kVector];
+    load(z + plan.offset(walk, pixel), x);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      x[i] += of_bias[i];
+      const float h = x[i] * normal_cdf(x[i]);
+      sums[0][i] = fmaf(h, h, sums[0][i]);
+    }
+  }
+  write_sums(plan, sums, partial);
+}
+
+template <int kVector, class T>
+__global__ void __launch_bounds__(kRowThreads, 4)
+    scale_kernel(RowPlan plan, const T* __restrict__ z, const float* __restrict__ bias,
+                 const float* __restrict__ factor, const float* __restrict__ shift, T* __restrict__ to) {
+  const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
+  float of_bias[kVector], factors[kVector], shifts[kVector];
+  load(bias + walk.channel, of_bias);
+  load(factor + walk.image * plan.channels + walk.channel, factors);
+  load_or(shift, walk.channel, 0.F, shifts);
+#pragma unroll 2
+  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+    float x[kVector];
+    load(z + plan.offset(walk, pixel), x);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      x[i] += of_bias[i];
+      x[i] = fmaf(x[i] * normal_cdf(x[i]), factors[i], shifts[i]);
+    }
+    store(x, to + plan.offset(walk, pixel));
+  }
+}
+
+template <int kVector, class T>
+__global__ void __launch_bounds__(kRowThreads, 4)
+    products_kernel(RowPlan plan, const T* __restrict__ dy, const T* __restrict__ z, const float* __restrict__ bias,
+                    float* partial) {
+  const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
+  float of_bias[kVector], sums[2][kVector] = {};
+  load(bias + walk.channel, of_bias);
+#pragma unroll 2
+  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+    float x[kVector], g[kVector];
+    load(z + plan.offset(walk, pixel), x);
+    load(dy + plan.offset(walk, pixel), g);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      x[i] += of_bias[i];
+      sums[0][i] = fmaf(g[i], x[i] * normal_cdf(x[i]), sums[0][i]);
+      sums[1][i] += g[i];
+    }
+  }
+  write_sums(plan, sums, partial);
+}
+
+template <int kVector, class T>
+__global__ void __launch_bounds__(kRowThreads, 4)
+    combine_kernel(RowPlan plan, const T* __restrict__ dy, const float* __restrict__ factor, const T* __restrict__ z,
+                   const float* __restrict__ bias, const float* __restrict__ slope, T* __restrict__ dz,
+                   float* __restrict__ partial) {
+  const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
+  float of_bias[kVector], factors[kVector], slopes[kVector], sums[1][kVector] = {};
+  load(bias + walk.channel, of_bias);
+  load(factor + walk.image * plan.channels + walk.channel, factors);
+  load(slope + walk.image * plan.channels + walk.channel, slopes);
+  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+    float x[kVector], g[kVector];
+    load(z + plan.offset(walk, pixel), x);
+    load(dy + plan.offset(walk, pixel), g);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      x[i] += of_bias[i];
+      const float cdf = normal_cdf(x[i]);
+      g[i] = fmaf(g[i], factors[i], x[i] * cdf * slopes[i]) * gelu_slope(x[i], cdf);
+      sums[0][i] += g[i];
+    }
+    store(g, dz + plan.offset(walk, pixel));
+  }
+  write_sums(plan, sums, partial);
+}
+
+}  // namespace
+
+int64_t gelu_workspace(const RowsShape& shape) { return partial_sums(shape, 2); }
+
+void gelu_squares(Element element, const RowsShape& shape, const void* z, const float* bias, float* squares,
+                  float* workspace, Stream stream) {
+  if (is_empty(shape)) return set_zero(squares, shape.images * shape.channels, stream);
+  const auto run = [&]<int kVector>() {
+    const RowPlan plan(shape, kVector);
+    with_type(element, [&]<class T>(T) {
+      squares_kernel<kVector>
+          <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(z), bias, workspace);
+    });
+    add_chunks_of_images(plan, workspace, 1, 0, squares, stream);
+  };
+  with_vector(shape, run, static_cast<const char*>(z), bias);
+}
+
+void gelu_scale(Element element, const RowsShape& shape, const void* z, const float* bias, const float* factor,
+                const float* shift, void* to, Stream stream) {
+  if (is_empty(shape)) return;
+  const auto run = [&]<int kVector>() {
+    const RowPlan plan(shape, kVector);
+    with_type(element, [&]<class T>(T) {
+      scale_kernel<kVector><<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(z), bias, factor,
+                                                                       shift, static_cast<T*>(to));
+    });
+  };
+  with_vector(shape, run, static_cast<const char*>(z), bias, factor, shift, static_cast<const char*>(to));
+}
+
+void gelu_products(Element element, const RowsShape& shape, const void* dy, const void* z, const float* bias,
+                   float* products, float* sums, float* workspace, Stream stream) {
+  if (is_empty(shape)) {
+    set_zero(products, shape.images * shape.channels, stream);
+    return set_zero(sums, shape.channels, stream);
+  }
+  const auto run = [&]<int kVector>() {
+    const RowPlan plan(shape, kVector);
+    with_type(element, [&]<class T>(T) {
+      products_kernel<kVector><<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(dy),
+                                                                          static_cast<const T*>(z), bias, workspace);
+    });
+    add_chunks_of_images(plan, workspace, 2, 0, products, stream);
+    add_blocks(plan, workspace, 2, 1, sums, stream);
+  };
+  with_vector(shape, run, static_cast<const char*>(dy), static_cast<const char*>(z), bias);
+}
+
+void gelu_combine(Element element, const RowsShape& shape, const void* dy, const float* factor, const void* z,
+                  const float* bias, const float* slope, void* dz, float* dbias, float* workspace, Stream stream) {
+  if (is_empty(shape)) return set_zero(dbias, shape.channels, stream);
+  const auto run = [&]<int kVector>() {
+    const RowPlan plan(shape, kVector);
+    with_type(element, [&]<class T>(T) {
+      combine_kernel<kVector><<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(dy), factor,
+                                                                         static_cast<const T*>(z), bias, slope,
+                                                                         static_cast<T*>(dz), workspace);
+    });
+    add_blocks(plan, workspace, 1, 0, dbias, stream);
+  };
+  with_vector(shape, run, static_cast<const char*>(dy), factor, static_cast<const char*>(z), bias, slope,
+              static_cast<const char*>(dz));
+}
+
+}  // namespace unireplk::kernels::cuda
