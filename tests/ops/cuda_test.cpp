@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "ops/gpu.h"
 #include "ops/random_block.h"
 #include "support/catch.h"
 #include "support/tolerances.h"
@@ -15,41 +16,6 @@ namespace unireplk::ops {
 namespace {
 
 using Catch::Matchers::Contains;
-
-/// No GPU, or no kernels for it: says so, and the test is over.
-bool is_skipped() {
-  if (!at::hasCUDA()) {
-    WARN("SKIPPED: no CUDA device");
-    return true;
-  }
-  return false;
-}
-
-/// Convolutions in float32 as written and without a search for algorithms, while it lives. Memory is not-a-number until
-/// it is written.
-class Strict {
- public:
-  Strict() : tf32_(at::globalContext().allowTF32CuDNN()) {
-    at::globalContext().setAllowTF32CuDNN(false);
-    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
-  }
-  ~Strict() {
-    at::globalContext().setAllowTF32CuDNN(tf32_);
-    at::globalContext().setDeterministicAlgorithms(false, false);
-  }
-  Strict(const Strict&) = delete;
-  Strict& operator=(const Strict&) = delete;
-
- private:
-  bool tf32_;
-};
-
-/// How much further from float64 a result may be than that of LibTorch's own functions in the same type.
-constexpr double kAgainstUnfused = 1.5;
-
-at::Tensor gpu_map(at::IntArrayRef shape, unsigned seed, at::ScalarType dtype = at::kFloat) {
-  return random_map(shape, seed).to(at::kCUDA, dtype);
-}
 
 /// y, dx, dweight, dbias.
 using Gradients = std::vector<at::Tensor>;

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/triu_indices.h>
@@ -14,9 +13,7 @@
 #include <utility>
 
 #include "unireplk/core/error.h"
-#include "unireplk/kernels/row_passes.h"
-#include "unireplk/ops/map.h"
-#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 
 namespace unireplk::ops {
@@ -31,16 +28,12 @@ BatchMoments own_moments(const at::Tensor& x) {
   const double pixels = static_cast<double>(x.size(0) * x.size(2) * x.size(3));
   const auto options = x.options().memory_format(std::nullopt).dtype(at::promote_types(x.scalar_type(), at::kFloat));
   if (pixels == 0) return {at::zeros({x.size(1)}, options), at::zeros({x.size(1)}, options), 0};
-  if (!is_plain_float(x) || !x.is_contiguous(at::MemoryFormat::ChannelsLast)) {
+  if (!has_passes(x) || !x.is_contiguous(at::MemoryFormat::ChannelsLast)) {
     const auto [variance, mean] = at::var_mean(x.to(options.dtype()), at::IntArrayRef{0, 2, 3}, /*correction=*/0);
     return {mean, variance, pixels};
   }
-  const auto shape = map_rows(x);
-  const BatchMoments result{at::empty({shape.channels}, options), at::empty({shape.channels}, options), pixels};
-  const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-  kernels::row_moments(shape, x.const_data_ptr<float>(), result.mean.data_ptr<float>(),
-                       result.variance.data_ptr<float>(), workspace.span(), intra_op_threads());
-  return result;
+  const auto [mean, variance] = passes_for(x)->row_moments(map_rows(x), x);
+  return {mean, variance, pixels};
 }
 
 }  // namespace

@@ -1,18 +1,15 @@
 #include "unireplk/ops/channel_layer_norm.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "unireplk/core/error.h"
-#include "unireplk/kernels/layer_norm.h"
-#include "unireplk/ops/map.h"
-#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -20,21 +17,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-kernels::LayerNorm kernel_norm(const at::Tensor& weight, const at::Tensor& bias, double eps, bool then_gelu) {
-  return {.weight = weight.const_data_ptr<float>(),
-          .bias = bias.const_data_ptr<float>(),
-          .eps = static_cast<float>(eps),
-          .then_gelu = then_gelu};
-}
-
 struct FusedLayerNorm : torch::autograd::Function<FusedLayerNorm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, double eps, bool then_gelu) {
-    const auto shape = map_rows(x);
-    const auto y = empty_map(x);
-    const auto mean = at::empty({shape.images * shape.pixels}, at::kFloat), inverse = at::empty_like(mean);
-    kernels::layer_norm(shape, x.const_data_ptr<float>(), kernel_norm(weight, bias, eps, then_gelu),
-                        y.data_ptr<float>(), mean.data_ptr<float>(), inverse.data_ptr<float>(), intra_op_threads());
+    const Passes::LayerNorm norm{.weight = weight, .bias = bias, .eps = eps, .then_gelu = then_gelu};
+    const auto [y, mean, inverse] = passes_for(x)->layer_norm(map_rows(x), x, norm);
     context->save_for_backward({x, weight, bias, mean, inverse});
     context->saved_data["then_gelu"] = then_gelu;
     return y;
@@ -46,20 +33,21 @@ struct FusedLayerNorm : torch::autograd::Function<FusedLayerNorm> {
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &inverse = saved[4];
     const auto dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const auto shape = map_rows(x);
-    at::Tensor dx;
-    if (context->needs_input_grad(0)) dx = empty_map(x);
-    const auto dweight = at::empty_like(weight), dbias = at::empty_like(weight);
-    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    const auto norm =
-        kernel_norm(weight, bias, /*eps, in `inverse` already*/ 0, context->saved_data["then_gelu"].toBool());
-    kernels::layer_norm_backward(shape, dy.const_data_ptr<float>(), x.const_data_ptr<float>(), norm,
-                                 mean.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
-                                 dx.defined() ? dx.data_ptr<float>() : nullptr, dweight.data_ptr<float>(),
-                                 dbias.data_ptr<float>(), workspace.span(), intra_op_threads());
+    const Passes::LayerNorm norm{.weight = weight,
+                                 .bias = bias,
+                                 .eps = 0,  // is in `inverse`
+                                 .then_gelu = context->saved_data["then_gelu"].toBool()};
+    const auto [dx, dweight, dbias] =
+        passes_for(x)->layer_norm_backward(map_rows(x), dy, x, norm, mean, inverse, context->needs_input_grad(0));
     return {dx, dweight, dbias, {}, {}};
   }
 };
+
+/// Layer norms of PyTorch's autocast are in float32, whatever the map; so are those of kernels.
+bool has_kernel(const at::Tensor& x) {
+  const auto is_autocast = [&] { return AutocastSettings::current(x.device().type()).enabled; };
+  return takes_passes(x) && (x.scalar_type() == at::kFloat || is_autocast());
+}
 
 }  // namespace
 
@@ -69,7 +57,7 @@ at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, con
   UNIREPLK_CHECK(weight.dim() == 1 && weight.size(0) == x.size(1) && bias.sizes() == weight.sizes(),
                  "channel_layer_norm: weight {} and bias {} do not fit x {}: expected [{}]", shape_text(weight),
                  shape_text(bias), shape_text(x), x.size(1));
-  if (stays_plain_float(x) && is_dense_float(weight) && is_dense_float(bias)) {
+  if (has_kernel(x) && is_parameter_of(x, weight) && is_parameter_of(x, bias)) {
     return FusedLayerNorm::apply(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias, eps, then_gelu);
   }
   const auto y = at::layer_norm(x.permute({0, 2, 3, 1}), weight.sizes(), weight, bias, eps).permute({0, 3, 1, 2});

@@ -13,11 +13,9 @@
 #include <optional>
 
 #include "unireplk/core/error.h"
-#include "unireplk/kernels/gelu_grn.h"
-#include "unireplk/kernels/row_passes.h"
 #include "unireplk/ops/linear.h"
 #include "unireplk/ops/map.h"
-#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
 
@@ -35,7 +33,8 @@ at::Tensor divisor_of(const at::Tensor& norms) { return norms.mean(-1, /*keepdim
 at::Tensor relative_norms(const at::Tensor& norms) { return norms / divisor_of(norms); }
 
 /// gamma * Nx + 1 [N, C], of squares of norms [N, C], which become the norms.
-at::Tensor factors_of(const at::Tensor& squares, const at::Tensor& gamma) {
+at::Tensor factors_of(at::Tensor squares, const at::Tensor& gamma) {
+  if (!squares.is_cpu()) return relative_norms(squares.sqrt_()) * gamma.view({1, -1}) + 1;
   const auto factors = at::empty_like(squares);
   const int64_t channels = squares.size(1);
   const auto* weight = gamma.const_data_ptr<float>();
@@ -55,15 +54,10 @@ struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& z, const at::Tensor& bias,
                             const at::Tensor& gamma, const std::optional<at::Tensor>& beta) {
     const auto shape = rows_of(z);
-    const auto threads = intra_op_threads();
-    const auto norms = empty_table(shape);  // squares of them at first
-    const Workspace workspace(kernels::row_sums_workspace(shape, 1));
-    kernels::gelu_squares(shape, z.const_data_ptr<float>(), bias.const_data_ptr<float>(), norms.data_ptr<float>(),
-                          workspace.span(), threads);
+    const auto passes = passes_for(z);
+    const auto norms = passes->gelu_squares(shape, z, bias);  // squares of them at first
     const auto factor = factors_of(norms, gamma);
-    const auto y = at::empty_like(z);
-    kernels::gelu_scale(shape, z.const_data_ptr<float>(), bias.const_data_ptr<float>(), factor.const_data_ptr<float>(),
-                        beta ? beta->const_data_ptr<float>() : nullptr, y.data_ptr<float>(), threads);
+    const auto y = passes->gelu_scale(shape, z, bias, factor, beta ? *beta : at::Tensor());
     context->save_for_backward({z, bias, gamma, norms});
     context->saved_data["has_beta"] = beta.has_value();
     return y;
@@ -76,26 +70,19 @@ struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
     const auto &z = saved[0], &bias = saved[1], &gamma = saved[2], &norms = saved[3];
     const auto dy = gradients[0].contiguous();
     const auto shape = rows_of(z);
-    const auto threads = intra_op_threads();
-    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    const auto products = empty_table(shape), dbeta = at::empty_like(gamma);
-    kernels::gelu_products(shape, dy.const_data_ptr<float>(), z.const_data_ptr<float>(), bias.const_data_ptr<float>(),
-                           products.data_ptr<float>(), dbeta.data_ptr<float>(), workspace.span(), threads);
+    const auto passes = passes_for(z);
+    const auto [products, dbeta] = passes->gelu_products(shape, dy, z, bias);
     const auto divisor = divisor_of(norms), relative = norms / divisor, weight = gamma.view({1, -1});
-    at::Tensor dz, dbias;
+    Passes::GeluGradients of;
     if (context->needs_input_grad(0) || context->needs_input_grad(1)) {
       const auto of_relative = products * weight;  // gradient of the relative norms
       const auto of_mean = (of_relative * relative).mean(-1, /*keepdim=*/true);
       const auto slope = at::where(norms.gt(0), (of_relative - of_mean) / (divisor * norms), 0.0);
       const auto factor = relative * weight + 1;
-      dz = at::empty_like(z);
-      dbias = at::empty_like(bias);
-      kernels::gelu_combine(shape, dy.const_data_ptr<float>(), factor.const_data_ptr<float>(),
-                            z.const_data_ptr<float>(), bias.const_data_ptr<float>(), slope.const_data_ptr<float>(),
-                            dz.data_ptr<float>(), dbias.data_ptr<float>(), workspace.span(), threads);
+      of = passes->gelu_combine(shape, dy, factor, z, bias, slope);
     }
-    return {dz, dbias, (relative * products).sum(0).view_as(gamma),
-            context->saved_data["has_beta"].toBool() ? dbeta : at::Tensor()};
+    return {of.z, of.bias, (relative * products).sum(0).view_as(gamma),
+            context->saved_data["has_beta"].toBool() ? dbeta.view_as(gamma) : at::Tensor()};
   }
 };
 
@@ -124,22 +111,18 @@ at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma) {
   if (!is_dense_float(x) || !is_dense_float(gamma)) return grn(x, gamma, /*beta=*/{});
   check_parameters("grn_in_place", x, x.size(-1), gamma, /*beta=*/{});
   const auto shape = rows_of(x);
-  const auto threads = intra_op_threads();
-  const auto sums = empty_table(shape), squares = empty_table(shape);
-  const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-  auto* values = x.data_ptr<float>();
-  kernels::sum_rows(shape, values, values, nullptr, sums.data_ptr<float>(), squares.data_ptr<float>(), workspace.span(),
-                    threads);
-  const auto factor = factors_of(squares, gamma);
-  kernels::combine_rows(shape, {.a = values, .factor = factor.const_data_ptr<float>()}, values, threads);
+  const auto passes = passes_for(x);
+  const auto factor = factors_of(passes->sum_rows(shape, x, x, {}).products, gamma);
+  passes->combine_rows(shape, {.a = x, .factor = factor}, x);
   return x;
 }
 
 at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            const at::Tensor& gamma, const at::Tensor& beta) {
   check_parameters("linear_gelu_grn", x, weight.size(0), gamma, beta);
-  const bool has_kernel = stays_plain_float(x) && is_dense_float(weight) && is_dense_float(bias) &&
-                          is_dense_float(gamma) && (!beta.defined() || is_dense_float(beta));
+  const auto takes = [&](const at::Tensor& parameter) { return is_parameter_of(x, parameter); };
+  const bool has_kernel =
+      takes_passes(x) && takes(weight) && takes(bias) && takes(gamma) && (!beta.defined() || takes(beta));
   if (!has_kernel) return grn(at::gelu(ops::linear(x, weight, bias)), gamma, beta);
   return FusedGeluGrn::apply(ops::linear(x, weight).contiguous(), bias, gamma,
                              beta.defined() ? std::optional(beta) : std::nullopt);

@@ -20,8 +20,10 @@ bool is_kernel_input(const at::Tensor& x) {
   return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
 }
 
-at::Tensor empty_map(const at::Tensor& like) {
-  return at::empty(like.sizes(), like.options().memory_format(at::MemoryFormat::ChannelsLast));
+at::Tensor empty_map(const at::Tensor& like) { return empty_map(like, like.scalar_type()); }
+
+at::Tensor empty_map(const at::Tensor& like, at::ScalarType dtype) {
+  return at::empty(like.sizes(), like.options().dtype(dtype).memory_format(at::MemoryFormat::ChannelsLast));
 }
 
 }  // namespace unireplk::ops

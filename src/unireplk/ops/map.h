@@ -23,5 +23,6 @@ bool is_kernel_input(const at::Tensor& x);
 
 /// A map of the same shape in channels_last, its values unset.
 at::Tensor empty_map(const at::Tensor& like);
+at::Tensor empty_map(const at::Tensor& like, at::ScalarType dtype);
 
 }  // namespace unireplk::ops

@@ -8,10 +8,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "unireplk/core/error.h"
-#include "unireplk/kernels/row_passes.h"
 #include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/map.h"
-#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
 
@@ -35,13 +34,8 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
     const auto inverse = (statistics.variance + branch.eps).rsqrt();
     const auto slope = table_of(weight * inverse * layer_scale, mask), shift = table_of(bias * layer_scale, mask);
     const auto result = empty_map(x);
-    kernels::combine_rows(shape,
-                          {.a = x.const_data_ptr<float>(),
-                           .b = y.const_data_ptr<float>(),
-                           .centre = statistics.mean.const_data_ptr<float>(),
-                           .slope = slope.const_data_ptr<float>(),
-                           .shift = shift.const_data_ptr<float>()},
-                          result.data_ptr<float>(), intra_op_threads());
+    passes_for(y)->combine_rows(shape, {.a = x, .b = y, .centre = statistics.mean, .slope = slope, .shift = shift},
+                                result);
     context->save_for_backward({y, weight, bias, layer_scale, mask, statistics.mean, inverse});
     context->saved_data["pixels"] = statistics.pixels;
     context->saved_data["collective"] = capsule_of(branch.collective);
@@ -56,11 +50,8 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
     const auto &mean = saved[5], &inverse = saved[6];
     const auto gradient = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
     const auto shape = map_rows(y);
-    const auto threads = intra_op_threads();
-    const auto sums = empty_table(shape), products = empty_table(shape);
-    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::sum_rows(shape, gradient.const_data_ptr<float>(), y.const_data_ptr<float>(), mean.const_data_ptr<float>(),
-                      sums.data_ptr<float>(), products.data_ptr<float>(), workspace.span(), threads);
+    const auto passes = passes_for(y);
+    const auto [sums, products] = passes->sum_rows(shape, gradient, y, mean);
     auto sum = (sums * mask).sum(0), of_normal = (products * mask).sum(0).mul_(inverse);  // of sample and scale
     double ranks = 1;
     if (const auto collective = collective_of(context->saved_data["collective"])) {
@@ -73,14 +64,8 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
     const auto ones = at::ones_like(mask);
     const auto slopes = table_of(share * inverse * of_normal, -ones), shift = table_of(share * sum, -ones);
     const auto dy = empty_map(y);
-    kernels::combine_rows(shape,
-                          {.a = gradient.const_data_ptr<float>(),
-                           .factor = factor.const_data_ptr<float>(),
-                           .b = y.const_data_ptr<float>(),
-                           .centre = mean.const_data_ptr<float>(),
-                           .slope = slopes.const_data_ptr<float>(),
-                           .shift = shift.const_data_ptr<float>()},
-                          dy.data_ptr<float>(), threads);
+    passes->combine_rows(
+        shape, {.a = gradient, .factor = factor, .b = y, .centre = mean, .slope = slopes, .shift = shift}, dy);
     const auto share_of_rank = [&](const at::Tensor& gradient_of_all) {
       return ranks == 1 ? gradient_of_all : gradient_of_all / ranks;
     };
@@ -114,21 +99,26 @@ void check_shapes(const at::Tensor& x, const NormedBranch& branch) {
 }  // namespace
 
 bool can_fuse(const NormedBranch& branch, const at::Tensor& x) {
-  const auto takes = [](const at::Tensor& tensor) { return !tensor.defined() || is_plain_float(tensor); };
+  const auto takes = [&](const at::Tensor& tensor) {
+    return !tensor.defined() || (tensor.device() == x.device() && tensor.scalar_type() == at::kFloat);
+  };
   const auto& norm = branch.norm;
   const bool may_vary = branch.collective || x.size(0) * x.size(2) * x.size(3) > 1;
-  return x.dim() == 4 && may_vary && is_plain_float(x) && is_plain_float(branch.y) && takes(norm.weight) &&
-         takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) && takes(branch.layer_scale) &&
-         takes(branch.mask);
+  return x.dim() == 4 && may_vary && has_passes(x) && has_passes(branch.y) && branch.y.device() == x.device() &&
+         takes(norm.weight) && takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) &&
+         takes(branch.layer_scale) && takes(branch.mask);
 }
 
 at::Tensor add_normed_branch(const at::Tensor& x, const NormedBranch& branch, bool update_statistics) {
   UNIREPLK_CHECK(can_fuse(branch, x), "add_normed_branch: no kernel for {} on {}", shape_text(x), x.device().str());
   check_shapes(x, branch);
   const auto dense = [](const at::Tensor& map) { return map.contiguous(at::MemoryFormat::ChannelsLast); };
-  const auto mask = branch.mask.defined() ? branch.mask.view({-1, 1}) : at::ones({x.size(0), 1}, x.options());
-  const auto scale = branch.layer_scale.defined() ? branch.layer_scale : at::ones({x.size(1)}, x.options());
-  return FusedNormedBranch::apply(branch, update_statistics, dense(x), dense(branch.y), branch.norm.weight,
+  const auto floats = x.options().dtype(at::kFloat);
+  const auto mask = branch.mask.defined() ? branch.mask.view({-1, 1}) : at::ones({x.size(0), 1}, floats);
+  const auto scale = branch.layer_scale.defined() ? branch.layer_scale : at::ones({x.size(1)}, floats);
+  const bool has_factor = branch.mask.defined() || branch.layer_scale.defined();
+  const auto dtype = has_factor ? at::kFloat : at::promote_types(x.scalar_type(), branch.y.scalar_type());
+  return FusedNormedBranch::apply(branch, update_statistics, dense(x.to(dtype)), dense(branch.y), branch.norm.weight,
                                   branch.norm.bias, scale, mask);
 }
 

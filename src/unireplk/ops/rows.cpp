@@ -10,8 +10,8 @@ kernels::RowsShape rows_of(const at::Tensor& x) {
 
 kernels::RowsShape map_rows(const at::Tensor& x) { return rows_of(x.permute({0, 2, 3, 1})); }
 
-at::Tensor empty_table(const kernels::RowsShape& shape) {
-  return at::empty({shape.images, shape.channels}, at::kFloat);
+at::Tensor empty_table(const kernels::RowsShape& shape, const at::Tensor& map) {
+  return at::empty({shape.images, shape.channels}, at::TensorOptions().dtype(at::kFloat).device(map.device()));
 }
 
 }  // namespace unireplk::ops

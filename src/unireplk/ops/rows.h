@@ -12,7 +12,7 @@ kernels::RowsShape rows_of(const at::Tensor& x);
 /// That of a map [N, C, H, W], channels_last.
 kernels::RowsShape map_rows(const at::Tensor& x);
 
-/// A table [images, channels] in float32, its values unset.
-at::Tensor empty_table(const kernels::RowsShape& shape);
+/// A table [images, channels] in float32 on the device of a map, its values unset.
+at::Tensor empty_table(const kernels::RowsShape& shape, const at::Tensor& map);
 
 }  // namespace unireplk::ops

@@ -2,19 +2,17 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <vector>
 
 #include "unireplk/core/error.h"
-#include "unireplk/kernels/row_passes.h"
-#include "unireplk/kernels/squeeze_gate.h"
 #include "unireplk/ops/map.h"
-#include "unireplk/ops/parallel.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -26,23 +24,11 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& down_weight,
                             const at::Tensor& down_bias, const at::Tensor& up_weight, const at::Tensor& up_bias) {
     const auto shape = map_rows(x);
-    const auto threads = intra_op_threads();
-    const auto pooled = empty_table(shape), y = empty_map(x);
-    const Workspace workspace(kernels::row_sums_workspace(shape, 1));
-    kernels::sum_rows(shape, x.const_data_ptr<float>(), nullptr, nullptr, pooled.data_ptr<float>(), nullptr,
-                      workspace.span(), threads);
-    pooled.div_(shape.pixels);
-    const auto inner = at::empty({shape.images, down_weight.size(0)}, at::kFloat), gate = empty_table(shape);
-    kernels::squeeze_gate({.channels = shape.channels,
-                           .inner = down_weight.size(0),
-                           .down_weight = down_weight.const_data_ptr<float>(),
-                           .down_bias = down_bias.const_data_ptr<float>(),
-                           .up_weight = up_weight.const_data_ptr<float>(),
-                           .up_bias = up_bias.const_data_ptr<float>()},
-                          shape.images, pooled.const_data_ptr<float>(), inner.data_ptr<float>(), gate.data_ptr<float>(),
-                          threads);
-    kernels::combine_rows(shape, {.a = x.const_data_ptr<float>(), .factor = gate.const_data_ptr<float>()},
-                          y.data_ptr<float>(), threads);
+    const auto passes = passes_for(x);
+    const auto pooled = passes->sum_rows(shape, x, {}, {}).sums.div_(shape.pixels);
+    const auto [inner, gate] = passes->squeeze_gate(pooled, down_weight, down_bias, up_weight, up_bias);
+    const auto y = empty_map(x);
+    passes->combine_rows(shape, {.a = x, .factor = gate}, y);
     context->save_for_backward({x, pooled, inner, gate, down_weight, up_weight});
     return y;
   }
@@ -55,18 +41,14 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
     const auto &down_weight = saved[4], &up_weight = saved[5];
     const auto dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     const auto shape = map_rows(x);
-    const auto threads = intra_op_threads();
-    const auto sums = empty_table(shape), products = empty_table(shape), dx = empty_map(x);
-    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::sum_rows(shape, dy.const_data_ptr<float>(), x.const_data_ptr<float>(), nullptr, sums.data_ptr<float>(),
-                      products.data_ptr<float>(), workspace.span(), threads);
+    const auto passes = passes_for(x);
+    const AutocastGuard in_float32({.device = x.device().type(), .enabled = false});
+    const auto products = passes->sum_rows(shape, dy, x, {}).products;
     const auto of_up = products * gate * (1 - gate);
     const auto of_down = of_up.mm(up_weight) * inner.gt(0);
     const auto shift = of_down.mm(down_weight).div_(shape.pixels);
-    kernels::combine_rows(
-        shape,
-        {.a = dy.const_data_ptr<float>(), .factor = gate.const_data_ptr<float>(), .shift = shift.data_ptr<float>()},
-        dx.data_ptr<float>(), threads);
+    const auto dx = empty_map(x);
+    passes->combine_rows(shape, {.a = dy, .factor = gate, .shift = shift}, dx);
     return {dx, of_down.t().mm(pooled), of_down.sum(0), of_up.t().mm(inner), of_up.sum(0)};
   }
 };
@@ -86,10 +68,10 @@ void check_shapes(const at::Tensor& x, const LinearTensors& down, const LinearTe
 
 at::Tensor squeeze_excite(const at::Tensor& x, const LinearTensors& down, const LinearTensors& up) {
   check_shapes(x, down, up);
-  const auto takes = [](const LinearTensors& linear) {
-    return is_dense_float(linear.weight) && is_dense_float(linear.bias);
+  const auto takes = [&](const LinearTensors& linear) {
+    return is_parameter_of(x, linear.weight) && is_parameter_of(x, linear.bias);
   };
-  const bool has_kernel = stays_plain_float(x) && takes(down) && takes(up) && x.size(2) * x.size(3) > 0;
+  const bool has_kernel = takes_passes(x) && takes(down) && takes(up) && x.size(2) * x.size(3) > 0;
   if (has_kernel) {
     return FusedSqueezeExcite::apply(x.contiguous(at::MemoryFormat::ChannelsLast), down.weight, down.bias, up.weight,
                                      up.bias);

@@ -1,0 +1,282 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "ops/gpu.h"
+#include "support/catch.h"
+#include "support/thread_ranks.h"
+#include "support/tolerances.h"
+#include "unireplk/ops/channel_layer_norm.h"
+#include "unireplk/ops/drop_path.h"
+#include "unireplk/ops/grn.h"
+#include "unireplk/ops/normed_branch.h"
+#include "unireplk/ops/squeeze_excite.h"
+#include "unireplk/tensor/autocast.h"
+
+/// The fused operators of a block on a GPU, under autocast or in float32, against the graph of their parts: in float64,
+/// and as PyTorch's autocast runs it.
+namespace unireplk::ops {
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+using Graph = std::function<at::Tensor(const Tensors&)>;
+
+double unit_of(at::ScalarType dtype) {
+  if (dtype == at::kBFloat16) return 1.0 / 256;
+  return dtype == at::kHalf ? 1.0 / 2048 : 0;
+}
+
+at::Tensor random(at::IntArrayRef shape, unsigned seed, at::ScalarType dtype = at::kFloat) {
+  at::manual_seed(seed);
+  return at::randn(shape).to(at::kCUDA, dtype);
+}
+
+/// The output of `graph` under an autocast to `dtype` and the gradients of its inputs.
+Tensors run_graph(const Tensors& inputs, at::ScalarType dtype, const Graph& graph) {
+  Tensors leaves;
+  for (const auto& input : inputs) leaves.push_back(input.detach().clone().requires_grad_());
+  at::Tensor y;
+  {
+    const bool is_narrow = dtype == at::kBFloat16 || dtype == at::kHalf;
+    const AutocastGuard guard({.device = at::kCUDA, .enabled = is_narrow, .dtype = is_narrow ? dtype : at::kBFloat16});
+    y = graph(leaves);
+  }
+  at::manual_seed(9);
+  y.backward(at::randn(y.sizes()).to(at::kBFloat16).to(y.options()));  // the same in all types
+  Tensors results{y.detach()};
+  for (const auto& leaf : leaves) results.push_back(leaf.grad());
+  return results;
+}
+
+/// \param inputs  in the types that the operator sees.
+void check_operator(const Tensors& inputs, at::ScalarType dtype, const Graph& fused, const Graph& parts) {
+  Tensors wide;
+  for (const auto& input : inputs) wide.push_back(input.to(at::kDouble));
+  const auto exact = run_graph(wide, at::kDouble, parts), theirs = run_graph(inputs, dtype, parts);
+  const auto ours = run_graph(inputs, dtype, fused), again = run_graph(inputs, dtype, fused);
+  REQUIRE(ours.size() == exact.size());
+  CHECK(ours[0].scalar_type() == theirs[0].scalar_type());
+  for (size_t i = 0; i < ours.size(); ++i) {
+    CAPTURE(i);
+    CHECK(ours[i].equal(again[i]));
+    CHECK(ours[i].scalar_type() == theirs[i].scalar_type());
+    const double slack =
+        dtype == at::kFloat ? test::kFusedGradientF32 : unit_of(dtype);  // few values: rounding is luck
+    CHECK(error_of(ours[i], exact[i], 1e-3) <= kAgainstUnfused * error_of(theirs[i], exact[i], 1e-3) + slack);
+  }
+}
+
+TEST_CASE("linear_gelu_grn: on a GPU, against its parts, with all gradients", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const auto [n, h, w, in, out] = GENERATE(table<int64_t, int64_t, int64_t, int64_t, int64_t>({{2, 3, 5, 4, 16},
+                                                                                               {1, 1, 1, 4, 12},
+                                                                                               {3, 9, 7, 5, 20},
+                                                                                               {2, 20, 21, 7, 320},
+                                                                                               {9, 14, 14, 8, 640},
+                                                                                               {5, 7, 7, 16, 2560},
+                                                                                               {2, 56, 56, 16, 64},
+                                                                                               {2, 5, 3, 8, 1037},
+                                                                                               {40, 1, 1, 8, 6}}));
+  const bool with_beta = GENERATE(true, false);
+  CAPTURE(dtype, n, h, w, out, with_beta);
+  Tensors inputs{random({n, h, w, in}, 1), random({out, in}, 2) / 2, random({out}, 3), random({1, 1, 1, out}, 4)};
+  if (with_beta) inputs.push_back(random({1, 1, 1, out}, 5));
+  const auto beta_of = [](const Tensors& t) { return t.size() > 4 ? t[4] : at::Tensor(); };
+  check_operator(
+      inputs, dtype, [&](const Tensors& t) { return linear_gelu_grn(t[0], t[1], t[2], t[3], beta_of(t)); },
+      [&](const Tensors& t) { return grn(at::gelu(at::linear(t[0], t[1], t[2])), t[3], beta_of(t)); });
+}
+
+TEST_CASE("linear_gelu_grn: on a GPU, a channel of zeros, the ends of GELU, no images", "[cuda]") {
+  if (is_skipped()) return;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const int64_t channels = GENERATE(8, 6);
+  CAPTURE(dtype, channels);
+  const auto graph = [](const Tensors& t) { return linear_gelu_grn(t[0], t[1], t[2], t[3], t[4]); };
+  Tensors inputs{random({2, 3, 3, 4}, 1), random({channels, 4}, 2), random({channels}, 3),
+                 random({1, 1, 1, channels}, 4), random({1, 1, 1, channels}, 5)};
+  inputs[1].narrow(0, 2, 3).zero_();
+  inputs[2][2] = 0;     // h is 0, and so is its norm
+  inputs[2][3] = -1e4;  // so it is here
+  inputs[2][4] = 200;
+  for (const auto& result : run_graph(inputs, dtype, graph)) CHECK(at::isfinite(result).all().item<bool>());
+  inputs[0] = inputs[0].slice(0, 0, 0);
+  const auto none = run_graph(inputs, dtype, graph);
+  CHECK(none[0].numel() == 0);
+  for (size_t i = 2; i < none.size(); ++i) CHECK(none[i].eq(0).all().item<bool>());
+  inputs[0] = random({2, 3, 3, 4}, 1);
+  inputs[0][1][0][0][0] = std::numeric_limits<float>::quiet_NaN();
+  const auto y = run_graph(inputs, dtype, graph)[0];
+  CHECK(at::isfinite(y[0]).all().item<bool>());
+  CHECK(at::isnan(y[1]).all().item<bool>());
+}
+
+TEST_CASE("squeeze_excite: on a GPU, against its parts, with all gradients", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const auto [n, c, h, w] = GENERATE(table<int64_t, int64_t, int64_t, int64_t>(
+      {{2, 8, 3, 5}, {1, 4, 1, 1}, {3, 20, 9, 7}, {1, 6, 30, 31}, {2, 640, 7, 7}, {5, 80, 56, 56}}));
+  const bool is_wide = GENERATE(false, true);  // a map that no product came before
+  CAPTURE(dtype, n, c, h, w, is_wide);
+  const int64_t inner = std::max<int64_t>(c / 4, 1);
+  const Tensors inputs{gpu_map({n, c, h, w}, 1, is_wide ? at::kFloat : dtype) + 0.5, random({inner, c}, 2) / 2,
+                       random({inner}, 3), random({c, inner}, 4) / 2, random({c}, 5)};
+  check_operator(
+      inputs, dtype,
+      [](const Tensors& t) {
+        return squeeze_excite(t[0], {t[1], t[2]}, {t[3], t[4]});
+      },
+      [](const Tensors& t) {
+        const auto means = at::linear(t[0].mean({2, 3}), t[1], t[2]).relu();
+        return t[0] * at::linear(means, t[3], t[4]).sigmoid().unsqueeze(-1).unsqueeze(-1);
+      });
+}
+
+/// The end of a block with running statistics that start anywhere.
+struct EndOfBlock {
+  explicit EndOfBlock(int64_t channels, at::ScalarType dtype = at::kFloat)
+      : mean(random({channels}, 11).to(dtype)), variance(random({channels}, 12).to(dtype).square() + 1) {}
+
+  /// \param t  x, y, weight and bias of the norm, layer scale or none.
+  NormedBranch branch(const Tensors& t, const at::Tensor& mask) const {
+    return {.y = t[1],
+            .norm = {.weight = t[2], .bias = t[3], .running_mean = mean, .running_var = variance},
+            .eps = kEps,
+            .momentum = kMomentum,
+            .layer_scale = t.size() > 4 ? t[4] : at::Tensor(),
+            .mask = mask};
+  }
+
+  at::Tensor mean, variance;
+};
+
+TEST_CASE("add_normed_branch: on a GPU, against its parts, with statistics and gradients", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const auto [n, c, h, w] = GENERATE(table<int64_t, int64_t, int64_t, int64_t>(
+      {{2, 8, 3, 5}, {9, 4, 1, 1}, {3, 20, 9, 7}, {1, 12, 30, 31}, {6, 640, 7, 7}, {5, 80, 56, 56}}));
+  const bool has_scale = GENERATE(true, false), has_mask = GENERATE(true, false), is_narrow = GENERATE(false, true);
+  CAPTURE(dtype, n, c, h, w, has_scale, has_mask, is_narrow);
+  Tensors inputs{gpu_map({n, c, h, w}, 1, is_narrow ? dtype : at::kFloat), gpu_map({n, c, h, w}, 2, dtype) * 2 + 3,
+                 random({c}, 3) + 1.5, random({c}, 4)};
+  if (has_scale) inputs.push_back(random({c}, 5));
+  const auto mask_of = [&, images = n](at::ScalarType type) {
+    const auto options = at::TensorOptions().device(at::kCUDA).dtype(type);
+    return has_mask ? at::arange(images, options).view({-1, 1, 1, 1}) : at::Tensor();  // the first image is dropped
+  };
+  const auto fused = [&](const Tensors& t) {
+    const EndOfBlock tail(t[0].size(1));
+    const auto branch = tail.branch(t, mask_of(at::kFloat));
+    REQUIRE(can_fuse(branch, t[0]));
+    const auto y = add_normed_branch(t[0], branch, true);
+    EndOfBlock judge(t[0].size(1), at::kDouble);
+    at::batch_norm(t[1].detach().to(at::kDouble), {}, {}, judge.mean, judge.variance, true, kMomentum, kEps, false);
+    CHECK(error_of(tail.mean, judge.mean) <= test::kFusedGradientF32);
+    CHECK(error_of(tail.variance, judge.variance) <= test::kFusedGradientF32);
+    return y;
+  };
+  check_operator(inputs, dtype, fused, [&](const Tensors& t) {
+    const auto y = at::batch_norm(t[1], t[2], t[3], {}, {}, true, kMomentum, kEps, false);
+    const bool is_exact = t[0].scalar_type() == at::kDouble;
+    return add_branch(t[0], y, t.size() > 4 ? t[4] : at::Tensor(), mask_of(is_exact ? at::kDouble : at::kFloat));
+  });
+}
+
+TEST_CASE("add_normed_branch: on a GPU, statistics far from zero, an outlier, and left alone", "[cuda]") {
+  if (is_skipped()) return;
+  const at::NoGradGuard no_graph;
+  const int64_t channels = GENERATE(80, 12);
+  Tensors inputs{gpu_map({3, channels, 30, 30}, 1), gpu_map({3, channels, 30, 30}, 2) + 1000, random({channels}, 3),
+                 random({channels}, 4)};
+  inputs[1][0].slice(1, 0, 1).slice(2, 0, 1).add_(3e4);  // the first pixel
+  const EndOfBlock tail(channels), before(channels);
+  add_normed_branch(inputs[0], tail.branch(inputs, {}), false);
+  CHECK(tail.mean.equal(before.mean));
+  CHECK(tail.variance.equal(before.variance));
+  add_normed_branch(inputs[0], tail.branch(inputs, {}), true);
+  const auto exact = inputs[1].to(at::kDouble);
+  const auto statistic = [](const at::Tensor& after, const at::Tensor& old) {
+    return (after.to(at::kDouble) - (1 - kMomentum) * old.to(at::kDouble)) / kMomentum;
+  };
+  CHECK(error_of(statistic(tail.mean, before.mean), exact.mean(at::IntArrayRef{0, 2, 3})) <= 1e-6);
+  CHECK(error_of(statistic(tail.variance, before.variance), exact.var(at::IntArrayRef{0, 2, 3})) <= 1e-5);
+}
+
+TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[cuda]") {
+  if (is_skipped()) return;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const Tensors inputs{gpu_map({5, 12, 9, 7}, 1), gpu_map({5, 12, 9, 7}, 2, dtype) + 3, random({12}, 3),
+                       random({12}, 4)};
+  const EndOfBlock alone(12);
+  const auto expected = add_normed_branch(inputs[0], alone.branch(inputs, {}), true);
+  const std::vector<EndOfBlock> tails(2, EndOfBlock(12));
+  std::vector<EndOfBlock> shared;
+  for (const auto& tail : tails) {
+    shared.push_back(tail);
+    shared.back().mean = tail.mean.clone();
+    shared.back().variance = tail.variance.clone();
+  }
+  Tensors ys(2);
+  test::ThreadRanks ranks(2);
+  ranks.run([&](const std::shared_ptr<Collective>& collective) {
+    const at::NoGradGuard no_graph;  // backward of all threads shares one, which cannot wait for itself
+    const auto i = static_cast<size_t>(collective->rank().index);
+    Tensors mine = inputs;
+    for (size_t map = 0; map < 2; ++map) mine[map] = inputs[map].split_with_sizes({2, 3})[i];
+    auto branch = shared[i].branch(mine, {});
+    branch.collective = collective;
+    ys[i] = add_normed_branch(mine[0], branch, true);
+  });
+  CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
+  for (const auto& tail : shared) {
+    CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
+    CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
+  }
+}
+
+TEST_CASE("channel_layer_norm: on a GPU, against its parts, with all gradients", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const auto [n, c, h, w] = GENERATE(table<int64_t, int64_t, int64_t, int64_t>({{2, 8, 3, 5},
+                                                                                {1, 4, 1, 1},
+                                                                                {3, 20, 9, 7},
+                                                                                {2, 6, 31, 30},
+                                                                                {2, 40, 56, 56},
+                                                                                {2, 160, 14, 14},
+                                                                                {3, 640, 7, 7},
+                                                                                {1, 1037, 3, 2}}));
+  const bool then_gelu = GENERATE(false, true);
+  CAPTURE(dtype, n, c, h, w, then_gelu);
+  const Tensors inputs{gpu_map({n, c, h, w}, 1, dtype) * 2 + 3, random({c}, 2) + 1, random({c}, 3)};
+  check_operator(
+      inputs, dtype, [=](const Tensors& t) { return channel_layer_norm(t[0], t[1], t[2], 1e-6, then_gelu); },
+      [=](const Tensors& t) {
+        const auto nhwc = t[0].permute({0, 2, 3, 1});
+        const auto y = at::layer_norm(nhwc, t[1].sizes(), t[1], t[2], 1e-6).permute({0, 3, 1, 2});
+        return then_gelu ? at::gelu(y) : y;
+      });
+}
+
+TEST_CASE("fused operators: on a GPU, what they have no kernel for runs as its parts", "[cuda]") {
+  if (is_skipped()) return;
+  const auto x = gpu_map({2, 8, 5, 5}, 1, at::kDouble);
+  const auto vector = at::ones({8}, x.options()), square = at::eye(8, x.options());
+  const auto y = squeeze_excite(x, {square, vector}, {square, vector});
+  CHECK(y.scalar_type() == at::kDouble);
+  CHECK(channel_layer_norm(x, vector, vector, 1e-6).scalar_type() == at::kDouble);
+  const auto gamma = vector.view({1, 1, 1, 8});
+  CHECK(linear_gelu_grn(x.permute({0, 2, 3, 1}), square, vector, gamma, {}).scalar_type() == at::kDouble);
+  const Tensors inputs{x, x, vector, vector};
+  CHECK_FALSE(can_fuse(EndOfBlock(8, at::kDouble).branch(inputs, {}), x));
+}
+
+}  // namespace
+}  // namespace unireplk::ops
