@@ -7,6 +7,8 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/core/format.h"
+// every target that any kernel may have
+#define HWY_DISABLED_TARGETS UNIREPLK_UNUSED_TARGETS
 #include "unireplk/kernels/cpu/targets.h"
 // behind the choice of targets
 #include <hwy/targets.h>
