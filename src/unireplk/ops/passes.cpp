@@ -4,7 +4,6 @@
 #include <ATen/ops/empty_like.h>
 
 #include "unireplk/kernels/gelu_grn.h"
-#include "unireplk/kernels/layer_norm.h"
 #include "unireplk/kernels/row_passes.h"
 #include "unireplk/kernels/squeeze_gate.h"
 #if UNIREPLK_CUDA_KERNELS
@@ -16,15 +15,6 @@
 
 namespace unireplk::ops {
 namespace {
-
-const float* values_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
-
-kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm) {
-  return {.weight = values_of(norm.weight),
-          .bias = values_of(norm.bias),
-          .eps = static_cast<float>(norm.eps),
-          .then_gelu = norm.then_gelu};
-}
 
 /// float32 on the CPU; the same bits for any number of threads.
 class CpuPasses : public Passes {
@@ -130,6 +120,15 @@ class CpuPasses : public Passes {
 };
 
 }  // namespace
+
+const float* values_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
+
+kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm) {
+  return {.weight = values_of(norm.weight),
+          .bias = values_of(norm.bias),
+          .eps = static_cast<float>(norm.eps),
+          .then_gelu = norm.then_gelu};
+}
 
 bool has_passes(const at::Tensor& map) {
 #if UNIREPLK_CUDA_KERNELS

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "unireplk/kernels/layer_norm.h"
 #include "unireplk/kernels/rows.h"
 
 namespace unireplk::ops {
@@ -93,5 +94,9 @@ class Passes {
 
 /// Those for the device of a map that has_passes().
 std::unique_ptr<const Passes> passes_for(const at::Tensor& map);
+
+/// What kernels of either device take of a float32 tensor, which may be undefined, and of a layer norm.
+const float* values_of(const at::Tensor& tensor);
+kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm);
 
 }  // namespace unireplk::ops

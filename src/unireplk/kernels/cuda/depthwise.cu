@@ -66,8 +66,6 @@ void convolve_any(Element element, const Map& map, const KernelShape& kernel, co
   });
 }
 
-bool is_aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % sizeof(uint4) == 0; }
-
 int64_t pixels_of(const MapShape& map) { return map.images * map.height * map.width; }
 
 }  // namespace
@@ -79,7 +77,7 @@ Map map_of(const MapShape& shape) {
 
 void convolve(Element element, const Map& map, const KernelShape& kernel, const void* x, const float* packed,
               const float* bias, void* y, Stream stream) {
-  if (can_convolve_bands(element, map, kernel) && is_aligned(x) && is_aligned(y)) {
+  if (can_convolve_bands(element, map, kernel) && are_aligned(x, y)) {
     convolve_bands(element, map, x, packed, bias, y, stream);
   } else if (kernel.size == kTunedSize && kernel.dilation == 1) {
     convolve_tiles(element, map, x, packed, bias, y, stream);

@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kRowThreads, 4)
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
       x[i] += of_bias[i];
-      const float h = x[i] * normal_cdf(x[i]);
+      const float h = gelu(x[i]);
       sums[0][i] = fmaf(h, h, sums[0][i]);
     }
   }
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kRowThreads, 4)
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
       x[i] += of_bias[i];
-      x[i] = fmaf(x[i] * normal_cdf(x[i]), factors[i], shifts[i]);
+      x[i] = fmaf(gelu(x[i]), factors[i], shifts[i]);
     }
     store(x, to + plan.offset(walk, pixel));
   }
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kRowThreads, 4)
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
       x[i] += of_bias[i];
-      sums[0][i] = fmaf(g[i], x[i] * normal_cdf(x[i]), sums[0][i]);
+      sums[0][i] = fmaf(g[i], gelu(x[i]), sums[0][i]);
       sums[1][i] += g[i];
     }
   }
@@ -110,7 +110,7 @@ void gelu_squares(Element element, const RowsShape& shape, const void* z, const 
     });
     add_chunks_of_images(plan, workspace, 1, 0, squares, stream);
   };
-  with_vector(shape, run, static_cast<const char*>(z), bias);
+  with_vector(shape, run, z, bias);
 }
 
 void gelu_scale(Element element, const RowsShape& shape, const void* z, const float* bias, const float* factor,
@@ -123,7 +123,7 @@ void gelu_scale(Element element, const RowsShape& shape, const void* z, const fl
                                                                        shift, static_cast<T*>(to));
     });
   };
-  with_vector(shape, run, static_cast<const char*>(z), bias, factor, shift, static_cast<const char*>(to));
+  with_vector(shape, run, z, bias, factor, shift, to);
 }
 
 void gelu_products(Element element, const RowsShape& shape, const void* dy, const void* z, const float* bias,
@@ -141,7 +141,7 @@ void gelu_products(Element element, const RowsShape& shape, const void* dy, cons
     add_chunks_of_images(plan, workspace, 2, 0, products, stream);
     add_blocks(plan, workspace, 2, 1, sums, stream);
   };
-  with_vector(shape, run, static_cast<const char*>(dy), static_cast<const char*>(z), bias);
+  with_vector(shape, run, dy, z, bias);
 }
 
 void gelu_combine(Element element, const RowsShape& shape, const void* dy, const float* factor, const void* z,
@@ -156,8 +156,7 @@ void gelu_combine(Element element, const RowsShape& shape, const void* dy, const
     });
     add_blocks(plan, workspace, 1, 0, dbias, stream);
   };
-  with_vector(shape, run, static_cast<const char*>(dy), factor, static_cast<const char*>(z), bias, slope,
-              static_cast<const char*>(dz));
+  with_vector(shape, run, dy, factor, z, bias, slope, dz);
 }
 
 }  // namespace unireplk::kernels::cuda

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kRowThreads)
 #pragma unroll
       for (int i = 0; i < kVector; ++i) {
         values[i] = fmaf((values[i] - centre) * scale, weight[i], bias[i]);
-        if (norm.then_gelu) values[i] *= normal_cdf(values[i]);
+        if (norm.then_gelu) values[i] = gelu(values[i]);
       }
       store(values, y + pixel * channels + c);
     }
@@ -169,7 +169,7 @@ void layer_norm(Element element, const RowsShape& shape, const void* x, const La
       });
     });
   };
-  with_vector(shape, run, static_cast<const char*>(x), norm.weight, norm.bias, y);
+  with_vector(shape, run, x, norm.weight, norm.bias, y);
 }
 
 void layer_norm_backward(Element element, const RowsShape& shape, const float* dy, const void* x, const LayerNorm& norm,
@@ -194,7 +194,7 @@ void layer_norm_backward(Element element, const RowsShape& shape, const float* d
     add_blocks(plan, workspace, 2, 0, dweight, stream);
     add_blocks(plan, workspace, 2, 1, dbias, stream);
   };
-  with_vector(shape, run, dy, static_cast<const char*>(x), norm.weight, norm.bias, static_cast<const char*>(dx));
+  with_vector(shape, run, dy, x, norm.weight, norm.bias, dx);
 }
 
 }  // namespace unireplk::kernels::cuda

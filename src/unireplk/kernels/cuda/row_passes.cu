@@ -170,8 +170,6 @@ void launch_combine(const RowPlan& plan, const RowTerms& terms, void* to, Stream
       terms.slope, terms.shift, static_cast<To*>(to));
 }
 
-const char* bytes_of(const MapValues& map) { return static_cast<const char*>(map.values); }
-
 }  // namespace
 
 int64_t row_passes_workspace(const RowsShape& shape) { return partial_sums(shape, 2); }
@@ -201,7 +199,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
     add_chunks_of_images(plan, workspace, 2, 0, sums, stream);
     add_chunks_of_images(plan, workspace, 2, 1, products, stream);
   };
-  with_vector(shape, run, bytes_of(a), bytes_of(b), b.values ? centre : nullptr);
+  with_vector(shape, run, a.values, b.values, b.values ? centre : nullptr);
 }
 
 void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float* variance, float* workspace,
@@ -216,7 +214,7 @@ void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float*
     merge_kernel<<<ceil_div(shape.channels, kLanes), dim3(kLanes, kMergingWarps), 0, stream>>>(plan, workspace, mean,
                                                                                                variance);
   };
-  with_vector(shape, run, bytes_of(a));
+  with_vector(shape, run, a.values);
 }
 
 void combine_rows(const RowsShape& shape, const RowTerms& terms, Element element, void* to, Stream stream) {
@@ -235,8 +233,7 @@ void combine_rows(const RowsShape& shape, const RowTerms& terms, Element element
       }
     });
   };
-  with_vector(shape, run, bytes_of(terms.a), terms.factor, bytes_of(terms.b), terms.centre, terms.slope, terms.shift,
-              static_cast<const char*>(to));
+  with_vector(shape, run, terms.a.values, terms.factor, terms.b.values, terms.centre, terms.slope, terms.shift, to);
 }
 
 }  // namespace unireplk::kernels::cuda

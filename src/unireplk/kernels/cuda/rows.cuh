@@ -78,7 +78,9 @@ int64_t partial_sums(const RowsShape& shape, int sums);
 /// The standard normal distribution's function.
 __device__ __forceinline__ float normal_cdf(float x) { return fmaf(0.5F, erff(x * 0.70710678118654752F), 0.5F); }
 
-/// Of gelu(x) = x normal_cdf(x).
+__device__ __forceinline__ float gelu(float x) { return x * normal_cdf(x); }
+
+/// The derivative of gelu(), with cdf = normal_cdf(x).
 __device__ __forceinline__ float gelu_slope(float x, float cdf) {
   return fmaf(x * 0.39894228040143268F, __expf(-0.5F * x * x), cdf);
 }
@@ -87,11 +89,6 @@ inline bool is_empty(const RowsShape& shape) { return shape.images * shape.pixel
 
 inline void set_zero(float* values, int64_t count, Stream stream) {
   if (values && count > 0) cudaMemsetAsync(values, 0, sizeof(float) * count, stream);
-}
-
-template <class... Pointers>
-bool are_aligned(const Pointers*... pointers) {
-  return ((reinterpret_cast<uintptr_t>(pointers) % sizeof(uint4) == 0) && ...);
 }
 
 /// Call `run` with the number of channels that a thread takes at once. Null pointers count as aligned.

@@ -37,6 +37,12 @@ struct Map {
 
 constexpr int ceil_div(int64_t count, int64_t size) { return static_cast<int>((count + size - 1) / size); }
 
+/// Whether 16 bytes at a time may be read from or written to each.
+template <class... Pointers>
+bool are_aligned(const Pointers*... pointers) {
+  return ((reinterpret_cast<uintptr_t>(pointers) % sizeof(uint4) == 0) && ...);
+}
+
 /// Call `run` with a value of the type that `element` names.
 template <class Run>
 void with_type(Element element, Run run) {

@@ -15,18 +15,9 @@
 namespace unireplk::ops::cuda {
 namespace {
 
-const float* values_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
-
 kernels::cuda::MapValues map_values(const at::Tensor& map) {
   if (!map.defined()) return {};
   return {.element = element_of(map), .values = map.const_data_ptr()};
-}
-
-kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm) {
-  return {.weight = values_of(norm.weight),
-          .bias = values_of(norm.bias),
-          .eps = static_cast<float>(norm.eps),
-          .then_gelu = norm.then_gelu};
 }
 
 class CudaPasses : public Passes {
