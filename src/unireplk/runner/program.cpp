@@ -10,6 +10,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/core/memory.h"
 #include "unireplk/runner/version.h"
+#include "unireplk/tensor/memory.h"
 
 namespace unireplk::runner {
 namespace {
@@ -60,6 +61,7 @@ void add_target(CLI::App& command, Target& target, const std::string& name, cons
 
 ExitCode run_program(int argc, const char* const* argv) {
   keep_freed_memory();
+  use_huge_pages();
   CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.", "unireplk"};
   Program program;
   app.set_version_flag("--version", version_line());
