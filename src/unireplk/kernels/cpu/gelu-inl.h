@@ -25,17 +25,28 @@ HWY_INLINE Vec reciprocal(Vec x) {
 
 constexpr float kFar = 13;  // exp(-x^2 / 2) is near the end of the normal numbers
 
+/// coefficients[kAt] + coefficients[kAt + 1] * x + ... by Horner's rule, without a loop: GCC leaves those of a few
+/// rounds as they are.
+template <int kAt = 0, int kCount>
+HWY_INLINE Vec polynomial(const float (&coefficients)[kCount], Vec x) {
+  if constexpr (kAt + 1 == kCount) {
+    return all(coefficients[kAt]);
+  } else {
+    return hn::MulAdd(polynomial<kAt + 1>(coefficients, x), x, all(coefficients[kAt]));
+  }
+}
+
 /// exp(-size^2 / 2), as a power of two, for a size up to kFar.
 HWY_INLINE Vec bell_at(Vec size) {
   constexpr float kHalfLog2OfE = 0.72134752F;
   constexpr float kPowers[] = {1.00000012F, 0.693146944F, 0.240221202F, 0.0555071346F, 0.00967554096F, 0.00132764690F};
   const hn::RebindToSigned<Floats> integers;
+  constexpr float kWholes = 12582912;  // 1.5 * 2^23: a sum with it is rounded to whole numbers, its last bits are they
   const Vec exponent = hn::Mul(hn::Mul(size, all(-kHalfLog2OfE)), size);
-  const auto whole = hn::NearestInt(exponent);
-  const Vec rest = hn::Sub(exponent, hn::ConvertTo(Floats(), whole));
-  Vec power = all(kPowers[5]);  // 2^rest, own fit on [-1/2, 1/2] for least relative error, which is 7.5e-8
-  for (int i = 4; i >= 0; --i) power = hn::MulAdd(power, rest, all(kPowers[i]));
-  const auto scaled = hn::Add(hn::BitCast(integers, power), hn::ShiftLeft<23>(whole));
+  const Vec whole = hn::Add(exponent, all(kWholes));
+  const Vec rest = hn::Sub(exponent, hn::Sub(whole, all(kWholes)));
+  const Vec power = polynomial(kPowers, rest);  // 2^rest, own fit on [-1/2, 1/2] for least relative error: 7.5e-8
+  const auto scaled = hn::Add(hn::BitCast(integers, power), hn::ShiftLeft<23>(hn::BitCast(integers, whole)));
   return hn::BitCast(Floats(), scaled);
 }
 
@@ -48,8 +59,7 @@ HWY_INLINE Normal normal_at(Vec x) {
   constexpr float kRootOfTwoPi = 2.50662827F;
   const Vec size = hn::Min(hn::Abs(x), all(kFar));
   const Vec t = reciprocal(hn::MulAdd(all(kScale), size, all(1)));
-  Vec ratio = all(kPolynomial[8]);
-  for (int i = 7; i >= 0; --i) ratio = hn::MulAdd(ratio, t, all(kPolynomial[i]));
+  const Vec ratio = polynomial(kPolynomial, t);
   const Vec bell = hn::IfThenElseZero(hn::Lt(size, all(kFar)), bell_at(size));
   const Vec tail = hn::Mul(hn::Mul(ratio, t), bell);
   return {.below = hn::IfThenElse(hn::Lt(x, hn::Zero(Floats())), tail, hn::Sub(all(1), tail)),
