@@ -136,6 +136,8 @@ inline train::TrainConfig tiny_config() {
 
 struct TinySetting {
   int64_t items = 24;
+  int64_t batch_size = 4;
+  int64_t batch_multiple = 1;
   std::set<int64_t> bad = {};
   double max_bad_fraction = 0.2;
   bool validates = true;
@@ -152,10 +154,11 @@ class TinyRun {
       : dataset(data::make_dataset(std::make_shared<Dots>(setting.items, setting.bad), std::make_shared<Noise>())),
         validation_set(data::make_dataset(std::make_shared<Dots>(10), std::make_shared<Noise>())),
         test_set(data::make_dataset(std::make_shared<Dots>(17), std::make_shared<Noise>())),
-        sampler(data::shuffled_sampler(setting.items, kBatchSize, setting.seed)),
+        sampler(data::shuffled_sampler(setting.items, setting.batch_size, setting.seed)),
         validation_sampler(data::sequential_sampler(10, kBatchSize)),
         test_sampler(data::sequential_sampler(17, kBatchSize)),
-        loader(dataset, *sampler, data::Mode::kTrain, loader_config(setting), {.seed = setting.seed, .rank = {}}),
+        loader(dataset, *sampler, data::Mode::kTrain, loader_config(setting, setting.batch_size),
+               {.seed = setting.seed, .rank = {}}),
         validation_loader(validation_set, *validation_sampler, data::Mode::kEvaluation, loader_config(setting),
                           {.seed = setting.seed, .rank = {}}),
         test_loader(test_set, *test_sampler, data::Mode::kEvaluation, loader_config(setting),
@@ -166,6 +169,7 @@ class TinyRun {
         trainer(config, {.task = task,
                          .train_data = loader,
                          .batches_per_epoch = sampler->steps(0),
+                         .batch_multiple = setting.batch_multiple,
                          .validation_data = setting.validates ? &validation_loader : nullptr,
                          .test_data = setting.tests ? &test_loader : nullptr,
                          .folder = folder,
@@ -184,8 +188,8 @@ class TinyRun {
   train::Trainer trainer;
 
  private:
-  static data::LoaderConfig loader_config(const TinySetting& setting) {
-    return {.batch_size = kBatchSize, .workers = 0, .max_bad_fraction = setting.max_bad_fraction};
+  static data::LoaderConfig loader_config(const TinySetting& setting, int64_t batch_size = kBatchSize) {
+    return {.batch_size = batch_size, .workers = 0, .max_bad_fraction = setting.max_bad_fraction};
   }
 };
 

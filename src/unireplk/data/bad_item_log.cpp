@@ -12,13 +12,13 @@ constexpr size_t kMostNamed = 20;  // of a run; a folder of a million broken fil
 
 }  // namespace
 
-void BadItemLog::start_epoch(int64_t epoch, int64_t step, int64_t samples) {
-  if (step == 0 || epoch != epoch_) {
+void BadItemLog::start_epoch(int64_t epoch, int64_t before, int64_t samples) {
+  if (before == 0 || epoch != epoch_) {
     of_epoch_.clear();
     examples_.clear();
-    epoch_seen_ = 0;
   }
   epoch_ = epoch;
+  epoch_seen_ = before;
   epoch_samples_ = samples;
 }
 

@@ -19,9 +19,9 @@ class BadItemLog : public Stateful {
   BadItemLog(Mode mode, int64_t items, double max_fraction) : mode_(mode), items_(items), max_fraction_(max_fraction) {}
 
   /// Forget the epoch before; in the middle of an epoch what load() has given back of that epoch stays.
-  /// \param step     batch of the epoch that comes next.
+  /// \param before   samples of the epoch that this process has been asked for.
   /// \param samples  that this epoch asks this process for.
-  void start_epoch(int64_t epoch, int64_t step, int64_t samples);
+  void start_epoch(int64_t epoch, int64_t before, int64_t samples);
 
   /// One place of a batch has been read. \throws UserError when training meets more bad samples than allowed.
   void add(const std::vector<BadItem>& bad);

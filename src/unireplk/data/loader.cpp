@@ -57,7 +57,7 @@ class Loader::Impl {
     next_step_ = step;
     steps_ = sampler_.steps(epoch);
     UNIREPLK_CHECK(step >= 0 && step <= steps_, "loader: step {} of an epoch of {} steps", step, steps_);
-    bad_.start_epoch(epoch, step, epoch_samples());
+    bad_.start_epoch(epoch, step * config_.batch_size, epoch_samples());
     is_started_ = true;
     work_.notify_all();
   }

@@ -42,11 +42,10 @@ void check_same_windows(const DataInfo& training, const DataInfo& other, const c
        "Give both sets the same channels in the same order."});
 }
 
-/// Samples are mixed two by two, and training takes full batches alone.
+/// Training takes full batches alone.
 void check_batch_is_mixable(const ExperimentConfig& config, config::Problems& problems) {
-  const auto* task = config.task.config_if<tasks::ClassificationConfig>();
   const int64_t size = config.data.loader.batch_size;
-  if (!task || !task->mixing.is_on() || size % 2 == 0) return;
+  if (size % batch_multiple(config) == 0) return;
   problems.add("data.loader.batch_size",
                format("expected an even number, as mixup and cutmix mix samples two by two, got {}", size),
                format("Write {}, or switch task.mixup and task.cutmix off.", size + 1));
@@ -108,6 +107,11 @@ Context make_context(const std::string& device, int64_t threads, uint64_t seed) 
                   .rank = {}};
   at::set_num_threads(static_cast<int>(context.threads));
   return context;
+}
+
+int64_t batch_multiple(const ExperimentConfig& config) {
+  const auto* task = config.task.config_if<tasks::ClassificationConfig>();
+  return task && task->mixing.is_on() ? 2 : 1;
 }
 
 data::Dataset training_data(const DataConfig& config) {

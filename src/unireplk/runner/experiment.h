@@ -92,6 +92,9 @@ std::string config_for_run(ExperimentConfig config);
 /// process. \throws UserError when there is no such device.
 Context make_context(const std::string& device, int64_t threads, uint64_t seed = 0);
 
+/// Samples of a micro-batch come in multiples of this: 2 where they are mixed two by two.
+int64_t batch_multiple(const ExperimentConfig& config);
+
 /// Data that a network is measured on.
 enum class Split { kValidation, kTest };
 

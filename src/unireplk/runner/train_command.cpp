@@ -138,6 +138,7 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
   train::Trainer trainer(config.train, {.task = *parts.task,
                                         .train_data = parts.training->loader,
                                         .batches_per_epoch = parts.batches_per_epoch(),
+                                        .batch_multiple = batch_multiple(config),
                                         .validation_data = parts.validation ? &parts.validation->loader : nullptr,
                                         .test_data = parts.test ? &parts.test->loader : nullptr,
                                         .folder = folder,

@@ -21,6 +21,11 @@ void Guard::begin_step() {
   if (!buffers_.empty()) at::_foreach_copy_(kept_, buffers_);
 }
 
+void Guard::undo_step() {
+  const at::NoGradGuard no_grad;
+  if (!buffers_.empty()) at::_foreach_copy_(buffers_, kept_);
+}
+
 at::Tensor Guard::is_unsound(const at::Tensor& loss, const at::Tensor& grad_norm) {
   return at::isfinite(loss).logical_and(at::isfinite(grad_norm)).logical_not().to(at::kFloat);
 }

@@ -49,6 +49,9 @@ class Guard : public Stateful {
   /// Whether the step must not change anything: a float scalar on the device of the loss, 1 or 0.
   static at::Tensor is_unsound(const at::Tensor& loss, const at::Tensor& grad_norm);
 
+  /// Put the buffers back, for the step begins anew.
+  void undo_step();
+
   /// Put the buffers back when `skip` is 1.
   void end_step(const at::Tensor& skip);
 

@@ -38,6 +38,7 @@ struct TrainConfig {
   std::optional<int64_t> max_steps;
   std::optional<double> time_budget;
   int64_t accumulate_steps = 1;
+  bool halve_on_out_of_memory = false;
   Precision precision = Precision::kFp32;
   std::vector<std::string> freeze;
   config::Choice<MakeOptimizer> optimizer{"adamw"};
@@ -58,6 +59,8 @@ struct TrainConfig {
           "Minutes after which this process saves and ends with exit code 75, to be run again with --resume.");
     visit("accumulate_steps", self.accumulate_steps, config::at_least(1),
           "Micro-batches of one optimizer step; their gradients are averaged.");
+    visit("halve_on_out_of_memory", self.halve_on_out_of_memory,
+          "A micro-batch that does not fit into memory is taken in halves from then on.");
     visit("precision", self.precision, "Arithmetic of forward and backward; weights and their averages stay fp32.");
     visit("freeze", self.freeze, "Parts that do not learn: stages.0, downsample_layers.*.");
     visit("optimizer", self.optimizer, "How gradients change the weights.");

@@ -69,6 +69,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
     : config_(config),
       parts_(std::move(parts)),
       clock_(length_of(config_, parts_.batches_per_epoch)),
+      micro_batches_(parts_.train_data, config_.accumulate_steps, parts_.batch_multiple),
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
       schedule_(schedule_of(config_, *optimizer_, clock_.length(), parts_.validation_data != nullptr)),
@@ -89,7 +90,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
 std::vector<Section> Trainer::sections() {
   std::vector<Section> sections = {
       {"model", &network_}, {"optimizer", optimizer_.get()}, {"clock", &clock_},    {"best", &best_},
-      {"guard", &guard_},   {"data", &parts_.train_data},    {"metrics", &metrics_}};
+      {"guard", &guard_},   {"data", &micro_batches_},       {"metrics", &metrics_}};
   if (Stateful* state = schedule_->state()) sections.push_back({"schedule", state});
   if (early_stop_) sections.push_back({"early_stop", &*early_stop_});
   if (ema_) sections.push_back({"ema", &*ema_});
@@ -105,7 +106,7 @@ RunEnd Trainer::run() {
   } catch (...) {
     writer_.settle();
     tell_what_is_saved();
-    throw;
+    rethrow();
   }
 }
 
@@ -141,7 +142,7 @@ void Trainer::end_epoch() {
 /// Train to the end of the epoch or of the run.
 Trainer::Part Trainer::train_epoch() {
   if (clock_.epoch_is_done() || is_over()) return Part::kDone;
-  parts_.train_data.start(clock_.epoch(), clock_.step_in_epoch() * config_.accumulate_steps);
+  micro_batches_.start(clock_.epoch(), clock_.step_in_epoch());
   while (true) {
     if (stop_requested()) return Part::kStopped;
     train_step();
@@ -160,8 +161,7 @@ void Trainer::train_step() {
   log.record = {.step = clock_.step() + 1, .epoch = clock_.epoch(), .lr = settings.lr, .parts = {}};
   optimizer_->zero_grad();
   guard_.begin_step();
-  int64_t samples = 0;
-  for (int64_t i = 0; i < config_.accumulate_steps; ++i) samples += backward(i, log);
+  const int64_t samples = accumulate(log);
   const auto gradients = optimizer_->gradients();
   if (loss_scale_) loss_scale_->unscale(gradients);
   log.grad_norm = clip_gradients(gradients, config_.clip_grad_norm);
@@ -181,20 +181,19 @@ void Trainer::train_step() {
 /// Add the gradients of one micro-batch, so that those of a step are the mean over its micro-batches.
 /// \return the samples it held.
 int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
-  std::optional<Batch> batch = parts_.train_data.next();
-  UNIREPLK_CHECK(batch, "the training data ended within epoch {}", clock_.epoch());
+  Batch batch = micro_batches_.next();
   const tasks::Step step = step_at(clock_.step(), clock_.epoch(), micro_step);
-  parts_.task.prepare(*batch, step, /*training=*/true);
+  parts_.task.prepare(batch, step, /*training=*/true);
   const tasks::Losses losses = [&] {
     const AutocastGuard guard(autocast_);
-    return parts_.task.losses(*batch, step);
+    return parts_.task.losses(batch, step);
   }();
-  const auto share = static_cast<double>(config_.accumulate_steps);
+  const auto share = static_cast<double>(micro_batches_.per_step());
   const at::Tensor loss = losses.total.div(share);
   (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
   log.add_loss(loss.detach());
   for (const auto& [name, value] : losses.parts) log.add_part(name, value.detach().div(share));
-  return count_samples(*batch);
+  return count_samples(batch);
 }
 
 tasks::Step Trainer::step_at(int64_t step, int64_t epoch, int64_t micro_step) {

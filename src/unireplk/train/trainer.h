@@ -19,6 +19,7 @@
 #include "unireplk/train/guard.h"
 #include "unireplk/train/loss_scale.h"
 #include "unireplk/train/metrics_file.h"
+#include "unireplk/train/micro_batches.h"
 #include "unireplk/train/network_state.h"
 #include "unireplk/train/run_clock.h"
 #include "unireplk/train/run_folder.h"
@@ -33,6 +34,7 @@ struct TrainerParts {
   tasks::Task& task;
   data::Loader& train_data;
   int64_t batches_per_epoch = 0;            ///< micro-batches that train_data gives
+  int64_t batch_multiple = 1;               ///< samples of a micro-batch come in multiples of this
   data::Loader* validation_data = nullptr;  ///< null: no validation, no best checkpoint
   data::Loader* test_data = nullptr;        ///< null: no test at the end
   const RunFolder& folder;
@@ -66,8 +68,8 @@ class Trainer {
 
   /// Train to the end, or until a stop is requested or the time budget is spent; then everything is saved and kStopped
   /// returned.
-  /// \throws UserError when training has diverged and GuardConfig says so, or when the disk takes no more; the
-  ///         checkpoints written before are good.
+  /// \throws UserError when training has diverged and GuardConfig says so, when the disk takes no more, or when memory
+  ///         is not enough; the checkpoints written before are good.
   RunEnd run();
 
   const RunClock& clock() const { return clock_; }
@@ -84,7 +86,11 @@ class Trainer {
 
   Part train_epoch();
   void train_step();
+  int64_t accumulate(StepLog::Pending& log);
   int64_t backward(int64_t micro_step, StepLog::Pending& log);
+  void halve_micro_batches(const std::string& what);
+  [[noreturn]] void throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const;
+  [[noreturn]] void rethrow() const;
   tasks::Step step_at(int64_t step, int64_t epoch, int64_t micro_step);
   bool validation_is_due() const;
   bool is_over() const { return clock_.finished() || (early_stop_ && early_stop_->is_over()); }
@@ -113,6 +119,7 @@ class Trainer {
   TrainConfig config_;
   TrainerParts parts_;
   RunClock clock_;
+  MicroBatches micro_batches_;
   NetworkState network_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;

@@ -44,14 +44,13 @@ std::string Trainer::divergence(const StepRecord& last) {
 std::string Trainer::first_unsound_part(const StepRecord& record) try {
   std::vector<std::string> parts;
   const int64_t step = record.step - 1, step_in_epoch = step - record.epoch * clock_.length().steps_per_epoch;
-  parts_.train_data.start(record.epoch, step_in_epoch * config_.accumulate_steps);
-  for (int64_t i = 0; i < config_.accumulate_steps && parts.empty(); ++i) {
-    std::optional<Batch> batch = parts_.train_data.next();
-    UNIREPLK_CHECK(batch, "the training data ended within epoch {}", record.epoch);
+  micro_batches_.start(record.epoch, step_in_epoch);
+  for (int64_t i = 0; i < micro_batches_.per_step() && parts.empty(); ++i) {
+    Batch batch = micro_batches_.next();
     const tasks::Step at_step = step_at(step, record.epoch, i);
-    parts_.task.prepare(*batch, at_step, /*training=*/true);
+    parts_.task.prepare(batch, at_step, /*training=*/true);
     const AutocastGuard guard(autocast_);
-    parts_.task.observe(*batch, at_step, [&](std::string_view part, const at::Tensor& value) {
+    parts_.task.observe(batch, at_step, [&](std::string_view part, const at::Tensor& value) {
       if (parts.empty() && !at::isfinite(value).all().item<bool>()) parts.emplace_back(part);
     });
   }

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <exception>
+#include <string>
+
+namespace unireplk {
+
+/// Whether an error says that memory of the machine or of a GPU was not enough: std::bad_alloc and what LibTorch's
+/// allocators and NVIDIA's libraries throw.
+bool is_out_of_memory(const std::exception& error);
+
+/// The first line of an error's message, without LibTorch's backtrace and the full stop.
+std::string short_message(const std::exception& error);
+
+/// Give a GPU's memory that LibTorch keeps for later back, so that blocks of other sizes fit; nothing on the CPU.
+void release_cached_memory(c10::Device device);
+
+}  // namespace unireplk

@@ -1,0 +1,62 @@
+#include "unireplk/core/error.h"
+#include "unireplk/core/log.h"
+#include "unireplk/tensor/out_of_memory.h"
+#include "unireplk/train/trainer.h"
+
+/// What a trainer does when memory is not enough.
+namespace unireplk::train {
+
+/// Sum up the gradients of a step. When a micro-batch does not fit into memory and the config says so, the step begins
+/// again with halves.
+int64_t Trainer::accumulate(StepLog::Pending& log) {
+  while (true) {
+    std::string what;
+    StepLog::Pending attempt{.record = log.record, .loss = {}, .grad_norm = {}, .parts = {}};
+    try {
+      int64_t samples = 0;
+      for (int64_t i = 0; i < micro_batches_.per_step(); ++i) samples += backward(i, attempt);
+      log = std::move(attempt);
+      return samples;
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      what = short_message(error);
+    }
+    halve_micro_batches(what);
+  }
+}
+
+/// \throws UserError when that cannot be, or is not wanted.
+void Trainer::halve_micro_batches(const std::string& what) {
+  optimizer_->zero_grad();
+  guard_.undo_step();
+  release_cached_memory(parts_.context.device);
+  const std::string step = format("step {}", clock_.step() + 1);
+  const int64_t size = micro_batches_.size();
+  const bool can = parts_.context.rank.count == 1 && micro_batches_.halve();  // other processes would not know of it
+  if (!can || !config_.halve_on_out_of_memory) throw_out_of_memory(step, what, can);
+  log_warning("{}: a micro-batch of {} samples does not fit into memory ({}): from here on a step takes {} of {}", step,
+              size, what, micro_batches_.per_step(), micro_batches_.size());
+  micro_batches_.start(clock_.epoch(), clock_.step_in_epoch());
+}
+
+/// \param could_halve  the step could have been made of smaller micro-batches.
+void Trainer::throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const {
+  throw UserError(
+      {place, format("out of memory, in {}: {}", name_of(config_.precision), what),
+       format("The checkpoints written before are good. {} halve data.loader.batch_size and double "
+              "train.accumulate_steps, set model.backbone.checkpointing: true{}, or give the network smaller maps.",
+              could_halve ? "Go on with --resume train.halve_on_out_of_memory=true, or start anew:" : "Start anew:",
+              config_.precision == Precision::kFp32 ? " or train.precision: bf16" : "")});
+}
+
+/// Throw the error in flight on; one that tells of memory in words for people.
+void Trainer::rethrow() const {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    throw_out_of_memory(format("after step {}", clock_.step()), short_message(error), /*could_halve=*/false);
+  }
+}
+
+}  // namespace unireplk::train
