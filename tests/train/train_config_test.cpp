@@ -33,7 +33,7 @@ std::string parsing_complaint(const std::string& yaml, const std::vector<std::st
 
 TEST_CASE("train config: what is dumped is read again") {
   const auto text =
-      GENERATE(as<std::string>(), "epochs: 3", "epochs: 3\nhalve_on_out_of_memory: true",
+      GENERATE(as<std::string>(), "epochs: 3", "epochs: 3\nhalve_on_out_of_memory: true\nprofile: {start: 7, steps: 2}",
                "max_steps: 7\naccumulate_steps: 4\nprecision: fp32\n"
                "optimizer: {name: adamw, lr: 0.5, weight_decay: 0.0, beta1: 0.5, beta2: 0.25, eps: 0.125, "
                "layer_decay: 0.75}\n"

@@ -6,7 +6,6 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <torch/nn/module.h>
@@ -22,6 +21,7 @@
 #include "unireplk/core/rng.h"
 #include "unireplk/models/unireplknet.h"
 #include "unireplk/tasks/classification.h"
+#include "unireplk/tensor/synchronise.h"
 #include "unireplk/train/optimizer.h"
 
 namespace unireplk::analysis {
@@ -161,13 +161,6 @@ void add_floor(nlohmann::json& report, const BenchOptions& options, double flops
 }
 
 }  // namespace
-
-void synchronise(at::Device device) {
-  if (device.is_cuda()) {
-    const c10::impl::VirtualGuardImpl guard(device.type());
-    guard.synchronizeDevice(device.index());
-  }
-}
 
 Samples time_calls(const BenchOptions& options, const std::function<void()>& run) {
   for (int64_t i = 0; i < options.warmup; ++i) run();

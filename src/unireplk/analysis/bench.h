@@ -34,9 +34,6 @@ struct Samples {
 /// Of each of `iterations` calls after `warmup` calls; on a GPU each call ends with a synchronisation.
 Samples time_calls(const BenchOptions& options, const std::function<void()>& run);
 
-/// Wait for what was given to a GPU; nothing on the CPU.
-void synchronise(at::Device device);
-
 /// Norm of the difference of two results, in units of that of `b`.
 double relative_difference(const at::Tensor& a, const at::Tensor& b);
 

@@ -23,6 +23,7 @@
 #include "unireplk/ops/depthwise_conv2d.h"
 #include "unireplk/ops/dilated_reparam.h"
 #include "unireplk/tensor/autocast.h"
+#include "unireplk/tensor/synchronise.h"
 
 namespace unireplk::analysis {
 namespace {

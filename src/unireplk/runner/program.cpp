@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,9 @@ ExitCode report_usage(const CLI::App& app, const CLI::ParseError& error) {
   std::cerr << Problem{command, error.what(), "See " + command + " --help."}.text() << '\n';
   return ExitCode::kUser;
 }
+
+/// LibTorch's profiler tells on stderr that a machine has no GPU. To be called before there are threads.
+void quieten_profiler() { setenv("KINETO_LOG_LEVEL", "5", /*overwrite=*/0); }
 
 ExitCode run_guarded(const std::function<ExitCode()>& run) {
   try {
@@ -62,6 +66,7 @@ void add_target(CLI::App& command, Target& target, const std::string& name, cons
 ExitCode run_program(int argc, const char* const* argv) {
   keep_freed_memory();
   use_huge_pages();
+  quieten_profiler();
   CLI::App app{"UniRepLKNet: train, fine-tune and deploy large-kernel ConvNets from a YAML file.", "unireplk"};
   Program program;
   app.set_version_flag("--version", version_line());

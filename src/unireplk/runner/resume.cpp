@@ -21,6 +21,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "train.checkpoint",
     "train.halve_on_out_of_memory",
     "train.log_every",
+    "train.profile",
     "train.time_budget",
 });
 

@@ -46,6 +46,11 @@ struct ValidationRecord {
 class Observer {
  public:
   virtual ~Observer() = default;
+
+  /// Around each step, on the training thread: on a GPU it is queued then, not done. \param step  counted from 1.
+  virtual void before_step(int64_t /*step*/) {}
+  virtual void after_step(int64_t /*step*/) {}
+
   virtual void on_steps(std::span<const StepRecord> /*records*/) {}
   virtual void on_validation(const ValidationRecord& /*record*/) {}
 

@@ -24,6 +24,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoints() const { return checkpoints_of(path_); }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path profile() const { return path_ / "profile"; }
 
   /// The text of config.yaml that the run was started with; nothing in a new run.
   std::optional<std::string> config() const;

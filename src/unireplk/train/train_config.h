@@ -12,6 +12,7 @@
 #include "unireplk/train/guard.h"
 #include "unireplk/train/optimizer.h"
 #include "unireplk/train/precision.h"
+#include "unireplk/train/profile.h"
 #include "unireplk/train/schedule.h"
 #include "unireplk/train/weight_average.h"
 
@@ -51,6 +52,7 @@ struct TrainConfig {
   int64_t log_every = 50;
   int64_t validate_every_epochs = 1;
   std::optional<EarlyStopConfig> early_stop;
+  std::optional<ProfileConfig> profile;
 
   static void fields(auto& self, auto&& visit) {
     visit("epochs", self.epochs, config::at_least(1), "Passes over the training set.");
@@ -74,6 +76,7 @@ struct TrainConfig {
     visit("validate_every_epochs", self.validate_every_epochs, config::at_least(1),
           "Epochs between two validations; the end of the run is always validated.");
     visit("early_stop", self.early_stop, "Ends the run when validations get no better; left out, nothing does.");
+    visit("profile", self.profile, "Writes a trace of some steps into the run folder; left out, there is none.");
   }
 
   void validate(config::Problems& problems) const {

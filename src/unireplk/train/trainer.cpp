@@ -59,6 +59,12 @@ void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batch
   const RunLength length = length_of(config, batches_per_epoch);
   schedule_of(config, *config.optimizer.make(task.network()), length, is_validated);
   if (config.weight_average) check_epochs(*config.weight_average, length);
+  if (config.profile && config.profile->start > length.total_steps) {
+    throw UserError(
+        {"train.profile.start",
+         format("expected one of the {} steps of the run, got {}", length.total_steps, config.profile->start),
+         "Begin earlier, or train longer."});
+  }
   if (config.early_stop && !is_validated) {
     throw UserError({"train.early_stop", "hears of validations, and there is no data.validation",
                      "Add data.validation, or leave early_stop out."});
@@ -83,6 +89,9 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
   if (config_.early_stop) early_stop_.emplace(*config_.early_stop);
   if (config_.ema) ema_.emplace(parts_.task.network(), config_.ema->decay);
   if (config_.weight_average) average_.emplace(parts_.task.network(), *config_.weight_average);
+  if (config_.profile && parts_.context.rank.index == 0) {
+    observe(profile_.emplace(*config_.profile, parts_.folder.profile(), parts_.context.device));
+  }
   if (config_.precision == Precision::kFp16) loss_scale_.emplace(parts_.context.device, LossScaleOptions{});
 }
 
@@ -145,7 +154,9 @@ Trainer::Part Trainer::train_epoch() {
   micro_batches_.start(clock_.epoch(), clock_.step_in_epoch());
   while (true) {
     if (stop_requested()) return Part::kStopped;
+    for (Observer* observer : observers_) observer->before_step(clock_.step() + 1);
     train_step();
+    for (Observer* observer : observers_) observer->after_step(clock_.step());
     writer_.check();
     const bool is_time = log_.size() >= config_.log_every || since_flush_.seconds() >= kPatience;
     if (is_time && !flush_log()) return Part::kRolledBack;

@@ -21,6 +21,7 @@
 #include "unireplk/train/metrics_file.h"
 #include "unireplk/train/micro_batches.h"
 #include "unireplk/train/network_state.h"
+#include "unireplk/train/profile.h"
 #include "unireplk/train/run_clock.h"
 #include "unireplk/train/run_folder.h"
 #include "unireplk/train/step_log.h"
@@ -44,8 +45,8 @@ struct TrainerParts {
 
 /// Check that a run of this length can be made, before anything is written.
 /// \param is_validated  the run has validation data.
-/// \throws UserError when the data make no full step, or optimizer, schedule, average of epochs or early stop do not
-/// fit.
+/// \throws UserError when the data make no full step, or optimizer, schedule, average of epochs, early stop or
+/// profile do not fit.
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated);
 
 /// With these words the log tells that Trainer::resume() is done.
@@ -137,6 +138,7 @@ class Trainer {
   CheckpointWriter writer_;
   StepLog log_;
   std::vector<Observer*> observers_;
+  std::optional<ProfileObserver> profile_;
   at::Generator generator_;
   Stopwatch since_start_;
   Stopwatch since_save_;
