@@ -36,6 +36,7 @@ class Desk {
         "  if [ \"$1\" = train ] || [ \"$1\" = verify-resume ]; then\n"
         "    set -- \"$@\" device=cpu train.max_steps=2 train.schedule.warmup_epochs=0\n"
         "  fi\n"
+        "  if [ \"$1\" = plan ]; then set -- \"$@\" device=cpu --steps 1 --seconds 0.1; fi\n"
         "  case \"$*\" in train\\ configs/time_series/*)\n"
         "    set -- \"$@\" task.baselines='[repeat]' ;;\n"  // of the run, and so of what measures it
         "  esac\n" +

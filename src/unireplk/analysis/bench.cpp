@@ -6,7 +6,6 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <torch/nn/module.h>
 
@@ -28,12 +27,6 @@ namespace unireplk::analysis {
 namespace {
 
 constexpr int64_t kLargeKernel = 13;  // of every published variant
-
-double peak_rss_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
-}
 
 double process_ms() {
   timespec time{};
@@ -181,7 +174,7 @@ nlohmann::json bench_report(const BenchOptions& options, const Samples& samples)
                            {"p10_ms", quantile(samples.wall, 0.1)},
                            {"p90_ms", quantile(samples.wall, 0.9)},
                            {"samples_ms", samples.wall},
-                           {"peak_rss_mib", peak_rss_mib()},
+                           {"peak_rss_mib", peak_memory_mib(at::kCPU)},
                            {"options",
                             {{"variant", options.variant},
                              {"batch", options.batch},

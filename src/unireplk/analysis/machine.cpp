@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <sys/resource.h>
 #include <torch/version.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <atomic>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -36,6 +39,24 @@ nlohmann::json settings() {
   return found;
 }
 
+constexpr double kMiB = 1024.0 * 1024.0;
+
+/// What Linux would give without swapping; infinite where it does not tell.
+double available_mib() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("MemAvailable:")) return std::stod(line.substr(line.find(':') + 1)) / 1024.0;
+  }
+  return std::numeric_limits<double>::infinity();
+}
+
+/// The limit of this container; infinite where there is none.
+double container_mib() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  double bytes = 0;
+  return file >> bytes ? bytes / kMiB : std::numeric_limits<double>::infinity();
+}
+
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 }  // namespace
@@ -60,6 +81,19 @@ nlohmann::json environment(const Context& context) {
           {"settings", settings()},
           {"device", describe_device(context.device)}};
 }
+
+double peak_memory_mib(at::Device device) {
+  if (device.is_cpu()) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024.0;
+  }
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return static_cast<double>(stats.reserved_bytes[kAll].peak) / kMiB;
+}
+
+double free_memory_mib() { return std::min(available_mib(), container_mib()); }
 
 double measure_peak_of_threads() {
   const auto threads = ops::intra_op_threads();

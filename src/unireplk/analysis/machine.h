@@ -15,6 +15,13 @@ std::string cpu_name();  ///< of the processor, as the system has it, or "unknow
 /// that limits them.
 nlohmann::json environment(const Context& context);
 
+/// The most memory in MiB that this process has had: of the machine, or what it has taken of a GPU.
+double peak_memory_mib(at::Device device);
+
+/// MiB of the machine that Linux would give without swapping, as far as this container may have them; infinite where
+/// the system does not tell.
+double free_memory_mib();
+
 /// Multiply-adds that all threads of LibTorch do at the same time, in GFLOP/s (kernels/peak.h).
 double measure_peak_of_threads();
 

@@ -1,5 +1,6 @@
 #include "unireplk/runner/child_program.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -9,9 +10,11 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "unireplk/core/clock.h"
 #include "unireplk/core/error.h"
+#include "unireplk/io/files.h"
 
 extern char** environ;
 
@@ -21,6 +24,13 @@ namespace {
 int exit_code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 }  // namespace
+
+LogFile::LogFile(std::filesystem::path path)
+    : path_(std::move(path)), file_(open(path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644)) {
+  if (file_ < 0) io::throw_system_error(path_, "open the file", errno);
+}
+
+LogFile::~LogFile() { close(file_); }
 
 ChildProgram::ChildProgram(const std::vector<std::string>& arguments, int out, int err) {
   std::string name = "unireplk";

@@ -2,11 +2,29 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace unireplk::runner {
+
+/// A file that takes what child processes print, behind what it holds.
+class LogFile {
+ public:
+  explicit LogFile(std::filesystem::path path);
+  ~LogFile();
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  int descriptor() const { return file_; }
+  size_t size() const { return std::filesystem::file_size(path_); }
+
+ private:
+  std::filesystem::path path_;
+  int file_;
+};
 
 /// This program, started anew as a process of its own.
 class ChildProgram {

@@ -89,6 +89,7 @@ ExitCode run_program(int argc, const char* const* argv) {
   add_config(app, program);
   add_list(app, program);
   add_bench(app, program);
+  add_plan(app, program);
   add_doctor(app, program);
   add_verify_resume(app, program);
 

@@ -53,6 +53,7 @@ void add_config(CLI::App& app, Program& program);
 void add_list(CLI::App& app, Program& program);
 void add_bench(CLI::App& app, Program& program);
 void add_doctor(CLI::App& app, Program& program);
+void add_plan(CLI::App& app, Program& program);
 void add_verify_resume(CLI::App& app, Program& program);
 
 }  // namespace unireplk::runner

@@ -1,12 +1,9 @@
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -33,26 +30,6 @@ struct VerifyOptions {
   uint64_t seed = 0;
   bool keep = false;
   std::vector<fs::path> plugins;
-};
-
-/// A file that takes what the trainings print.
-class LogFile {
- public:
-  explicit LogFile(fs::path path)
-      : path_(std::move(path)), file_(open(path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644)) {
-    if (file_ < 0) io::throw_system_error(path_, "open the file", errno);
-  }
-  ~LogFile() { close(file_); }
-  LogFile(const LogFile&) = delete;
-  LogFile& operator=(const LogFile&) = delete;
-
-  const fs::path& path() const { return path_; }
-  int descriptor() const { return file_; }
-  size_t size() const { return fs::file_size(path_); }
-
- private:
-  fs::path path_;
-  int file_;
 };
 
 /// One training that is started as often as it takes; its run folder is `output`/<name>.

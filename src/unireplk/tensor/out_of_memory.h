@@ -5,7 +5,15 @@
 #include <exception>
 #include <string>
 
+#include "unireplk/core/error.h"
+
 namespace unireplk {
+
+/// Memory was not enough, told in words for people.
+class MemoryError : public UserError {
+ public:
+  using UserError::UserError;
+};
 
 /// Whether an error says that memory of the machine or of a GPU was not enough: std::bad_alloc and what LibTorch's
 /// allocators and NVIDIA's libraries throw.

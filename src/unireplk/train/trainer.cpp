@@ -4,31 +4,16 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 #include "unireplk/core/rng.h"
 #include "unireplk/train/evaluate.h"
 #include "unireplk/train/gradients.h"
+#include "unireplk/train/run_length.h"
 
 namespace unireplk::train {
 namespace {
-
-// Micro-batches that do not fill a last optimizer step are not trained on: spec/image.md section 10.
-RunLength length_of(const TrainConfig& config, int64_t batches_per_epoch) {
-  const int64_t steps = batches_per_epoch / config.accumulate_steps;
-  if (steps == 0) {
-    throw UserError(
-        {"data.train",
-         format("an epoch has {} full batches, one step takes {}", batches_per_epoch, config.accumulate_steps),
-         "Lower batch_size or accumulate_steps, or give more data."});
-  }
-  UNIREPLK_CHECK(config.epochs || config.max_steps, "a run needs epochs or max_steps");
-  constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
-  const int64_t by_epochs = config.epochs && *config.epochs < kUnlimited / steps ? *config.epochs * steps : kUnlimited;
-  return {.steps_per_epoch = steps, .total_steps = std::min(by_epochs, config.max_steps.value_or(kUnlimited))};
-}
 
 constexpr double kPatience = 5;  // seconds that people wait to see the loss, however slow the steps are
 
@@ -56,7 +41,7 @@ int64_t count_samples(const Batch& batch) {
 }  // namespace
 
 void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
-  const RunLength length = length_of(config, batches_per_epoch);
+  const RunLength length = run_length(config, batches_per_epoch);
   schedule_of(config, *config.optimizer.make(task.network()), length, is_validated);
   if (config.weight_average) check_epochs(*config.weight_average, length);
   if (config.profile && config.profile->start > length.total_steps) {
@@ -74,7 +59,7 @@ void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batch
 Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
     : config_(config),
       parts_(std::move(parts)),
-      clock_(length_of(config_, parts_.batches_per_epoch)),
+      clock_(run_length(config_, parts_.batches_per_epoch)),
       micro_batches_(parts_.train_data, config_.accumulate_steps, parts_.batch_multiple),
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),

@@ -25,7 +25,7 @@ int64_t Trainer::accumulate(StepLog::Pending& log) {
   }
 }
 
-/// \throws UserError when that cannot be, or is not wanted.
+/// \throws MemoryError when that cannot be, or is not wanted.
 void Trainer::halve_micro_batches(const std::string& what) {
   optimizer_->zero_grad();
   guard_.undo_step();
@@ -41,7 +41,7 @@ void Trainer::halve_micro_batches(const std::string& what) {
 
 /// \param could_halve  the step could have been made of smaller micro-batches.
 void Trainer::throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const {
-  throw UserError(
+  throw MemoryError(
       {place, format("out of memory, in {}: {}", name_of(config_.precision), what),
        format("The checkpoints written before are good. {} halve data.loader.batch_size and double "
               "train.accumulate_steps, set model.backbone.checkpointing: true{}, or give the network smaller maps.",
