@@ -76,6 +76,22 @@ TEST_CASE("dilated_reparam: the large grid", "[slow]") {
   if (can_fuse(block, x, true)) compare(run_fused(block, x, dy), run_judge(block, x, dy), block);
 }
 
+TEST_CASE("dilated_reparam: channels enough for a task to take a line from end to end", "[numeric]") {
+  const Poison poison;
+  const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
+  const auto [images, height, width] = GENERATE(table<int64_t, int64_t, int64_t>({{5, 7, 7}, {3, 9, 14}, {2, 7, 28}}));
+  CAPTURE(kernels::instruction_set(), images, height, width);
+  auto block = make_block(table_row(13), 259);
+  const auto x = random_map({images, 259, height, width}, 1), dy = random_map(x.sizes(), 2);
+  const auto got = run_fused(block, x, dy);
+  compare(got, run_judge(block, x, dy), block);
+  block.keep_branches = true;
+  const auto kept = run_fused(block, x, dy);
+  CHECK(kept.y.equal(got.y));
+  CHECK(kept.dx.equal(got.dx));
+  for (size_t i = 0; i < kept.of_tensors.size(); ++i) CHECK(kept.of_tensors[i].equal(got.of_tensors[i]));
+}
+
 TEST_CASE("dilated_reparam: tiny values, and one pixel alone", "[numeric]") {
   const Forced isa(GENERATE(from_range(kernels::instruction_sets())));
   const auto block = make_block(table_row(13), 3);
@@ -171,10 +187,11 @@ TEST_CASE("dilated_reparam: a mean far from 0 costs no more than its digits", "[
 }
 
 TEST_CASE("dilated_reparam: branches that cancel", "[numeric]") {
-  auto block = make_block({{7, 1}, {7, 1}}, 4);
+  const int64_t channels = GENERATE(4, 260);
+  auto block = make_block({{7, 1}, {7, 1}}, channels);
   block.branches[1].weight = block.branches[0].weight + 1e-4 * at::randn_like(block.branches[0].weight);
   block.branches[1].norm.weight = -block.branches[0].norm.weight;
-  const auto x = random_map({4, 4, 14, 14}, 1), dy = random_map(x.sizes(), 2);
+  const auto x = random_map({4, channels, 14, 14}, 1), dy = random_map(x.sizes(), 2);
   const auto got = run_fused(block, x, dy), expected = run_judge(block, x, dy);
   CHECK(error_of(got.y, expected.y) <= 1e-2);  // four of seven digits are gone before any norm
   CHECK(at::isfinite(got.dx).all().item<bool>());
@@ -187,7 +204,7 @@ TEST_CASE("dilated_reparam: a constant map has no variance", "[numeric]") {
 }
 
 TEST_CASE("dilated_reparam: the same bits for any number of threads", "[numeric]") {
-  const int64_t channels = GENERATE(3, 24, 160);
+  const int64_t channels = GENERATE(3, 24, 160, 272);
   const auto block = make_block(table_row(13), channels);
   const auto x = random_map({5, channels, 9, 14}, 1), dy = random_map(x.sizes(), 2);
   const int before = at::get_num_threads();

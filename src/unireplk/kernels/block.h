@@ -16,6 +16,9 @@
 /// backward 1. one correlation of x with the gradient, of which the gradients of all norms follow,
 ///          2. the branches again (or as kept), their gradients, from these those of x and of all kernels.
 ///
+/// On a CPU where the branches of some channels' images fit its caches, forward 2 adds them up instead, and backward 1
+/// multiplies them with the gradient.
+///
 /// Source of the algebra: batch normalisation is affine once its statistics are known, and the outer norm's are a
 /// quadratic form of the branches' covariance.
 namespace unireplk::kernels {

@@ -8,6 +8,9 @@
 
 namespace unireplk::kernels {
 
+/// Floats of the planes of a line that may stay from one pass to the next.
+inline constexpr int64_t kMostLineFloats = int64_t{1} << 21;
+
 /// How the work of a block is cut, and where its parts lie. Plain numbers: code of every instruction set reads it.
 struct BlockPlan {
   struct Branch {
@@ -28,6 +31,9 @@ struct BlockPlan {
       branches[b] = {kernel.size, kernel.dilation, kernel.taps(), taps};
       taps += kernel.taps();
     }
+    const int64_t of_task = vectors * planes() * plane_set();
+    lines_stay = grid.chunks == 1 && !layouts.is_padded() && !layouts.overlaps() && of_task <= kMostLineFloats;
+    if (lines_stay) held = planes();
   }
 
   const Branch& large() const { return branches[0]; }
@@ -47,12 +53,12 @@ struct BlockPlan {
   int64_t filters() const { return taps * lanes; }
   int64_t planes() const { return ceil_divide(grid.chunk_images, layouts.images()); }  ///< of a task, at most
   int64_t kept_plane() const { return count * layouts.floats(); }                      ///< branches of one plane
-  int64_t kept() const { return grid.tasks() * vectors * planes() * kept_plane(); }
+  int64_t plane_set() const { return (count + 2) * layouts.floats(); }                 ///< and of x and dy
+  int64_t kept_task() const { return vectors * planes() * kept_plane(); }
+  int64_t kept() const { return grid.tasks() * kept_task(); }
 
-  /// Where the kept branches of a plane start, whose first image is the i-th of a task.
-  int64_t kept_start(int64_t task, int64_t vector, int64_t i) const {
-    return ((task * vectors + vector) * planes() + i / layouts.images()) * kept_plane();
-  }
+  /// Where in a task's the kept branches of the i-th plane of a vector start.
+  int64_t kept_start(int64_t vector, int64_t i) const { return (vector * planes() + i) * kept_plane(); }
 
   /// First and end of the channels in a vector of a line: none where the map has no more.
   std::pair<int64_t, int64_t> channels(int64_t line, int64_t vector) const {
@@ -61,7 +67,8 @@ struct BlockPlan {
   }
 
   int64_t worker() const {
-    return (count + 3) * layouts.floats() + (vectors + 1) * line_aligned(filters()) + line_aligned(moments());
+    return vectors * held * plane_set() + layouts.floats() + (vectors + 1) * line_aligned(filters()) +
+           line_aligned(moments());
   }
 
   MapShape map;
@@ -72,6 +79,15 @@ struct BlockPlan {
   Branch branches[kMaxBranches] = {};
   PlaneLayouts layouts;
   TaskGrid grid;
+  bool lines_stay;   ///< whether a worker holds all planes of a line, which so stay from pass to pass
+  int64_t held = 1;  ///< planes of a vector that a worker has memory for
+};
+
+/// One plane of x, of the gradient of y and, one behind the other, of all branches.
+struct BlockPlanes {
+  float* branch(const BlockPlan& plan, int64_t b) const { return branches + b * plan.layouts.floats(); }
+
+  float *x, *dy, *branches;
 };
 
 /// Row of the pair (a, b), a <= b, in the upper triangle of a matrix with `count` columns.

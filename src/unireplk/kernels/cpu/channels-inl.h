@@ -28,6 +28,15 @@ HWY_INLINE void add_to(float* to, const float* from, int64_t floats) {
   for (int64_t i = 0; i < floats; i += kLanes) store(hn::Add(load(to + i), load(from + i)), to + i);
 }
 
+/// values[i] = what lies i strides behind `from`, at any address
+template <int kFrom, int kCount>
+HWY_INLINE void load_all(Vec (&values)[kCount], const float* from, int64_t stride) {
+  if constexpr (kFrom < kCount) {
+    values[kFrom] = hn::LoadU(Floats(), from + kFrom * stride);
+    load_all<kFrom + 1>(values, from, stride);
+  }
+}
+
 /// One vector of channels of a map.
 struct ChannelVector {
   int64_t channel;  ///< its first
@@ -146,6 +155,28 @@ HWY_INLINE void transpose(const float* from, int64_t stride, float* to, int64_t 
   for (int64_t i = 0; i < kLanes; ++i) hn::StoreU(rows[i], Floats(), to + i * to_stride);
 }
 
+/// kLanes rows of fewer values to columns.
+HWY_INLINE void transpose_short_rows(const float* from, int64_t count, float* to) {
+  Vec rows[kLanes];
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) rows[i] = load_channels(from + i * count, count);
+  transpose(rows);
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) {
+    if (i < count) store(rows[i], to + i * kLanes);
+  }
+}
+
+/// And back.
+HWY_INLINE void transpose_to_short_rows(const float* from, int64_t count, float* to) {
+  Vec rows[kLanes];
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) rows[i] = i < count ? load(from + i * kLanes) : zero();
+  transpose(rows);
+  UNIREPLK_UNROLL
+  for (int64_t i = 0; i < kLanes; ++i) store_channels(rows[i], to + i * count, count);
+}
+
 /// Filters [channels][taps] to [taps][lanes]; channels beyond `count` become 0.
 inline void pack_filters(const float* from, int64_t taps, int64_t count, float* to) {
   if (count == kLanes && taps >= kLanes) {
@@ -155,6 +186,7 @@ inline void pack_filters(const float* from, int64_t taps, int64_t count, float* 
     }
     return;
   }
+  if (count == kLanes) return transpose_short_rows(from, taps, to);
   for (int64_t i = 0; i < taps; ++i) {
     for (int64_t lane = 0; lane < kLanes; ++lane) to[i * kLanes + lane] = lane < count ? from[lane * taps + i] : 0.0F;
   }
@@ -173,6 +205,7 @@ inline void unpack_filters(const float* packed, int64_t taps, int64_t count, flo
     }
     return;
   }
+  if (count == kLanes) return transpose_to_short_rows(packed, taps, to);
   for (int64_t lane = 0; lane < count; ++lane) {
     for (int64_t i = 0; i < taps; ++i) to[lane * taps + i] = packed[i * kLanes + lane];
   }

@@ -83,6 +83,7 @@ class PlaneLayouts {
   int64_t floats() const { return most_.floats(); }            ///< of either
   int64_t first_pixel() const { return most_.first_pixel(); }  ///< of either
   bool is_padded() const { return most_.padding > 0; }         ///< either
+  bool overlaps() const { return most_.overlaps(); }           ///< tiles of either
 
  private:
   PlaneLayout one_, most_;

@@ -116,15 +116,6 @@ using FirstIndices = std::make_integer_sequence<int, kCount>;
   CASE(13)
 // clang-format on
 
-/// values[i] = what lies i strides behind `from`, at any address
-template <int kColumn, int kTile>
-HWY_INLINE void load_all(Vec (&values)[kTile], const float* from, int64_t stride) {
-  if constexpr (kColumn < kTile) {
-    values[kColumn] = hn::LoadU(Floats(), from + kColumn * stride);
-    load_all<kColumn + 1>(values, from, stride);
-  }
-}
-
 /// The columns of one tile, of kImages maps side by side. At a closed end the map ends with the tile, at an open one it
 /// goes on for at least the reach of the kernel.
 template <int kTile, bool kClosedLeft, bool kClosedRight, int kImages>
