@@ -198,6 +198,24 @@ void publish_folder(const std::filesystem::path& from, const std::filesystem::pa
   sync_folder(folder_of(to));
 }
 
+void make_folders(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw_system_error(path, "make the folder", error.value());
+}
+
+ScratchFolder::ScratchFolder(std::filesystem::path path) : path_(std::move(path)) {
+  std::filesystem::remove_all(path_);
+  std::error_code error;
+  std::filesystem::create_directory(path_, error);
+  if (error) throw_system_error(path_, "make the folder", error.value());
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
 void throw_system_error(const std::filesystem::path& path, const std::string& action, int error) {
   throw UserError({.place = path.string(),
                    .message = format("cannot {}: {}", action, std::generic_category().message(error)),

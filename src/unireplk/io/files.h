@@ -85,6 +85,25 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// Rename a finished folder into place and make that durable. `to` must not exist.
 void publish_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// Make a folder, and those above it, where they do not exist. \throws UserError.
+void make_folders(const std::filesystem::path& path);
+
+/// A new, empty folder that is gone at the end of its scope unless it has been renamed: a disk that is full must not be
+/// filled by what could not be finished.
+class ScratchFolder {
+ public:
+  /// \param path  what is there is removed; the folder above it has to exist. \throws UserError.
+  explicit ScratchFolder(std::filesystem::path path);
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 /// Throw the UserError of a system call that failed: "PATH: cannot ACTION: REASON. CURE".
 /// \param error  errno of the call.
 [[noreturn]] void throw_system_error(const std::filesystem::path& path, const std::string& action, int error);

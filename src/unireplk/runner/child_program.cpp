@@ -32,6 +32,15 @@ LogFile::LogFile(std::filesystem::path path)
 
 LogFile::~LogFile() { close(file_); }
 
+std::vector<std::string> command_arguments(const std::vector<std::filesystem::path>& plugins,
+                                           const std::string& command, const Target& target) {
+  std::vector<std::string> arguments;
+  for (const auto& plugin : plugins) arguments.insert(arguments.end(), {"--plugin", plugin.string()});
+  arguments.insert(arguments.end(), {command, target.path});
+  arguments.insert(arguments.end(), target.overrides.begin(), target.overrides.end());
+  return arguments;
+}
+
 ChildProgram::ChildProgram(const std::vector<std::string>& arguments, int out, int err) {
   std::string name = "unireplk";
   std::vector<char*> argv{name.data()};

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "unireplk/runner/program.h"
+
 namespace unireplk::runner {
 
 /// A file that takes what child processes print, behind what it holds.
@@ -25,6 +27,10 @@ class LogFile {
   std::filesystem::path path_;
   int file_;
 };
+
+/// The arguments of a command on a target: `--plugin FILE... COMMAND PATH OVERRIDE...`.
+std::vector<std::string> command_arguments(const std::vector<std::filesystem::path>& plugins,
+                                           const std::string& command, const Target& target);
 
 /// This program, started anew as a process of its own.
 class ChildProgram {

@@ -96,27 +96,6 @@ MicroBatchCost measure_here(ExperimentConfig config, const config::Registries& r
   return cost;
 }
 
-/// A folder that goes with the object.
-class WorkFolder {
- public:
-  explicit WorkFolder(fs::path path) : path_(std::move(path)) {
-    std::error_code error;
-    fs::create_directories(path_, error);
-    if (error) io::throw_system_error(path_, "make the folder", error.value());
-  }
-  ~WorkFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  WorkFolder(const WorkFolder&) = delete;
-  WorkFolder& operator=(const WorkFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of('\n') + 1;
   const size_t begin = text.find_last_of('\n', end > 0 ? end - 1 : 0);
@@ -125,16 +104,12 @@ std::string last_line(const std::string& text) {
 
 /// Measure in a process of its own, whose peak memory is that of this size alone, and whose end harms nobody.
 MicroBatchCost measure_apart(const PlanOptions& options, const fs::path& output, int64_t size) {
-  const WorkFolder folder(output / format("{}", size));
+  const io::ScratchFolder folder(output / format("{}", size));
   const LogFile out(folder.path() / "out"), err(folder.path() / "err");
-  std::vector<std::string> arguments;
-  for (const auto& plugin : options.plugins) arguments.insert(arguments.end(), {"--plugin", plugin.string()});
+  auto arguments = command_arguments(options.plugins, "plan", options.target);
   arguments.insert(arguments.end(),
-                   {"plan", options.target.path, "--single", "--json", "--steps", format("{}", options.steps)});
-  const auto& given = options.target.overrides;
-  arguments.insert(arguments.end(), given.begin(), given.end());
-  arguments.insert(arguments.end(),
-                   {format("data.loader.batch_size={}", size), "output=" + (folder.path() / "runs").string()});
+                   {"--single", "--json", "--steps", format("{}", options.steps),
+                    format("data.loader.batch_size={}", size), "output=" + (folder.path() / "runs").string()});
   log_info("measuring micro-batches of {}", size);
   const int exit_code = ChildProgram(arguments, out.descriptor(), err.descriptor()).wait();
   if (exit_code == 128 + SIGKILL) return {.size = size};  // so ends Linux what takes too much
@@ -172,16 +147,15 @@ struct Plan {
 };
 
 Plan make_plan(const PlanOptions& options, const ExperimentConfig& config) {
-  const auto& loader = config.data.loader;
   const auto dataset = training_data(config.data);
-  const auto sampler =
-      data::training_sampler(*dataset.source, loader.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
+  const auto sampler = training_order(config, dataset);
   Plan plan{.device = make_context(config.device, config.threads).device};
   plan.course = {.steps = train::run_length(config.train, sampler->steps(0)).total_steps,
-                 .samples_per_step = loader.batch_size * config.train.accumulate_steps};
+                 .samples_per_step = config.data.loader.batch_size * config.train.accumulate_steps};
   if (plan.device.is_cpu()) plan.free_mib = analysis::free_memory_mib();
-  const WorkFolder work(config.output / format(".{}_plan.{}", config.name, getpid()));
-  plan.costs = analysis::search_micro_batches(loader.batch_size,
+  io::make_folders(config.output);
+  const io::ScratchFolder work(config.output / format(".{}_plan.{}", config.name, getpid()));
+  plan.costs = analysis::search_micro_batches(config.data.loader.batch_size,
                                               {.multiple = batch_multiple(config),
                                                .most = dataset.size(),
                                                .most_ms = options.seconds * 1e3,
@@ -246,12 +220,7 @@ ExitCode plan(PlanOptions& options, const Program& program) {
   auto registries = program.registries();
   const auto config = load_experiment(options.target.path, options.target.overrides, registries);
   if (options.single) {
-    const auto cost = measure_here(config, registries, options.steps);
-    if (program.json) {
-      print_json(json_of(cost));
-    } else {
-      std::cout << json_of(cost).dump() << '\n';
-    }
+    print_json(json_of(measure_here(config, registries, options.steps)));
     return ExitCode::kGood;
   }
   const Plan found = make_plan(options, config);

@@ -8,10 +8,8 @@ namespace {
 
 std::unique_ptr<Feed> training_feed(const ExperimentConfig& config, const Context& context) {
   auto dataset = training_data(config.data);
-  const auto& loader = config.data.loader;
-  auto order =
-      data::training_sampler(*dataset.source, loader.batch_size, config.seed, /*ranks=*/1, config.data.sampler);
-  return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kTrain, loader, context);
+  auto order = training_order(config, dataset);
+  return std::make_unique<Feed>(std::move(dataset), std::move(order), data::Mode::kTrain, config.data.loader, context);
 }
 
 /// Data to measure on; null when the config names none. \throws UserError when they do not fit the training data.
@@ -36,6 +34,11 @@ models::AnyNetwork starting_network(const ExperimentConfig& config, const DataIn
 }
 
 }  // namespace
+
+std::unique_ptr<data::Sampler> training_order(const ExperimentConfig& config, const data::Dataset& dataset) {
+  return data::training_sampler(*dataset.source, config.data.loader.batch_size, config.seed, /*ranks=*/1,
+                                config.data.sampler);
+}
 
 TrainingParts::TrainingParts(const ExperimentConfig& config, const Context& run_context,
                              const config::Registries& registries, bool resumes)

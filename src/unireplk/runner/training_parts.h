@@ -26,6 +26,9 @@ struct Feed {
   data::Loader loader;
 };
 
+/// The order in which a run takes the items of its training data.
+std::unique_ptr<data::Sampler> training_order(const ExperimentConfig& config, const data::Dataset& dataset);
+
 /// All that a training is made of, checked piece by piece; nothing is written.
 struct TrainingParts {
   /// \param resumes  the weights will come from a checkpoint of the run, so those of `init` are not read.

@@ -37,11 +37,9 @@ class Training {
  public:
   Training(const VerifyOptions& options, const std::string& name, const fs::path& output,
            std::vector<std::string> overrides)
-      : run_(output / name), log_(output.string() + ".log") {
-    for (const auto& plugin : options.plugins) arguments_.insert(arguments_.end(), {"--plugin", plugin.string()});
-    arguments_.insert(arguments_.end(), {"train", options.target.path});
-    const auto& given = options.target.overrides;
-    arguments_.insert(arguments_.end(), given.begin(), given.end());
+      : run_(output / name),
+        log_(output.string() + ".log"),
+        arguments_(command_arguments(options.plugins, "train", options.target)) {
     arguments_.insert(arguments_.end(), overrides.begin(), overrides.end());
     arguments_.push_back("output=" + output.string());
     arguments_.push_back("--resume");

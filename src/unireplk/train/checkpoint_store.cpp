@@ -22,29 +22,6 @@ std::optional<int64_t> step_of(const std::string& name) {
   return whole_number(std::string_view(name).substr(kPrefix.size()));
 }
 
-/// A new, empty folder that is gone at the end of its scope unless it has been renamed: a disk that is full must not be
-/// filled by what could not be finished.
-class TemporaryFolder {
- public:
-  explicit TemporaryFolder(fs::path path) : path_(std::move(path)) {
-    fs::remove_all(path_);
-    std::error_code error;
-    fs::create_directory(path_, error);
-    if (error) io::throw_system_error(path_, "make the folder", error.value());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 fs::path beside(const fs::path& path, std::string_view prefix) {
   return path.parent_path() / (std::string(prefix) + path.filename().string());
 }
@@ -81,7 +58,7 @@ void CheckpointStore::clear_leftovers() const {
 
 void CheckpointStore::save(int64_t step, const std::vector<Section>& sections, bool is_best) {
   const fs::path target = folder_of(step);
-  const TemporaryFolder temporary(beside(target, kTemporary));
+  const io::ScratchFolder temporary(beside(target, kTemporary));
   Checkpoint::write(temporary.path(), step, sections);
   publish(temporary.path(), target);
   point("latest", step);

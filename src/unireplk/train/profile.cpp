@@ -95,14 +95,13 @@ void ProfileObserver::after_step(int64_t step) {
 
 // The profiler writes to a path by itself and tells no error: what it has written is looked at, and put in place here.
 void ProfileObserver::write(int64_t last_step) {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) io::throw_system_error(folder_, "make the folder", error.value());
+  io::make_folders(folder_);
   const fs::path path = folder_ / format("step_{:09}.json", first_step_), draft = path.string() + ".draft";
   recording_->stop()->save(draft.string());
   recording_.reset();
   const std::string trace = fs::exists(draft) ? io::read_file(draft) : "";
-  fs::remove(draft, error);
+  std::error_code ignored;
+  fs::remove(draft, ignored);
   const size_t end = trace.find_last_not_of(" \n");
   if (end == std::string::npos || trace[end] != '}') {
     throw UserError({path.string(), "the trace could not be written", "Is the disk full? Or leave train.profile out."});

@@ -16,7 +16,7 @@ namespace unireplk::kernels::HWY_NAMESPACE {
 /// The scratch of one task: planes, filters of all vectors that it has.
 struct Scratch {
   Scratch(const BlockPlan& plan, float* start) : plane_floats(plan.layouts.floats()) {
-    const int64_t planes = plan.vectors * plan.held;
+    const int64_t planes = plan.vectors * plan.held();
     Arena arena(start);
     x = arena.take(planes * plane_floats);
     dy = arena.take(planes * plane_floats);
@@ -30,7 +30,7 @@ struct Scratch {
 
   /// The i-th plane of the task's, of a vector.
   BlockPlanes plane(const BlockPlan& plan, int64_t vector, int64_t i) const {
-    const int64_t at = vector * plan.held + (plan.lines_stay ? i : 0);
+    const int64_t at = vector * plan.held() + (plan.lines_stay ? i : 0);
     return {x + at * plane_floats, dy + at * plane_floats, branches + at * plan.kept_plane()};
   }
 

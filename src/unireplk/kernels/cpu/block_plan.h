@@ -33,7 +33,6 @@ struct BlockPlan {
     }
     const int64_t of_task = vectors * planes() * plane_set();
     lines_stay = grid.chunks == 1 && !layouts.is_padded() && !layouts.overlaps() && of_task <= kMostLineFloats;
-    if (lines_stay) held = planes();
   }
 
   const Branch& large() const { return branches[0]; }
@@ -54,6 +53,8 @@ struct BlockPlan {
   int64_t planes() const { return ceil_divide(grid.chunk_images, layouts.images()); }  ///< of a task, at most
   int64_t kept_plane() const { return count * layouts.floats(); }                      ///< branches of one plane
   int64_t plane_set() const { return (count + 2) * layouts.floats(); }                 ///< and of x and dy
+  /// Planes of a vector that a worker has memory for.
+  int64_t held() const { return lines_stay ? planes() : 1; }
   int64_t kept_task() const { return vectors * planes() * kept_plane(); }
   int64_t kept() const { return grid.tasks() * kept_task(); }
 
@@ -67,7 +68,7 @@ struct BlockPlan {
   }
 
   int64_t worker() const {
-    return vectors * held * plane_set() + layouts.floats() + (vectors + 1) * line_aligned(filters()) +
+    return vectors * held() * plane_set() + layouts.floats() + (vectors + 1) * line_aligned(filters()) +
            line_aligned(moments());
   }
 
@@ -79,8 +80,7 @@ struct BlockPlan {
   Branch branches[kMaxBranches] = {};
   PlaneLayouts layouts;
   TaskGrid grid;
-  bool lines_stay;   ///< whether a worker holds all planes of a line, which so stay from pass to pass
-  int64_t held = 1;  ///< planes of a vector that a worker has memory for
+  bool lines_stay;  ///< whether a worker holds all planes of a line, which so stay from pass to pass
 };
 
 /// One plane of x, of the gradient of y and, one behind the other, of all branches.
