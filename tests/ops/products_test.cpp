@@ -134,8 +134,9 @@ TEST_CASE("product_table: what the source knows of processors") {
   const ProductShape shape{.rows = 6272, .in = 160, .out = 640};
   CHECK(library_for(product_table(CpuVendor::kAmd, "AVX512"), shape, ProductPass::kWeight) == Library::kOneDnn);
   CHECK(library_for(product_table(CpuVendor::kOther, "baseline"), shape, ProductPass::kForward) == Library::kMkl);
-  for (const char* set : {"AVX512", "AVX2"}) {
-    const auto table = product_table(CpuVendor::kIntel, set);
+  for (const auto& [vendor, set] :
+       {std::pair{CpuVendor::kIntel, "AVX512"}, {CpuVendor::kIntel, "AVX2"}, {CpuVendor::kAmd, "AVX2"}}) {
+    const auto table = product_table(vendor, set);
     CHECK(table.rows.size() == 34);  // of 17 numbers of channels, there and back
     std::set<std::pair<int64_t, int64_t>> widths;
     for (const auto& row : table.rows) CHECK(widths.insert({row.in, row.out}).second);

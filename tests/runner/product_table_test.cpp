@@ -44,10 +44,16 @@ TEST_CASE("product table: oneDNN where it wins beyond doubt, unmeasured rows lik
 }
 
 TEST_CASE("product table: the writer gives the files of the source back") {
-  for (const auto& [set, name] : {std::pair{"AVX512", "intel_avx512.inc"}, {"AVX2", "intel_avx2.inc"}}) {
+  struct Source {
+    CpuVendor vendor;
+    const char *set, *name;
+  };
+  for (const auto& [vendor, set, name] : {Source{CpuVendor::kIntel, "AVX512", "intel_avx512.inc"},
+                                          {CpuVendor::kIntel, "AVX2", "intel_avx2.inc"},
+                                          {CpuVendor::kAmd, "AVX2", "amd_avx2.inc"}}) {
     const auto file = io::read_file(std::string("src/unireplk/ops/product_tables/") + name);
     std::vector<analysis::TableRow> rows;
-    for (const auto& row : ops::product_table(CpuVendor::kIntel, set).rows) {
+    for (const auto& row : ops::product_table(vendor, set).rows) {
       rows.push_back({row.in, row.out, std::string(row.forward), std::string(row.data), std::string(row.weight)});
     }
     const auto first_line = file.substr(0, file.find('\n'));

@@ -17,17 +17,23 @@ constexpr ProductRow kIntelAvx2[] = {
 #include "unireplk/ops/product_tables/intel_avx2.inc"
 };
 
+constexpr ProductRow kAmdAvx2[] = {
+#include "unireplk/ops/product_tables/amd_avx2.inc"
+};
+
 constexpr bool has_letters(const ProductRow& row) {
   const auto fits = [](std::string_view letters) { return letters.size() == kRowClasses.size(); };
   return fits(row.forward) && fits(row.data) && fits(row.weight);
 }
-static_assert(std::ranges::all_of(kIntelAvx512, has_letters) && std::ranges::all_of(kIntelAvx2, has_letters));
+static_assert(std::ranges::all_of(kIntelAvx512, has_letters) && std::ranges::all_of(kIntelAvx2, has_letters) &&
+              std::ranges::all_of(kAmdAvx2, has_letters));
 
-/// Not measured for each shape: on two cores of an AMD EPYC with AVX-512 MKL's products run at 180 to 220 GFLOP/s,
-/// oneDNN's at 340 to 480.
+/// AMD's with AVX-512 is not measured for each shape: on two cores of such an EPYC MKL's products run at 180 to 220
+/// GFLOP/s, oneDNN's at 340 to 480.
 constexpr ProductTable kTables[] = {
     {CpuVendor::kIntel, "AVX512", kIntelAvx512, Library::kMkl},
     {CpuVendor::kIntel, "AVX2", kIntelAvx2, Library::kMkl},
+    {CpuVendor::kAmd, "AVX2", kAmdAvx2, Library::kMkl},
     {CpuVendor::kAmd, "AVX512", {}, Library::kOneDnn},
 };
 
