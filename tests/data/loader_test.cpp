@@ -1,5 +1,6 @@
 #include "unireplk/data/loader.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
@@ -93,14 +94,15 @@ struct Setting {
 /// A loader with everything it needs.
 class Bench {
  public:
-  explicit Bench(Setting s)
+  explicit Bench(Setting s, std::unique_ptr<Transfer> transfer = nullptr, at::Device device = at::kCPU)
       : source(std::make_shared<Numbers>(s.size, s.bad, s.throwing)),
         sampler(s.mode == Mode::kTrain ? shuffled_sampler(s.size, s.batch_size, 3, s.rank.count, {s.aug_repeats})
                                        : sequential_sampler(s.size, s.batch_size, s.rank.count)),
         loader(
             make_dataset(source, std::make_shared<Noise>(s.views)), *sampler, s.mode,
             {.batch_size = s.batch_size, .workers = s.workers, .prefetch = 3, .max_bad_fraction = s.max_bad_fraction},
-            {.device = at::kCPU, .threads = 1, .seed = 11, .rank = s.rank}) {}
+            {.device = device, .threads = 1, .seed = 11, .rank = s.rank}, std::chrono::minutes(1),
+            std::move(transfer)) {}
 
   std::vector<Batch> rest() {
     std::vector<Batch> batches;
@@ -116,6 +118,48 @@ class Bench {
   std::unique_ptr<Sampler> sampler;
   Loader loader;
 };
+
+/// What became of the batches that a transfer has sent.
+struct Sent {
+  int64_t sent = 0, arrived = 0, dropped = 0;
+};
+
+/// Sends batches nowhere, and keeps account.
+class CountedTransfer : public Transfer {
+ public:
+  explicit CountedTransfer(Sent& counts) : counts_(counts) {}
+
+  std::unique_ptr<BatchInFlight> send(const Batch& batch) override {
+    ++counts_.sent;
+    return std::make_unique<InFlight>(counts_, batch);
+  }
+
+ private:
+  class InFlight : public BatchInFlight {
+   public:
+    InFlight(Sent& counts, Batch batch) : counts_(counts), batch_(std::move(batch)) {}
+    ~InFlight() override { counts_.dropped += has_arrived_ ? 0 : 1; }
+
+    Batch arrive() override {
+      ++counts_.arrived;
+      has_arrived_ = true;
+      return batch_;
+    }
+
+   private:
+    Sent& counts_;
+    Batch batch_;
+    bool has_arrived_ = false;
+  };
+
+  Sent& counts_;
+};
+
+/// Wait until workers have read so many items, and had time to hand in the last.
+void wait_for_reads(const Bench& bench, int64_t items) {
+  while (bench.source->reads < items) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+}
 
 bool equal(const std::vector<Batch>& a, const std::vector<Batch>& b) {
   if (a.size() != b.size()) return false;
@@ -374,6 +418,105 @@ TEST_CASE("loader: names what its workers are stuck on") {
   CHECK(loader.next());
   CHECK_THAT(log.text(), Contains("waiting for data for 0.02 s; workers are reading ") && Contains("photo0.jpg") &&
                              Contains(". Check the disk or network behind these files"));
+}
+
+TEST_CASE("loader: a batch sent ahead of its turn changes nothing that is handed over or counted") {
+  const QuietLog quiet;
+  const int64_t workers = GENERATE(0, 1, 4);
+  const auto mode = GENERATE(Mode::kTrain, Mode::kEvaluation);
+  const Setting setting{.bad = {4, 5, 6, 7, 30}, .mode = mode, .workers = workers};
+  Sent counts;
+  Bench judge(setting), bench(setting, std::make_unique<CountedTransfer>(counts));
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    judge.loader.start(epoch, 1);
+    bench.loader.start(epoch, 1);
+    while (true) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // so that workers have something ready
+      const auto expected = judge.loader.next(), batch = bench.loader.next();
+      REQUIRE(batch.has_value() == expected.has_value());
+      CHECK(bench.loader.bad().count == judge.loader.bad().count);
+      CHECK(bench.loader.bad().first == judge.loader.bad().first);
+      if (!batch) break;
+      CHECK(equal({*batch}, {*expected}));
+    }
+  }
+  CHECK(counts.arrived == counts.sent);
+  CHECK(counts.dropped == 0);
+}
+
+TEST_CASE("loader: one complete batch is sent ahead, and start drops it") {
+  Sent counts;
+  Bench bench({.workers = 2}, std::make_unique<CountedTransfer>(counts)), judge({});
+  bench.loader.start(0);
+  wait_for_reads(bench, 3 * 4);
+  REQUIRE(bench.loader.next());
+  CHECK((counts.sent == 2 && counts.arrived == 1));
+  CHECK(equal(bench.epoch(1), judge.epoch(1)));
+  CHECK(counts.dropped == 1);
+
+  bench.loader.start(0, 9);  // the last one
+  counts = {};
+  CHECK(bench.rest().size() == 1);
+  CHECK((counts.sent == 1 && counts.arrived == 1));
+}
+
+TEST_CASE("loader: a batch sent ahead is dropped with the loader") {
+  Sent counts;
+  {
+    Bench bench({.workers = 2}, std::make_unique<CountedTransfer>(counts));
+    bench.loader.start(0);
+    wait_for_reads(bench, 3 * 4);
+    REQUIRE(bench.loader.next());
+  }
+  CHECK(counts.dropped == 1);
+}
+
+TEST_CASE("loader: errors reach next in their turn where batches are sent ahead") {
+  const QuietLog quiet;
+  Sent counts;
+  Bench burning({.throwing = 12, .mode = Mode::kEvaluation}, std::make_unique<CountedTransfer>(counts));
+  burning.loader.start(0);
+  wait_for_reads(burning, 3 * 4);
+  for (int i = 0; i < 3; ++i) CHECK(burning.loader.next());
+  CHECK_THROWS_WITH(burning.loader.next(), "the disk is on fire");
+
+  /// Sends the first batch, and fails then.
+  class Failing : public CountedTransfer {
+   public:
+    using CountedTransfer::CountedTransfer;
+    std::unique_ptr<BatchInFlight> send(const Batch& batch) override {
+      if (was_used_) throw std::runtime_error("no memory left");
+      was_used_ = true;
+      return CountedTransfer::send(batch);
+    }
+
+   private:
+    bool was_used_ = false;
+  };
+  Bench failing({}, std::make_unique<Failing>(counts));
+  failing.loader.start(0);
+  wait_for_reads(failing, 3 * 4);
+  CHECK(failing.loader.next());
+  CHECK_THROWS_WITH(failing.loader.next(), "no memory left");
+}
+
+TEST_CASE("loader: on a GPU, the batches are those of the CPU", "[cuda]") {
+  if (!at::hasCUDA()) {
+    WARN("SKIPPED: no CUDA device");
+    return;
+  }
+  const QuietLog quiet;
+  const int64_t workers = GENERATE(0, 2);
+  const Setting setting{.bad = {5, 6}, .workers = workers};
+  Bench judge(setting), bench(setting, nullptr, at::Device(at::kCUDA, 0));
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    auto batches = bench.epoch(epoch);
+    for (auto& batch : batches) {
+      CHECK(batch.tensor("noise").is_cuda());
+      batch = batch.to(at::kCPU);
+    }
+    CHECK(equal(batches, judge.epoch(epoch)));
+  }
 }
 
 TEST_CASE("loader: next before start is refused") {

@@ -89,18 +89,6 @@ TEST_CASE("Batch::to: keeps everything on the same device") {
   CHECK(moved.keys[0].item == 3);
 }
 
-TEST_CASE("Batch: goes to the GPU from pinned memory", "[cuda]") {
-  if (!at::hasCUDA()) {
-    WARN("SKIPPED: no CUDA device");
-    return;
-  }
-  const Batch pinned = collate({sample_of(at::ones({2}), 3)}, {spec_of(Collate::kStack)}).pinned();
-  CHECK(pinned.tensor("x").is_pinned());
-  const Batch moved = pinned.to(at::Device(at::kCUDA, 0), true);
-  CHECK(moved.tensor("x").is_cuda());
-  CHECK(at::equal(moved.tensor("x").cpu(), pinned.tensor("x")));
-}
-
 TEST_CASE("DataInfo::find: finds by name or says so") {
   DataInfo info;
   info.fields = {spec_of(Collate::kStack)};

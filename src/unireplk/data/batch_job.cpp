@@ -36,4 +36,9 @@ Slot SlotReader::read(SampleKey key, int64_t epoch) const {
   }
 }
 
+bool BatchJob::has_samples() const {
+  const bool has_failed = std::ranges::any_of(slots, [](const Slot& slot) { return slot.error != nullptr; });
+  return !has_failed && std::ranges::any_of(slots, [](const Slot& slot) { return !slot.samples.empty(); });
+}
+
 }  // namespace unireplk::data

@@ -42,6 +42,9 @@ struct BatchJob {
 
   bool has_work() const { return taken < keys.size(); }
   bool is_ready() const { return finished == keys.size(); }
+
+  /// Whether a complete batch has samples, and no place of it has failed.
+  bool has_samples() const;
 };
 
 }  // namespace unireplk::data

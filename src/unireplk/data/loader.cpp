@@ -31,12 +31,13 @@ int64_t tries_of(int64_t size, double max_bad_fraction) {
 class Loader::Impl {
  public:
   Impl(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
-       std::chrono::milliseconds patience)
+       std::chrono::milliseconds patience, std::unique_ptr<Transfer> transfer)
       : dataset_(dataset),
         sampler_(sampler),
         config_(config),
         context_(context),
         patience_(patience),
+        transfer_(transfer ? std::move(transfer) : make_transfer(context.device)),
         reader_{dataset_, mode, context.seed, tries_of(dataset_.size(), config.max_bad_fraction)},
         bad_(mode, dataset_.size(), config.max_bad_fraction),
         working_on_(static_cast<size_t>(config.workers), -1) {
@@ -51,6 +52,7 @@ class Loader::Impl {
   }
 
   void start(int64_t epoch, int64_t step) {
+    ahead_.reset();
     const std::lock_guard lock(mutex_);
     queue_.clear();  // workers keep their job alive and finish it for nobody
     epoch_ = epoch;
@@ -64,17 +66,9 @@ class Loader::Impl {
 
   std::optional<Batch> next() {
     UNIREPLK_CHECK(is_started_, "loader: start() has to come before next()");
-    while (true) {
-      const auto begin = Clock::now();
-      const auto job = take_ready();
-      seconds_waited_ += std::chrono::duration<double>(Clock::now() - begin).count();
-      if (!job) {
-        bad_.finish_epoch();
-        return {};
-      }
-      auto samples = samples_of(*job);
-      if (!samples.empty()) return to_device(make_batch(std::move(samples), dataset_.info));
-    }
+    std::optional<Batch> batch = ahead_ ? arrived() : read();
+    if (batch) send_ahead();
+    return batch;
   }
 
   BadItemLog& bad_items() { return bad_; }
@@ -174,21 +168,76 @@ class Loader::Impl {
                 files.empty() ? "nothing" : format("{}", fmt::join(files, ", ")));
   }
 
-  std::vector<Sample> samples_of(BatchJob& job) {
-    std::vector<Sample> samples;
-    for (size_t i = 0; i < job.slots.size(); ++i) {
-      Slot& slot = job.slots[i];
-      if (slot.error) std::rethrow_exception(slot.error);
-      if (!job.keys[i].padding) bad_.add(slot.bad);
-      std::move(slot.samples.begin(), slot.samples.end(), std::back_inserter(samples));
+  /// The next batch, from the queue; nothing at the end of the epoch.
+  std::optional<Batch> read() {
+    while (true) {
+      const auto begin = Clock::now();
+      const auto job = take_ready();
+      seconds_waited_ += std::chrono::duration<double>(Clock::now() - begin).count();
+      if (!job) {
+        bad_.finish_epoch();
+        return {};
+      }
+      count_bad(*job);
+      auto samples = samples_of(*job);
+      if (!samples.empty()) return to_device(make_batch(std::move(samples), dataset_.info));
     }
-    return samples;
   }
 
-  Batch to_device(Batch batch) const {
-    if (context_.device.is_cpu()) return batch;
-    return context_.device.is_cuda() ? batch.pinned().to(context_.device, /*non_blocking=*/true)
-                                     : batch.to(context_.device);
+  Batch to_device(const Batch& batch) {
+    if (transfer_) return transfer_->send(batch)->arrive();
+    return context_.device.is_cpu() ? batch : batch.to(context_.device);
+  }
+
+  /// A batch that the device gets before it is asked for, or what came in the way of that.
+  struct Ahead {
+    JobPtr job;
+    std::unique_ptr<BatchInFlight> batch;
+    std::exception_ptr error;
+  };
+
+  /// Send the batch after the one that is handed over, if it is there. Nothing is counted yet, and no error told.
+  void send_ahead() {
+    if (!transfer_) return;
+    JobPtr job = take_complete();
+    if (!job) return;
+    ahead_.emplace(Ahead{.job = job, .batch = nullptr, .error = nullptr});
+    try {
+      ahead_->batch = transfer_->send(make_batch(samples_of(*job), dataset_.info));
+    } catch (...) {  // reaches next() in its turn
+      ahead_->error = std::current_exception();
+    }
+  }
+
+  Batch arrived() {
+    const Ahead ahead = *std::exchange(ahead_, std::nullopt);
+    count_bad(*ahead.job);
+    if (ahead.error) std::rethrow_exception(ahead.error);
+    return ahead.batch->arrive();
+  }
+
+  /// The batch at the front of the queue if it is complete, and good to be sent.
+  JobPtr take_complete() {
+    const std::lock_guard lock(mutex_);
+    if (queue_.empty() || !queue_.front()->is_ready() || !queue_.front()->has_samples()) return {};
+    JobPtr job = queue_.front();
+    queue_.pop_front();
+    work_.notify_all();
+    return job;
+  }
+
+  /// \throws what a slot has met, and UserError when too many samples are bad.
+  void count_bad(const BatchJob& job) {
+    for (size_t i = 0; i < job.slots.size(); ++i) {
+      if (job.slots[i].error) std::rethrow_exception(job.slots[i].error);
+      if (!job.keys[i].padding) bad_.add(job.slots[i].bad);
+    }
+  }
+
+  static std::vector<Sample> samples_of(BatchJob& job) {
+    std::vector<Sample> samples;
+    for (Slot& slot : job.slots) std::move(slot.samples.begin(), slot.samples.end(), std::back_inserter(samples));
+    return samples;
   }
 
   const Dataset dataset_;
@@ -196,9 +245,11 @@ class Loader::Impl {
   const LoaderConfig config_;
   const Context context_;
   const std::chrono::milliseconds patience_;
+  const std::unique_ptr<Transfer> transfer_;  ///< null: batches stay where they are, or are copied on the spot
   const SlotReader reader_;
 
   // Of the thread that calls next().
+  std::optional<Ahead> ahead_;
   BadItemLog bad_;
   double seconds_waited_ = 0;
   bool has_warned_ = false;
@@ -216,8 +267,8 @@ class Loader::Impl {
 };
 
 Loader::Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
-               std::chrono::milliseconds patience)
-    : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context, patience)) {}
+               std::chrono::milliseconds patience, std::unique_ptr<Transfer> transfer)
+    : impl_(std::make_unique<Impl>(dataset, sampler, mode, config, context, patience, std::move(transfer))) {}
 
 Loader::~Loader() = default;
 

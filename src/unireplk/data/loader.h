@@ -11,6 +11,7 @@
 #include "unireplk/data/sampler.h"
 #include "unireplk/tensor/context.h"
 #include "unireplk/tensor/state.h"
+#include "unireplk/tensor/transfer.h"
 
 namespace unireplk::data {
 
@@ -41,12 +42,16 @@ struct BadSamples {
 /// A bad sample is named once in the log and counted. In training the next good item stands in for it, in evaluation it
 /// is left out. Padding becomes the first good item, marked as padding. Its state is the account of the epoch's bad
 /// samples.
+///
+/// Where batches are copied to a device, the one after that which next() returns is on its way already, if it was
+/// complete by then: what next() returns, throws and counts is the same.
 class Loader : public Stateful {
  public:
   /// `sampler` must outlive the loader. Batches go to the device of the context.
   /// \param patience  how long next() waits until a warning names, once, the files that the workers are stuck on.
+  /// \param transfer  how batches get to the device; null: as make_transfer() says.
   Loader(const Dataset& dataset, const Sampler& sampler, Mode mode, LoaderConfig config, Context context,
-         std::chrono::milliseconds patience = std::chrono::minutes(1));
+         std::chrono::milliseconds patience = std::chrono::minutes(1), std::unique_ptr<Transfer> transfer = nullptr);
   ~Loader() override;
 
   /// Begin at batch `step` of `epoch`; what was in flight is dropped. Has to come before the first next(). The account

@@ -10,21 +10,6 @@
 namespace unireplk {
 namespace {
 
-template <class Function>
-Batch with_each_tensor(const Batch& batch, const Function& function) {
-  Batch out{.fields = {}, .keys = batch.keys, .sources = batch.sources};
-  for (const auto& [name, field] : batch.fields) {
-    if (const auto* stacked = std::get_if<at::Tensor>(&field)) {
-      out.fields.emplace(name, function(*stacked));
-      continue;
-    }
-    std::vector<at::Tensor> list;
-    for (const auto& one : std::get<std::vector<at::Tensor>>(field)) list.push_back(function(one));
-    out.fields.emplace(name, std::move(list));
-  }
-  return out;
-}
-
 std::string shape_text(at::IntArrayRef shape) { return format("[{}]", fmt::join(shape, ", ")); }
 
 std::vector<at::Tensor> values_of(const std::vector<Sample>& samples, const FieldSpec& spec) {
@@ -101,12 +86,22 @@ const at::Tensor& Batch::tensor(const std::string& name) const {
   return *stacked;
 }
 
-Batch Batch::to(at::Device device, bool non_blocking) const {
-  return with_each_tensor(*this, [&](const at::Tensor& t) { return t.to(t.options().device(device), non_blocking); });
+Batch Batch::with_each(const std::function<at::Tensor(const at::Tensor&)>& change) const {
+  Batch out{.fields = {}, .keys = keys, .sources = sources};
+  for (const auto& [name, field] : fields) {
+    if (const auto* stacked = std::get_if<at::Tensor>(&field)) {
+      out.fields.emplace(name, change(*stacked));
+      continue;
+    }
+    std::vector<at::Tensor> list;
+    for (const auto& one : std::get<std::vector<at::Tensor>>(field)) list.push_back(change(one));
+    out.fields.emplace(name, std::move(list));
+  }
+  return out;
 }
 
-Batch Batch::pinned() const {
-  return with_each_tensor(*this, [](const at::Tensor& t) { return t.pin_memory(); });
+Batch Batch::to(at::Device device) const {
+  return with_each([&](const at::Tensor& t) { return t.to(t.options().device(device)); });
 }
 
 const FieldSpec* DataInfo::find(const std::string& name) const {

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <variant>
@@ -50,11 +51,11 @@ struct Batch {
 
   bool has(const std::string& name) const { return fields.contains(name); }
 
-  /// The same batch with every tensor on `device`; `non_blocking` needs pinned memory to have an effect.
-  Batch to(at::Device device, bool non_blocking = false) const;
+  /// The same batch with what `change` makes of each tensor.
+  Batch with_each(const std::function<at::Tensor(const at::Tensor&)>& change) const;
 
-  /// The same batch in page-locked memory (needs a CUDA device).
-  Batch pinned() const;
+  /// The same batch with every tensor on `device`.
+  Batch to(at::Device device) const;
 };
 
 /// How the samples of one field become a batch.
