@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Check and measure the collected CUDA build on this machine, which needs NVIDIA's driver and PyTorch.
 #
-#   ./run.sh [--tests | --train | --ops | --bench] [--any-version]
+#   ./run.sh [--tests | --train | --ops | --bench | --compile] [--any-version]
 #
-#   --tests, --train, --ops, --bench   that part only
-#   --any-version                      go on with another version of PyTorch than the programs are built against
+#   --tests, --train, --ops, --bench, --compile   that part only
+#   --any-version                                 go on with another version of PyTorch than the programs are built against
 #
 # LibTorch comes from LibTorch_ROOT if set, else from the PyTorch of python3, which is then measured too.
 # Results: results/*.log, results/ops_*.json and results/bench.jsonl in this folder. Exits 0 when all tests passed and training worked.
@@ -14,12 +14,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 parts=() any_version=''
 for argument in "$@"; do
   case $argument in
-    --tests | --train | --ops | --bench) parts+=("${argument#--}") ;;
+    --tests | --train | --ops | --bench | --compile) parts+=("${argument#--}") ;;
     --any-version) any_version=yes ;;
     *) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 2 ;;
   esac
 done
-((${#parts[@]} > 0)) || parts=(tests train ops bench)
+((${#parts[@]} > 0)) || parts=(tests train ops bench compile)
 
 say() { printf '== %s\n' "$*"; }
 fail() {
@@ -71,8 +71,10 @@ run_tests() {
 }
 
 run_train() {
-  rm -rf results/fashion_a
+  rm -rf results/fashion_a results/fashion_a_graphs
   logged train bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results
+  logged train_graphs bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results name=fashion_a_graphs \
+    train.cuda_graphs=true
   logged eval bin/unireplk eval results/fashion_a
   logged export bin/unireplk export results/fashion_a --output results/fashion_a.safetensors
   logged predict bin/unireplk predict results/fashion_a.safetensors examples/data/fashion/ankle_boot.png
@@ -115,7 +117,7 @@ run_bench() {
     measured unireplk "$case" "${ours[@]}" "$kind" "${options[@]}" --precision "$precision"
     measured pytorch "$case" "${reference[@]}" "$their_kind" "${options[@]}" "${amp[@]}"
     if [[ $kind == train-step ]]; then
-      measured "pytorch compiled" "$case" "${reference[@]}" "$their_kind" "${options[@]}" "${amp[@]}" --compile
+      measured "unireplk graphs" "$case" "${ours[@]}" "$kind" "${options[@]}" --precision "$precision" --cuda-graphs
     fi
   done <<<"train-step t 128 bf16
 train-step s 128 bf16
@@ -123,6 +125,14 @@ train-step t 64 fp32
 inference t 128 bf16
 inference t 1 bf16"
   python3 table.py results/bench.jsonl
+}
+
+# PyTorch compiled takes minutes before its first step: a part of its own, which adds to what run_bench has measured.
+run_compile() {
+  local seconds=400
+  measured "pytorch compiled" "train-step t, batch 128, bf16" timeout "$seconds" python3 tools/reference/bench.py train-step \
+    --device cuda --variant t --batch 128 --size 224 --iters 10 --warmup 2 --amp bf16 --channels-last --compile
+  if [[ -s results/bench.jsonl ]]; then python3 table.py results/bench.jsonl; fi
 }
 
 check_version

@@ -92,7 +92,7 @@ TEST_CASE("profile: a run that goes on in the midst traces what is left; one tha
 TEST_CASE("profile: a run without the first step is refused; a folder that cannot be made ends it") {
   const test::TemporaryFolder folder;
   TinyRun tiny(folder.path(), traced(2, 1));
-  CHECK_THROWS_WITH(check_trainable(traced(25, 1), tiny.task, 6, true),
+  CHECK_THROWS_WITH(check_trainable(traced(25, 1), tiny.task, 6, true, at::kCPU),
                     Contains("train.profile.start: expected one of the 24 steps of the run, got 25"));
   std::ofstream(folder / "profile") << "in the way";
   const test::CapturedLog log;

@@ -145,6 +145,8 @@ struct TinySetting {
   uint64_t seed = 5;
   std::function<bool()> stop_requested = {};
   TinyTask::ChangeLosses change_losses = {};
+  std::function<std::unique_ptr<train::GraphRecorder>()> make_recorder = {};
+  at::Device device = at::kCPU;
 };
 
 class TinyRun {
@@ -157,15 +159,13 @@ class TinyRun {
         sampler(data::shuffled_sampler(setting.items, setting.batch_size, setting.seed)),
         validation_sampler(data::sequential_sampler(10, kBatchSize)),
         test_sampler(data::sequential_sampler(17, kBatchSize)),
-        loader(dataset, *sampler, data::Mode::kTrain, loader_config(setting, setting.batch_size),
-               {.seed = setting.seed, .rank = {}}),
+        context{.device = setting.device, .seed = setting.seed, .rank = {}},
+        loader(dataset, *sampler, data::Mode::kTrain, loader_config(setting, setting.batch_size), context),
         validation_loader(validation_set, *validation_sampler, data::Mode::kEvaluation, loader_config(setting),
-                          {.seed = setting.seed, .rank = {}}),
-        test_loader(test_set, *test_sampler, data::Mode::kEvaluation, loader_config(setting),
-                    {.seed = setting.seed, .rank = {}}),
-        task(net, dataset.info, setting.change_losses),
+                          context),
+        test_loader(test_set, *test_sampler, data::Mode::kEvaluation, loader_config(setting), context),
+        task(on(setting.device), dataset.info, setting.change_losses),
         folder(path, /*resume=*/true),
-        context{.seed = setting.seed, .rank = {}},
         trainer(config, {.task = task,
                          .train_data = loader,
                          .batches_per_epoch = sampler->steps(0),
@@ -174,20 +174,26 @@ class TinyRun {
                          .test_data = setting.tests ? &test_loader : nullptr,
                          .folder = folder,
                          .context = context,
-                         .stop_requested = setting.stop_requested}) {}
+                         .stop_requested = setting.stop_requested,
+                         .recorder = setting.make_recorder ? setting.make_recorder() : nullptr}) {}
 
   static constexpr int64_t kBatchSize = 4;
 
   std::shared_ptr<TinyNetImpl> net = std::make_shared<TinyNetImpl>();
   data::Dataset dataset, validation_set, test_set;
   std::unique_ptr<data::Sampler> sampler, validation_sampler, test_sampler;
+  Context context;
   data::Loader loader, validation_loader, test_loader;
   TinyTask task;
   train::RunFolder folder;
-  Context context;
   train::Trainer trainer;
 
  private:
+  const std::shared_ptr<TinyNetImpl>& on(at::Device device) {
+    net->to(device);
+    return net;
+  }
+
   static data::LoaderConfig loader_config(const TinySetting& setting, int64_t batch_size = kBatchSize) {
     return {.batch_size = batch_size, .workers = 0, .max_bad_fraction = setting.max_bad_fraction};
   }

@@ -255,14 +255,14 @@ TEST_CASE("trainer: what validations decide needs validation data, an average a 
   auto config = test::tiny_config();
   TinyRun tiny(folder.path(), config);
   config.early_stop = EarlyStopConfig{};
-  CHECK_THROWS_WITH(check_trainable(config, tiny.task, 6, /*is_validated=*/false),
+  CHECK_THROWS_WITH(check_trainable(config, tiny.task, 6, /*is_validated=*/false, at::kCPU),
                     Contains("train.early_stop: hears of validations, and there is no data.validation"));
   config.early_stop.reset();
   config.weight_average = WeightAverageConfig{.from_epoch = 5};
-  CHECK_THROWS_WITH(check_trainable(config, tiny.task, 6, /*is_validated=*/true),
+  CHECK_THROWS_WITH(check_trainable(config, tiny.task, 6, /*is_validated=*/true, at::kCPU),
                     Contains("train.weight_average.from_epoch: expected at most the 4 epochs of the run, got 5"));
   config.weight_average->from_epoch = 4;
-  check_trainable(config, tiny.task, 6, /*is_validated=*/true);
+  check_trainable(config, tiny.task, 6, /*is_validated=*/true, at::kCPU);
 }
 
 }  // namespace

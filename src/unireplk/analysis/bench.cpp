@@ -22,6 +22,7 @@
 #include "unireplk/tasks/classification.h"
 #include "unireplk/tensor/synchronise.h"
 #include "unireplk/train/optimizer.h"
+#include "unireplk/train/step_graphs.h"
 
 namespace unireplk::analysis {
 namespace {
@@ -108,36 +109,61 @@ class TrainStep {
 
   TrainStep(const BenchOptions& options, const models::UniRepLKNetOptions& network_options)
       : network_(build(options, network_options)),
-        images_(random_images(options)),
-        targets_(soft_targets(options)),
+        batch_(fixed_batch(options)),
         autocast_(train::autocast_for(options.precision, options.context.device)),
         optimizer_(train::make_adamw({.lr = 1e-3}, *network_)),
         generator_(at::globalContext().defaultGenerator(options.context.device).clone()) {
     network_->train();
   }
+  TrainStep(const TrainStep&) = delete;  // a recording knows it by its address
+  TrainStep& operator=(const TrainStep&) = delete;
 
   void operator()() {
-    {
-      const AutocastGuard guard(autocast_);
-      loss_ = tasks::soft_cross_entropy(network_->forward(images_, generator_), targets_);
-    }
-    loss_.backward();
+    const auto pass_of = [this](const Batch& batch) { return pass(batch); };
+    loss_ = (graphs_ ? graphs_->run(batch_, /*per_step=*/1, pass_of) : pass(batch_)).total;
     optimizer_->step(optimizer_->base(), {});
-    optimizer_->zero_grad();
+    graphs_ ? graphs_->zero_gradients() : optimizer_->zero_grad();
+  }
+
+  /// Record the step; calling it replays that from then on.
+  void record(at::Device device) {
+    if (!device.is_cuda()) throw UserError({"--cuda-graphs", "needs a CUDA device, got " + device.str(), ""});
+    graphs_.emplace(train::make_graph_recorder(device), *network_, generator_);
+    for (int64_t i = 0; i <= train::StepGraphs::kRehearsals; ++i) (*this)();
+    if (graphs_->count() > 0) return;
+    throw UserError({"--cuda-graphs", "the step could not be recorded", "The log says why."});
   }
 
   double difference_to_parts(const BenchOptions& options) {
-    return analysis::difference_to_parts(*network_, options, images_, generator_);
+    return analysis::difference_to_parts(*network_, options, batch_.tensor("image"), generator_);
   }
 
   double loss() const { return loss_.item<double>(); }
 
  private:
+  static Batch fixed_batch(const BenchOptions& options) {
+    Batch batch;
+    batch.fields = {{"image", random_images(options)}, {"target", soft_targets(options)}};
+    batch.keys.resize(static_cast<size_t>(options.batch));
+    return batch;
+  }
+
+  tasks::Losses pass(const Batch& batch) {
+    const at::Tensor loss = [&] {
+      const AutocastGuard guard(autocast_);
+      return tasks::soft_cross_entropy(network_->forward(batch.tensor("image"), generator_), batch.tensor("target"));
+    }();
+    loss.backward();
+    return {.total = loss.detach(), .parts = {}};
+  }
+
   models::UniRepLKNet network_;
-  at::Tensor images_, targets_, loss_;
+  Batch batch_;
+  at::Tensor loss_;
   AutocastSettings autocast_;
   std::unique_ptr<train::Optimizer> optimizer_;
   at::Generator generator_;
+  std::optional<train::StepGraphs> graphs_;
 };
 
 void add_rate(nlohmann::json& report, const BenchOptions& options) {
@@ -191,9 +217,11 @@ nlohmann::json bench_report(const BenchOptions& options, const Samples& samples)
 nlohmann::json bench_train_step(const BenchOptions& options) {
   TrainStep step(options);
   const double difference = step.difference_to_parts(options);
+  if (options.cuda_graphs) step.record(options.context.device);
   const auto samples = time_calls(options, std::ref(step));
   auto report = bench_report(options, samples);
   report["difference"] = difference;
+  if (options.cuda_graphs) report["options"]["cuda_graphs"] = true;
   add_floor(report, options, training_flops(network_options_of(options), options.size));
   UNIREPLK_CHECK(std::isfinite(step.loss()), "the loss became {}", step.loss());
   add_rate(report, options);

@@ -20,6 +20,7 @@ struct BenchOptions {
   int64_t classes = 1000;
   double drop_path = 0;
   bool keep_branches = false;  ///< of a training step
+  bool cuda_graphs = false;    ///< record the training step, and replay it
   int64_t iterations = 10;
   int64_t warmup = 2;
   train::Precision precision = train::Precision::kFp32;  ///< of a training step or inference
@@ -41,7 +42,8 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b);
 /// `cpu_ms` where it is known, peak memory, options and environment.
 nlohmann::json bench_report(const BenchOptions& options, const Samples& samples);
 
-/// Forward, soft-target loss, backward and AdamW, with a random image batch.
+/// Forward, soft-target loss, backward and AdamW, with a random image batch. With `cuda_graphs` the recording is made
+/// before anything is timed. \throws UserError when there is no CUDA device, or nothing could be recorded.
 ///
 /// Before anything is timed the fused network is held to the graph of its parts (`difference` of the logits, relative
 /// root mean square). In float32 on the CPU `floor` tells what products and convolutions (floor.h) take at the peak of

@@ -286,6 +286,7 @@ void add_bench(CLI::App& app, Program& program) {
   add_precision(*step, *options);
   step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   step->add_flag("--keep-branches", options->bench.keep_branches, "Keep dilated branches for backward.");
+  step->add_flag("--cuda-graphs", options->bench.cuda_graphs, "Record the step on a CUDA device, and time replays.");
   step->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 

@@ -19,6 +19,7 @@ constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "data.loader.max_bad_fraction",
     "task.baselines",
     "train.checkpoint",
+    "train.cuda_graphs",
     "train.halve_on_out_of_memory",
     "train.log_every",
     "train.profile",

@@ -50,7 +50,7 @@ TrainingParts::TrainingParts(const ExperimentConfig& config, const Context& run_
       task(make_task(config.task, network, training->dataset.info)),
       baselines(make_baselines(config.task, config.data.pipeline, [this] { return training->dataset.source; })),
       batch_multiple(runner::batch_multiple(config)) {
-  train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr);
+  train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr, context.device);
 }
 
 train::TrainerParts TrainingParts::for_trainer(const train::RunFolder& folder, std::function<bool()> stop_requested) {

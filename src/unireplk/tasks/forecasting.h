@@ -9,6 +9,7 @@
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
 #include "unireplk/models/forecaster.h"
+#include "unireplk/models/recordable.h"
 #include "unireplk/tasks/network.h"
 #include "unireplk/tasks/summed_evaluation.h"
 #include "unireplk/tasks/task.h"
@@ -47,6 +48,7 @@ class Forecasting : public Task {
   std::vector<FieldSpec> needs() const override;
   void prepare(Batch& /*batch*/, const Step& /*step*/, bool /*training*/) override {}
   Losses losses(const Batch& batch, const Step& step) override;
+  std::string unrecordable() const override { return models::unrecordable_part(*network_.module); }
   std::vector<Prediction> predict(const Batch& batch) override;
   std::unique_ptr<Evaluation> start_evaluation() override;
 

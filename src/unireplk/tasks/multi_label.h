@@ -6,6 +6,7 @@
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
+#include "unireplk/models/recordable.h"
 #include "unireplk/tasks/map_input.h"
 #include "unireplk/tasks/multi_label_evaluation.h"
 #include "unireplk/tasks/network.h"
@@ -35,6 +36,7 @@ class MultiLabel : public Task {
   std::vector<FieldSpec> needs() const override;
   void prepare(Batch& batch, const Step& step, bool training) override;
   Losses losses(const Batch& batch, const Step& step) override;
+  std::string unrecordable() const override { return models::unrecordable_part(*network_.module); }
   void observe(const Batch& batch, const Step& step, const PartObserver& observer) override;
   std::vector<Prediction> predict(const Batch& batch) override;
   std::unique_ptr<Evaluation> start_evaluation() override;

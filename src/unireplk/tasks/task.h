@@ -91,6 +91,11 @@ class Task {
 
   virtual Losses losses(const Batch& batch, const Step& step) = 0;
 
+  /// What keeps losses() from being recorded on a device and replayed for other batches of the same shapes; empty:
+  /// nothing does. That is so when it decides nothing on the host by values of tensors, keys, or the step, copies
+  /// nothing from the host, and never waits for the device; it may draw from the step's generator.
+  virtual std::string unrecordable() const { return "the task does not say that its losses can be recorded"; }
+
   /// Run the network as losses() does, without gradients and changing nothing, and tell the output of each part by its
   /// name in the state dict, in the order of computation. What cannot look into its network tells nothing.
   virtual void observe(const Batch& /*batch*/, const Step& /*step*/, const PartObserver& /*observer*/) {}

@@ -40,7 +40,8 @@ int64_t count_samples(const Batch& batch) {
 
 }  // namespace
 
-void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated) {
+void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated,
+                     at::Device device) {
   const RunLength length = run_length(config, batches_per_epoch);
   schedule_of(config, *config.optimizer.make(task.network()), length, is_validated);
   if (config.weight_average) check_epochs(*config.weight_average, length);
@@ -53,6 +54,10 @@ void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batch
   if (config.early_stop && !is_validated) {
     throw UserError({"train.early_stop", "hears of validations, and there is no data.validation",
                      "Add data.validation, or leave early_stop out."});
+  }
+  if (config.cuda_graphs && !device.is_cuda()) {
+    throw UserError({"train.cuda_graphs", format("needs a CUDA device, and the run is on {}", device.str()),
+                     "Leave cuda_graphs out, or write device: cuda."});
   }
 }
 
@@ -78,6 +83,16 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
     observe(profile_.emplace(*config_.profile, parts_.folder.profile(), parts_.context.device));
   }
   if (config_.precision == Precision::kFp16) loss_scale_.emplace(parts_.context.device, LossScaleOptions{});
+  if (config_.cuda_graphs) prepare_graphs();
+}
+
+void Trainer::prepare_graphs() {
+  if (const auto reason = parts_.task.unrecordable(); !reason.empty()) {
+    log_warning("train.cuda_graphs: {}. Steps run without graphs; the key may as well be left out", reason);
+    return;
+  }
+  auto recorder = parts_.recorder ? std::move(parts_.recorder) : make_graph_recorder(parts_.context.device);
+  graphs_.emplace(std::move(recorder), parts_.task.network(), generator_);
 }
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
@@ -155,7 +170,7 @@ void Trainer::train_step() {
   settings.lr *= guard_.lr_factor();
   StepLog::Pending log;
   log.record = {.step = clock_.step() + 1, .epoch = clock_.epoch(), .lr = settings.lr, .parts = {}};
-  optimizer_->zero_grad();
+  graphs_ ? graphs_->zero_gradients() : optimizer_->zero_grad();
   guard_.begin_step();
   const int64_t samples = accumulate(log);
   const auto gradients = optimizer_->gradients();
@@ -180,16 +195,26 @@ int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
   Batch batch = micro_batches_.next();
   const tasks::Step step = step_at(clock_.step(), clock_.epoch(), micro_step);
   parts_.task.prepare(batch, step, /*training=*/true);
+  const int64_t per_step = micro_batches_.per_step();
+  const auto pass_of = [=, this](const Batch& prepared) { return pass(prepared, step, per_step); };
+  const tasks::Losses losses = graphs_ ? graphs_->run(batch, per_step, pass_of) : pass_of(batch);
+  log.add_loss(losses.total);
+  for (const auto& [name, value] : losses.parts) log.add_part(name, value);
+  return count_samples(batch);
+}
+
+/// Forward and backward pass. \return the loss and its parts, as shares of those of the step, without a graph.
+tasks::Losses Trainer::pass(const Batch& batch, const tasks::Step& step, int64_t per_step) {
   const tasks::Losses losses = [&] {
     const AutocastGuard guard(autocast_);
     return parts_.task.losses(batch, step);
   }();
-  const auto share = static_cast<double>(micro_batches_.per_step());
+  const auto share = static_cast<double>(per_step);
   const at::Tensor loss = losses.total.div(share);
   (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
-  log.add_loss(loss.detach());
-  for (const auto& [name, value] : losses.parts) log.add_part(name, value.detach().div(share));
-  return count_samples(batch);
+  tasks::Losses shares{.total = loss.detach(), .parts = {}};
+  for (const auto& [name, value] : losses.parts) shares.parts.emplace_back(name, value.detach().div(share));
+  return shares;
 }
 
 tasks::Step Trainer::step_at(int64_t step, int64_t epoch, int64_t micro_step) {

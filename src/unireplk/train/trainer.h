@@ -24,6 +24,7 @@
 #include "unireplk/train/profile.h"
 #include "unireplk/train/run_clock.h"
 #include "unireplk/train/run_folder.h"
+#include "unireplk/train/step_graphs.h"
 #include "unireplk/train/step_log.h"
 #include "unireplk/train/train_config.h"
 #include "unireplk/train/weight_average.h"
@@ -40,14 +41,16 @@ struct TrainerParts {
   data::Loader* test_data = nullptr;        ///< null: no test at the end
   const RunFolder& folder;
   Context context;
-  std::function<bool()> stop_requested = {};  ///< asked before every step and every batch of validation
+  std::function<bool()> stop_requested = {};          ///< asked before every step and every batch of validation
+  std::unique_ptr<GraphRecorder> recorder = nullptr;  ///< for train.cuda_graphs; null: that of the device
 };
 
 /// Check that a run of this length can be made, before anything is written.
 /// \param is_validated  the run has validation data.
-/// \throws UserError when the data make no full step, or optimizer, schedule, average of epochs, early stop or
-/// profile do not fit.
-void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated);
+/// \throws UserError when the data make no full step, or optimizer, schedule, average of epochs, early stop, profile
+/// or device do not fit.
+void check_trainable(const TrainConfig& config, tasks::Task& task, int64_t batches_per_epoch, bool is_validated,
+                     at::Device device);
 
 /// With these words the log tells that Trainer::resume() is done.
 inline constexpr std::string_view kResumed = "resumed from", kNothingToResume = "starting anew";
@@ -80,6 +83,7 @@ class Trainer {
   const std::vector<WeightsMetrics>& test() const { return test_; }
 
  private:
+  void prepare_graphs();
   RunEnd run_epochs();
   void tell_what_is_saved() const noexcept;
   /// How a part of a run ended.
@@ -89,6 +93,7 @@ class Trainer {
   void train_step();
   int64_t accumulate(StepLog::Pending& log);
   int64_t backward(int64_t micro_step, StepLog::Pending& log);
+  tasks::Losses pass(const Batch& batch, const tasks::Step& step, int64_t per_step);
   void halve_micro_batches(const std::string& what);
   [[noreturn]] void throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const;
   [[noreturn]] void rethrow() const;
@@ -140,6 +145,7 @@ class Trainer {
   std::vector<Observer*> observers_;
   std::optional<ProfileObserver> profile_;
   at::Generator generator_;
+  std::optional<StepGraphs> graphs_;
   Stopwatch since_start_;
   Stopwatch since_save_;
   Stopwatch since_flush_;

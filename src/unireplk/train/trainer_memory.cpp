@@ -28,6 +28,7 @@ int64_t Trainer::accumulate(StepLog::Pending& log) {
 /// \throws MemoryError when that cannot be, or is not wanted.
 void Trainer::halve_micro_batches(const std::string& what) {
   optimizer_->zero_grad();
+  if (graphs_) graphs_->clear();
   guard_.undo_step();
   release_cached_memory(parts_.context.device);
   const std::string step = format("step {}", clock_.step() + 1);

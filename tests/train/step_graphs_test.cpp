@@ -1,0 +1,417 @@
+#include "unireplk/train/step_graphs.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+
+#include <map>
+
+#include "support/captured_log.h"
+#include "support/catch.h"
+#include "support/files.h"
+#include "support/temporary_folder.h"
+#include "train/fake_recorder.h"
+#include "train/tiny_run.h"
+#include "unireplk/core/error.h"
+
+namespace unireplk::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using test::FakeRecorder;
+using test::Recorded;
+using test::TinyRun;
+
+/// y = sum(weight * x), where `idle` has no part, and `seen` counts passes.
+struct ProductImpl : torch::nn::Module {
+  ProductImpl() {
+    weight = register_parameter("weight", at::full({3}, 2.0));
+    idle = register_parameter("idle", at::full({2}, 1.0));
+    seen = register_buffer("seen", at::zeros({}));
+  }
+  at::Tensor weight, idle, seen;
+};
+
+Batch batch_of(double value, int64_t rows = 2) {
+  Batch batch;
+  batch.fields.emplace("x", at::full({rows, 3}, value));
+  batch.keys.resize(static_cast<size_t>(rows));
+  return batch;
+}
+
+/// Step graphs over a network of one product.
+class Product {
+ public:
+  explicit Product(std::function<void(const GraphRecorder::Work&)> on_record = {})
+      : graphs(std::make_unique<FakeRecorder>(counts, std::move(on_record)), *network, {}) {}
+
+  /// A step of one micro-batch; \return its loss.
+  at::Tensor step(const Batch& batch, int64_t per_step = 1) {
+    graphs.zero_gradients();
+    return graphs.run(batch, per_step, pass).total;
+  }
+  void steps(const Batch& batch, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) step(batch);
+  }
+
+  std::shared_ptr<ProductImpl> network = std::make_shared<ProductImpl>();
+  Recorded counts;
+  StepGraphs graphs;
+  StepGraphs::Pass pass = [this](const Batch& batch) {
+    const at::Tensor loss = (batch.tensor("x") * network->weight).sum();
+    loss.backward();
+    const at::NoGradGuard no_grad;
+    network->seen.add_(1);
+    return tasks::Losses{.total = loss.detach(), .parts = {{"part", loss.detach() * 2}}};
+  };
+};
+
+TEST_CASE("step graphs: a shape is rehearsed three times, recorded once, and replayed with what a batch holds") {
+  const test::CapturedLog log;
+  Product product;
+  for (int64_t i = 1; i <= 6; ++i) {
+    const auto value = static_cast<double>(i);
+    CHECK(product.step(batch_of(value)).item<double>() == 12 * value);
+    CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2 * value)));
+    CHECK(product.network->seen.item<double>() == value);
+  }
+  CHECK((product.counts.rehearsals == 3 && product.counts.recordings == 1 && product.counts.replays == 3));
+  CHECK(product.graphs.count() == 1);
+  CHECK_THAT(log.text(), Contains("recorded the pass of micro-batches of 2 samples"));
+}
+
+TEST_CASE("step graphs: gradients add up within a step, and stay where they are") {
+  const test::CapturedLog log;
+  Product product;
+  const void* place = nullptr;
+  for (int64_t i = 0; i < 6; ++i) {
+    product.graphs.zero_gradients();
+    if (i > 0) CHECK(at::equal(product.network->weight.grad(), at::zeros({3})));
+    for (const double value : {1.0, 10.0}) product.graphs.run(batch_of(value), 2, product.pass);
+    CHECK(at::equal(product.network->weight.grad(), at::full({3}, 22.0)));
+    CHECK_FALSE(product.network->idle.grad().defined());
+    if (i > 1) CHECK(product.network->weight.grad().const_data_ptr() == place);
+    place = product.network->weight.grad().const_data_ptr();
+  }
+  CHECK(product.counts.replays == 2 * 6 - 3);
+}
+
+TEST_CASE("step graphs: nothing is recorded before gradients lie where they will stay") {
+  const test::CapturedLog log;
+  Product product;
+  product.graphs.zero_gradients();
+  for (int64_t i = 0; i < 5; ++i) product.graphs.run(batch_of(1), 5, product.pass);
+  CHECK(product.counts.rehearsals == 5);
+  product.graphs.zero_gradients();
+  product.graphs.run(batch_of(1), 5, product.pass);
+  CHECK((product.counts.recordings == 1 && product.counts.replays == 1));
+}
+
+TEST_CASE("step graphs: each shape and number of micro-batches is recorded by itself, up to four") {
+  const test::CapturedLog log;
+  Product product;
+  const auto check = [&](const Batch& batch, int64_t per_step, bool is_recorded) {
+    for (int64_t i = 0; i < 4; ++i) product.step(batch, per_step);
+    const Recorded before = product.counts;
+    product.step(batch, per_step);
+    CHECK(product.counts.replays == before.replays + (is_recorded ? 1 : 0));
+    CHECK(product.counts.rehearsals == before.rehearsals + (is_recorded ? 0 : 1));
+  };
+  Batch across = batch_of(1, 3);
+  across.fields["x"] = at::full({3, 3}, 1.0).t();
+  Batch wide = batch_of(1);
+  wide.fields["x"] = at::full({2, 3}, 1.0, at::kDouble);
+  check(batch_of(1), 1, true);
+  check(batch_of(1), 2, true);
+  check(batch_of(1, 3), 1, true);
+  check(across, 1, true);  // other strides
+  check(wide, 1, false);
+  check(batch_of(1, 4), 1, false);
+  CHECK(product.graphs.count() == 4);
+  check(batch_of(3), 1, true);
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: batches come in more than 4 shapes; such batches run without"));
+  CHECK(log.text().find("more than", log.text().find("more than") + 1) == std::string::npos);
+}
+
+TEST_CASE("step graphs: batches of lists and with gaps run as they are, and the log says so once") {
+  const test::CapturedLog log;
+  Product product;
+  Batch list = batch_of(1);
+  list.fields.emplace("boxes", std::vector<at::Tensor>{at::ones({1})});
+  product.steps(list, 6);
+  CHECK((product.counts.rehearsals == 6 && product.counts.recordings == 0));
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: the field \"boxes\" of a batch is a list; such batches run"));
+  Batch gaps = batch_of(1);
+  gaps.fields["x"] = at::full({2, 6}, 1.0).slice(1, 0, 6, 2);
+  product.steps(gaps, 6);
+  CHECK((product.counts.rehearsals == 12 && product.counts.recordings == 0));
+  product.steps(batch_of(1), 4);
+  CHECK(product.counts.replays == 1);
+}
+
+TEST_CASE("step graphs: what has moved is recorded anew") {
+  const test::CapturedLog log;
+  Product product;
+  product.steps(batch_of(1), 5);
+  product.network->weight.set_data(at::full({3}, 5.0));
+  CHECK(product.step(batch_of(1)).item<double>() == 30);
+  CHECK((product.counts.rehearsals == 4 && product.counts.replays == 2));
+  product.steps(batch_of(1), 3);
+  CHECK((product.counts.recordings == 2 && product.counts.replays == 3));
+}
+
+TEST_CASE("step graphs: losses that were handed out stay what they were") {
+  const test::CapturedLog log;
+  Product product;
+  const at::Tensor place = at::zeros({});  // as in the memory of a recording
+  product.pass = [&place](const Batch& batch) {
+    place.copy_(batch.tensor("x").sum());
+    return tasks::Losses{.total = place, .parts = {{"same", place}}};
+  };
+  product.steps(batch_of(0), 3);
+  const auto first = product.graphs.run(batch_of(1), 1, product.pass);
+  const auto second = product.graphs.run(batch_of(2), 1, product.pass);
+  REQUIRE(product.counts.replays == 2);
+  CHECK((first.total.item<double>() == 6 && second.total.item<double>() == 12));
+  CHECK(first.parts.at(0).second.item<double>() == 6);
+  CHECK(first.parts.at(0).first == "same");
+}
+
+TEST_CASE("step graphs: a replay raises the versions of buffers, by which caches of merged weights notice") {
+  /// Replays behind the back of autograd, as a device does.
+  class Silent : public FakeRecorder {
+   public:
+    using FakeRecorder::FakeRecorder;
+    std::unique_ptr<RecordedWork> record(const Work& work, const at::Generator& drawn_from) override {
+      class Nothing : public RecordedWork {
+        void replay() override {}
+      };
+      FakeRecorder::record(work, drawn_from);
+      work();  // so that there are losses
+      return std::make_unique<Nothing>();
+    }
+  };
+  const test::CapturedLog log;
+  Product product;
+  StepGraphs graphs(std::make_unique<Silent>(product.counts), *product.network, {});
+  for (int64_t i = 0; i < 4; ++i) {
+    graphs.zero_gradients();
+    graphs.run(batch_of(1), 1, product.pass);
+  }
+  REQUIRE(graphs.count() == 1);
+  const auto before = product.network->seen._version();
+  graphs.run(batch_of(1), 1, product.pass);
+  CHECK(product.network->seen._version() > before);
+}
+
+TEST_CASE("step graphs: a recording that fails is told once, and steps go on without") {
+  const test::CapturedLog log;
+  Product product(
+      [](const GraphRecorder::Work&) { throw std::runtime_error("this operation cannot be captured.\nX"); });
+  for (int64_t i = 1; i <= 8; ++i) {
+    CHECK(product.step(batch_of(static_cast<double>(i))).item<double>() == 12.0 * static_cast<double>(i));
+    CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2.0 * static_cast<double>(i))));
+    CHECK(product.network->seen.item<double>() == static_cast<double>(i));
+  }
+  CHECK((product.counts.rehearsals == 3 && product.counts.recordings == 1 && product.counts.replays == 0));
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: the pass could not be recorded: this operation cannot be "
+                                  "captured. Steps run without graphs from here on"));
+  product.graphs.zero_gradients();
+  CHECK_FALSE(product.network->weight.grad().defined());  // freed again
+}
+
+TEST_CASE("step graphs: a first gradient within a recording ends recording, and leaves no gradient of it") {
+  const test::CapturedLog log;
+  Product product;
+  StepGraphs graphs(std::make_unique<FakeRecorder>(
+                        product.counts,
+                        [&](const GraphRecorder::Work&) { product.network->idle.mutable_grad() = at::full({2}, 7.0); }),
+                    *product.network, {});
+  for (int64_t i = 0; i < 4; ++i) {
+    graphs.zero_gradients();
+    graphs.run(batch_of(1), 1, product.pass);
+  }
+  CHECK(graphs.count() == 0);
+  CHECK_FALSE(product.network->idle.grad().defined());
+  CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2.0)));
+  CHECK_THAT(log.text(), Contains("a parameter had its first gradient"));
+}
+
+TEST_CASE("step graphs: clear forgets recordings and gradients, and begins anew") {
+  const test::CapturedLog log;
+  Product product;
+  product.steps(batch_of(1), 5);
+  product.graphs.clear();
+  CHECK(product.graphs.count() == 0);
+  CHECK_FALSE(product.network->weight.grad().defined());
+  CHECK(product.step(batch_of(4)).item<double>() == 48);
+  CHECK(product.counts.rehearsals == 4);
+  product.steps(batch_of(1), 3);
+  CHECK(product.counts.recordings == 2);
+}
+
+TEST_CASE("step graphs: an exception of a rehearsal comes through, and harms nothing") {
+  const test::CapturedLog log;
+  Product product;
+  const auto pass = product.pass;
+  product.pass = [](const Batch&) -> tasks::Losses { throw std::runtime_error("no memory"); };
+  CHECK_THROWS_WITH(product.step(batch_of(1)), "no memory");
+  product.pass = pass;
+  CHECK(product.step(batch_of(1)).item<double>() == 12);
+}
+
+/// Files of the last checkpoint, and the metrics.
+std::map<std::string, std::string> files_of(const fs::path& folder) {
+  std::map<std::string, std::string> files{{"metrics", test::content(folder / "metrics.jsonl")}};
+  const auto checkpoint = CheckpointStore(folder / "checkpoints", 1).pointed("latest");
+  REQUIRE(checkpoint);
+  for (const char* name : {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"}) {
+    files[name] = test::content(*checkpoint / name);
+  }
+  return files;
+}
+
+void check_same_bits(const fs::path& actual, const fs::path& expected) {
+  const auto files = files_of(actual);
+  for (const auto& [name, bytes] : files_of(expected)) {
+    INFO(name);
+    CHECK((files.at(name) == bytes));
+  }
+}
+
+TrainConfig graphed(bool with_graphs, int64_t accumulate_steps = 1) {
+  auto config = test::tiny_config();
+  config.cuda_graphs = with_graphs;
+  config.accumulate_steps = accumulate_steps;
+  config.ema = EmaConfig{.decay = 0.9};
+  config.clip_grad_norm = 1.0;
+  config.log_every = 5;
+  return config;
+}
+
+/// Train from what the folder holds to the end, or until `last` steps are done.
+Recorded train(const fs::path& folder, const TrainConfig& config, test::TinySetting setting = {}, int64_t last = 1000,
+               const std::function<void(TinyRun&)>& change = {}) {
+  Recorded counts;
+  const TinyRun* running = nullptr;
+  setting.stop_requested = [&] { return running && running->trainer.clock().step() >= last; };
+  if (!setting.make_recorder) setting.make_recorder = [&] { return std::make_unique<FakeRecorder>(counts); };
+  TinyRun tiny(folder, config, setting);
+  if (change) change(tiny);
+  running = &tiny;
+  tiny.trainer.resume();
+  tiny.trainer.run();
+  return counts;
+}
+
+TEST_CASE("step graphs: a run with recordings makes the bits of one without", "[numeric]") {
+  const int64_t accumulate_steps = GENERATE(1, 2);
+  const auto precision = GENERATE(Precision::kFp32, Precision::kBf16, Precision::kFp16);
+  CAPTURE(accumulate_steps, precision);
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  auto config = graphed(true, accumulate_steps), plain = graphed(false, accumulate_steps);
+  config.precision = plain.precision = precision;
+  config.profile = ProfileConfig{.start = 3, .steps = 3};
+  const auto counts = train(folder.path(), config, {.bad = {5}});
+  train(reference.path(), plain, {.bad = {5}});
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 3 && counts.recordings == 1 && counts.replays == 24 - 3));
+  CHECK(fs::exists(folder / "profile" / "step_000000003.json"));
+}
+
+TEST_CASE("step graphs: a run with recordings is resumed to the same bits", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  train(folder.path(), graphed(true), {}, /*last=*/9);
+  const auto counts = train(folder.path(), graphed(true));
+  train(reference.path(), graphed(false));
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 3 && counts.replays == 24 - 9 - 3));
+}
+
+TEST_CASE("step graphs: steps that are skipped or rolled back leave the same bits", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  const auto spoil = [spoilt = std::make_shared<int>(0)](TinyRun& tiny) {
+    *spoilt = 0;
+    tiny.task.change_batch = [spoilt](const tasks::Step& step, Batch& batch) {
+      const bool is_hit = step.step == 6 || (step.step >= 14 && step.step <= 16 && ++*spoilt <= 4);
+      if (is_hit) batch.fields["image"] = at::full_like(batch.tensor("image"), std::nan(""));
+    };
+  };
+  auto config = graphed(true), plain = graphed(false);
+  for (auto* one : {&config, &plain}) {
+    one->guard = {.max_skipped = 2, .then = WhenDiverged::kRollBack};
+    one->log_every = 1;
+    one->checkpoint.every_steps = 4;
+  }
+  const auto counts = train(folder.path(), config, {}, 1000, spoil);
+  CHECK_THAT(log.text(), Contains("rolled back to"));
+  train(reference.path(), plain, {}, 1000, spoil);
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.recordings == 1 && counts.replays > 20));
+}
+
+TEST_CASE("step graphs: halves after a lack of memory are recorded anew, to the same bits", "[numeric]") {
+  const auto small = [](const tasks::Step&, const Batch& batch, tasks::Losses&) {
+    TORCH_CHECK_WITH(OutOfMemoryError, batch.size() <= 2, "CUDA out of memory.");
+  };
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  auto config = graphed(true), plain = graphed(false);
+  config.halve_on_out_of_memory = plain.halve_on_out_of_memory = true;
+  const auto counts = train(folder.path(), config, {.change_losses = small});
+  train(reference.path(), plain, {.change_losses = small});
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 1 + 3 && counts.recordings == 1 && counts.replays == 48 - 3));
+}
+
+TEST_CASE("step graphs: a run whose recording fails makes the bits of one without", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  Recorded counts;
+  const auto fails = [](const GraphRecorder::Work&) { throw std::runtime_error("not on this device"); };
+  train(folder.path(), graphed(true, 2),
+        {.make_recorder = [&] { return std::make_unique<FakeRecorder>(counts, fails); }});
+  train(reference.path(), graphed(false, 2));
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.recordings == 1 && counts.replays == 0));
+  CHECK_THAT(log.text(), Contains("the pass could not be recorded: not on this device. Steps run without graphs"));
+}
+
+TEST_CASE("step graphs: a task that cannot be recorded trains without, and the log says why") {
+  const test::TemporaryFolder folder;
+  const test::CapturedLog log;
+  struct Deciding : test::TinyTask {
+    using TinyTask::TinyTask;
+    std::string unrecordable() const override { return "it looks at the step"; }
+  };
+  Recorded counts;
+  TinyRun tiny(folder.path());
+  Deciding task(tiny.net, tiny.dataset.info, {});
+  const test::TemporaryFolder other;
+  const RunFolder run_folder(other.path(), /*resume=*/true);
+  Trainer trainer(graphed(true), {.task = task,
+                                  .train_data = tiny.loader,
+                                  .batches_per_epoch = 6,
+                                  .folder = run_folder,
+                                  .context = tiny.context,
+                                  .recorder = std::make_unique<FakeRecorder>(counts)});
+  CHECK(trainer.run() == RunEnd::kFinished);
+  CHECK((counts.rehearsals == 0 && counts.recordings == 0));
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: it looks at the step. Steps run without graphs"));
+}
+
+TEST_CASE("step graphs: a run on a CPU is refused before anything is written") {
+  const test::TemporaryFolder folder;
+  TinyRun tiny(folder.path());
+  CHECK_THROWS_WITH(check_trainable(graphed(true), tiny.task, 6, true, at::kCPU),
+                    "train.cuda_graphs: needs a CUDA device, and the run is on cpu. Leave cuda_graphs out, or write "
+                    "device: cuda.");
+  check_trainable(graphed(true), tiny.task, 6, true, at::Device(at::kCUDA, 0));
+  CHECK_THROWS_AS(make_graph_recorder(at::kCPU), ContractError);
+}
+
+}  // namespace
+}  // namespace unireplk::train
