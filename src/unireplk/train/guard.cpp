@@ -1,19 +1,47 @@
 #include "unireplk/train/guard.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/where.h>
 #include <torch/nn/module.h>
 
 #include <cmath>
 
+#include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 
 namespace unireplk::train {
+namespace {
+
+at::ScalarType word_of(const at::Tensor& tensor) {
+  switch (tensor.element_size()) {
+    case 1:
+      return at::kByte;
+    case 2:
+      return at::kShort;
+    case 4:
+      return at::kInt;
+    case 8:
+      return at::kLong;
+    default:
+      UNIREPLK_CHECK(false, "guard: a buffer of {}", at::toString(tensor.scalar_type()));
+      return at::kByte;
+  }
+}
+
+}  // namespace
 
 Guard::Guard(const GuardConfig& config, torch::nn::Module& network) : config_(config), buffers_(network.buffers()) {
-  for (const auto& buffer : buffers_) kept_.push_back(buffer.clone());
+  const at::NoGradGuard no_grad;
+  for (const auto& buffer : buffers_) {
+    kept_.push_back(buffer.clone());
+    Words& words = words_[word_of(buffer)];
+    words.buffers.push_back(buffer.view(word_of(buffer)));
+    words.kept.push_back(kept_.back().view(word_of(buffer)));
+  }
 }
 
 void Guard::begin_step() {
@@ -32,8 +60,14 @@ at::Tensor Guard::is_unsound(const at::Tensor& loss, const at::Tensor& grad_norm
 
 void Guard::end_step(const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
-  const at::Tensor is_skipped = skip.to(at::kBool);
-  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(at::where(is_skipped, kept_[i], buffers_[i]));
+  // A GPU takes hundreds of small buffers in a few pieces this way. What is no number is 0 as well once it is
+  // multiplied.
+  for (auto& [type, words] : words_) {
+    const at::Tensor takes_kept = skip.to(type);
+    at::_foreach_mul_(words.kept, takes_kept);
+    at::_foreach_mul_(words.buffers, 1 - takes_kept);
+    at::_foreach_add_(words.buffers, words.kept);
+  }
 }
 
 size_t Guard::consider(std::span<const StepRecord> records) {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <span>
 #include <vector>
 
@@ -40,7 +41,7 @@ struct GuardConfig {
 /// counts them when their values have been read.
 class Guard : public Stateful {
  public:
-  /// \param network  must outlive the guard.
+  /// \param network  must outlive the guard, and its buffers stay where they are.
   Guard(const GuardConfig& config, torch::nn::Module& network);
 
   /// Keep what a forward pass changes by itself: the network's buffers.
@@ -52,7 +53,7 @@ class Guard : public Stateful {
   /// Put the buffers back, for the step begins anew.
   void undo_step();
 
-  /// Put the buffers back when `skip` is 1.
+  /// Put the buffers back when `skip` is 1. Nothing can be undone after that.
   void end_step(const at::Tensor& skip);
 
   /// Take account of steps that have been read, and tell of those that were skipped.
@@ -77,8 +78,14 @@ class Guard : public Stateful {
   void load(const StateReader& reader) override;
 
  private:
+  /// Buffers and what is kept of them as whole numbers of one type, in the same memory.
+  struct Words {
+    std::vector<at::Tensor> buffers, kept;
+  };
+
   GuardConfig config_;
   std::vector<at::Tensor> buffers_, kept_;
+  std::map<at::ScalarType, Words> words_;
   int64_t skipped_in_a_row_ = 0;
   int64_t roll_backs_ = 0;
 };
