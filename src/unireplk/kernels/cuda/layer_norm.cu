@@ -191,8 +191,7 @@ void layer_norm_backward(Element element, const RowsShape& shape, const float* d
             shape.images * shape.pixels, plan.channels, dy, values, norm, mean, inverse, static_cast<T*>(dx));
       });
     });
-    add_blocks(plan, workspace, 2, 0, dweight, stream);
-    add_blocks(plan, workspace, 2, 1, dbias, stream);
+    add_blocks(plan, workspace, 2, 0, dweight, dbias, stream);
   };
   with_vector(shape, run, dy, x, norm.weight, norm.bias, dx);
 }

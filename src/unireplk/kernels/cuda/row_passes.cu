@@ -1,11 +1,10 @@
 #include "unireplk/kernels/cuda/row_passes.h"
 
 #include "unireplk/kernels/cuda/rows.cuh"
+#include "unireplk/kernels/cuda/sums.cuh"
 
 namespace unireplk::kernels::cuda {
 namespace {
-
-constexpr int kMergingWarps = 32;
 
 template <int kVector, class A>
 __global__ void __launch_bounds__(kRowThreads) sums_kernel(RowPlan plan, const A* __restrict__ a, float* partial) {
@@ -90,46 +89,43 @@ __global__ void __launch_bounds__(kRowThreads) moments_kernel(RowPlan plan, cons
   }
 }
 
-__device__ double add_warps(double mine, double (&of_warps)[kMergingWarps][kLanes]) {
-  __syncthreads();
-  of_warps[threadIdx.y][threadIdx.x] = mine;
-  __syncthreads();
-  double sum = 0;
-  for (const auto& warp : of_warps) sum += warp[threadIdx.x];
-  return sum;
-}
+/// Pixels of the chunks of an image.
+struct ChunkPixels {
+  explicit ChunkPixels(const RowPlan& plan)
+      : chunks(static_cast<unsigned>(plan.chunks)),
+        most(static_cast<double>(plan.chunk)),
+        last(static_cast<double>(plan.last_pixel(plan.chunks - 1) - plan.first_pixel(plan.chunks - 1))) {}
 
-/// 32 channels a thread block; each warp takes every 32nd of the partial moments.
-__global__ void __launch_bounds__(kMergingWarps* kLanes)
-    merge_kernel(RowPlan plan, const float* partial, float* mean, float* variance) {
-  __shared__ double of_warps[kMergingWarps][kLanes];
-  const int c = static_cast<int>(blockIdx.x) * kLanes + static_cast<int>(threadIdx.x);
-  const bool is_channel = c < plan.channels;
-  const double pixels = static_cast<double>(plan.images) * static_cast<double>(plan.pixels);
-  const auto count = [&](int64_t block) {
-    return static_cast<double>(plan.last_pixel(block) - plan.first_pixel(block));
+  __device__ double of(int64_t block) const {
+    return static_cast<unsigned>(block) % chunks + 1 == chunks ? last : most;
+  }
+
+  unsigned chunks;
+  double most, last;
+};
+
+/// Moments of all of partial[thread block][2][channels]. Means are taken from that of the first block, so that little
+/// is left to cancel.
+/// \param share  of one pixel in all
+__global__ void __launch_bounds__(kSumThreads)
+    merge_kernel(SumPlan sums, ChunkPixels pixels, double share, const float* __restrict__ partial,
+                 float* __restrict__ mean, float* __restrict__ variance) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const SumWalk walk = sums.walk(blockIdx.x, thread);
+  const float* from = partial + (walk.first < walk.last ? walk.channel : 0);
+  const double origin = from[0];
+  const auto add = [&](int64_t block, double(&moments)[2]) {
+    const float* of_block = from + block * 2 * sums.channels;
+    const double count = pixels.of(block), delta = of_block[0] - origin;
+    moments[0] += count * delta;
+    moments[1] += of_block[sums.channels] + count * delta * delta;
   };
-  double sum = 0;
-  if (is_channel) {
-#pragma unroll 4
-    for (int64_t block = threadIdx.y; block < plan.blocks(); block += kMergingWarps) {
-      sum += count(block) * partial[block * 2 * plan.channels + c];
-    }
-  }
-  const double of_all = add_warps(sum, of_warps) / pixels;
-  sum = 0;
-  if (is_channel) {
-#pragma unroll 4
-    for (int64_t block = threadIdx.y; block < plan.blocks(); block += kMergingWarps) {
-      const float* moments = partial + block * 2 * plan.channels + c;
-      const double delta = moments[0] - of_all;
-      sum += moments[plan.channels] + count(block) * delta * delta;
-    }
-  }
-  const double squares = add_warps(sum, of_warps);
-  if (threadIdx.y != 0 || !is_channel) return;
-  mean[c] = static_cast<float>(of_all);
-  variance[c] = static_cast<float>(squares / pixels);
+  double moments[2];
+  sum_rows_of(sums, walk, add, moments);
+  if (!sums.has_sum(walk, thread)) return;
+  const double shift = moments[0] * share, of_all = moments[1] * share - shift * shift;
+  mean[walk.channel] = static_cast<float>(origin + shift);
+  variance[walk.channel] = of_all < 0 ? 0.F : static_cast<float>(of_all);  // not-a-number stays
 }
 
 template <int kVector, class A, class B, class To>
@@ -187,7 +183,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
         sums_kernel<kVector>
             <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(a.values), workspace);
       });
-      return add_chunks_of_images(plan, workspace, 1, 0, sums, stream);
+      return add_chunks_of_images(plan, workspace, 1, 0, sums, nullptr, stream);
     }
     with_type(b.element, [&]<class T>(T) {
       const auto launch = [&]<class A>(A) {
@@ -196,8 +192,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
       };
       a.element == b.element ? launch(T{}) : launch(float{});
     });
-    add_chunks_of_images(plan, workspace, 2, 0, sums, stream);
-    add_chunks_of_images(plan, workspace, 2, 1, products, stream);
+    add_chunks_of_images(plan, workspace, 2, 0, sums, products, stream);
   };
   with_vector(shape, run, a.values, b.values, b.values ? centre : nullptr);
 }
@@ -211,8 +206,10 @@ void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float*
       moments_kernel<kVector>
           <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(a.values), workspace);
     });
-    merge_kernel<<<ceil_div(shape.channels, kLanes), dim3(kLanes, kMergingWarps), 0, stream>>>(plan, workspace, mean,
-                                                                                               variance);
+    const SumPlan sums(1, plan.blocks(), shape.channels);
+    const double share = 1 / (static_cast<double>(shape.images) * static_cast<double>(shape.pixels));
+    merge_kernel<<<static_cast<unsigned>(sums.blocks()), sums.threads(), 0, stream>>>(sums, ChunkPixels(plan), share,
+                                                                                      workspace, mean, variance);
   };
   with_vector(shape, run, a.values);
 }

@@ -65,12 +65,14 @@ __device__ __forceinline__ void write_sums(const RowPlan& plan, const float (&su
   }
 }
 
-/// table[image][channel]: sums over the chunks of an image, in their order, in float64, of sum number `which` of
-/// partial[thread block][sums][channels].
-void add_chunks_of_images(const RowPlan& plan, const float* partial, int sums, int which, float* table, Stream stream);
+/// table[image][channel]: sums over the chunks of an image of sum number `which` of partial[thread
+/// block][sums][channels]. \param next  the same of the sum behind it, or null: not wanted.
+void add_chunks_of_images(const RowPlan& plan, const float* partial, int sums, int which, float* table, float* next,
+                          Stream stream);
 
 /// total[channel]: the same over all thread blocks.
-void add_blocks(const RowPlan& plan, const float* partial, int sums, int which, float* total, Stream stream);
+void add_blocks(const RowPlan& plan, const float* partial, int sums, int which, float* total, float* next,
+                Stream stream);
 
 /// Floats of partial sums of a pass, with whatever vectors.
 int64_t partial_sums(const RowsShape& shape, int sums);
