@@ -205,5 +205,45 @@ TEST_CASE("add_normed_branch: statistics far from zero, threads, and what it lea
   CHECK_THROWS_WITH(add_normed_branch(narrow[0], far.branch(narrow, {}), false), Contains("vector [79] does not fit"));
 }
 
+TEST_CASE("add_normed_branch: counts the batches that its norm has seen", "[numeric]") {
+  Tensors inputs;
+  for (const auto& input : tail_inputs({2, 8, 3, 5}, true)) inputs.push_back(input.to(at::kFloat));
+  const Tail tail(at::kFloat, 8);
+  auto branch = tail.branch(inputs, {});
+  branch.norm.batches = at::full({}, 5, at::kLong);
+  const auto count_version = branch.norm.batches._version(), mean_version = tail.mean._version();
+  for (const bool update : {true, false, true}) add_normed_branch(inputs[0], branch, update);
+  CHECK(branch.norm.batches.item<int64_t>() == 7);
+  CHECK(branch.norm.batches._version() == count_version + 2);
+  CHECK(tail.mean._version() == mean_version + 2);
+  branch.norm.batches = at::zeros({});
+  CHECK_FALSE(can_fuse(branch, inputs[0]));
+  branch.norm = {.weight = inputs[2], .bias = inputs[3], .running_mean = {}, .running_var = {}};
+  add_normed_branch(inputs[0], branch, false);
+  CHECK_THROWS_WITH(add_normed_branch(inputs[0], branch, true), Contains("no running statistics to move"));
+}
+
+TEST_CASE("add_normed_branch: vectors and masks of any strides", "[numeric]") {
+  auto inputs = tail_inputs({3, 8, 3, 5}, true);
+  const auto mask = (at::arange(3) + 1).view({-1, 1, 1, 1}).to(at::kFloat);
+  const auto graph = [&](const at::Tensor& of_images) {
+    return [=](const Tensors& t) { return add_normed_branch(t[0], Tail(at::kFloat, 8).branch(t, of_images), true); };
+  };
+  const auto expected = run(inputs, at::kFloat, graph(mask));
+  const auto spread = [](const at::Tensor& values) { return at::stack({values, values + 1}, -1).select(-1, 0); };
+  for (size_t i = 2; i < inputs.size(); ++i) inputs[i] = spread(inputs[i]);
+  const auto got = run(inputs, at::kFloat, [&](const Tensors& t) {
+    Tensors strided = t;
+    for (size_t i = 2; i < strided.size(); ++i) strided[i] = spread(t[i]);
+    return graph(spread(mask))(strided);
+  });
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i].equal(expected[i]));
+  Tensors narrow;
+  for (const auto& input : inputs) narrow.push_back(input.to(at::kFloat));
+  auto branch = Tail(at::kFloat, 8).branch(narrow, {});
+  branch.norm.running_mean = spread(branch.norm.running_mean);
+  CHECK_FALSE(can_fuse(branch, narrow[0]));
+}
+
 }  // namespace
 }  // namespace unireplk::ops

@@ -13,6 +13,7 @@
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
 #include "unireplk/ops/normed_branch.h"
+#include "unireplk/ops/passes.h"
 #include "unireplk/ops/squeeze_excite.h"
 #include "unireplk/tensor/autocast.h"
 
@@ -146,7 +147,7 @@ struct EndOfBlock {
   /// \param t  x, y, weight and bias of the norm, layer scale or none.
   NormedBranch branch(const Tensors& t, const at::Tensor& mask) const {
     return {.y = t[1],
-            .norm = {.weight = t[2], .bias = t[3], .running_mean = mean, .running_var = variance},
+            .norm = {.weight = t[2], .bias = t[3], .running_mean = mean, .running_var = variance, .batches = batches},
             .eps = kEps,
             .momentum = kMomentum,
             .layer_scale = t.size() > 4 ? t[4] : at::Tensor(),
@@ -154,6 +155,7 @@ struct EndOfBlock {
   }
 
   at::Tensor mean, variance;
+  at::Tensor batches = at::zeros({}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
 };
 
 TEST_CASE("add_normed_branch: on a GPU, against its parts, with statistics and gradients", "[cuda]") {
@@ -176,6 +178,7 @@ TEST_CASE("add_normed_branch: on a GPU, against its parts, with statistics and g
     const auto branch = tail.branch(t, mask_of(at::kFloat));
     REQUIRE(can_fuse(branch, t[0]));
     const auto y = add_normed_branch(t[0], branch, true);
+    CHECK(tail.batches.item<int64_t>() == 1);
     EndOfBlock judge(t[0].size(1), at::kDouble);
     at::batch_norm(t[1].detach().to(at::kDouble), {}, {}, judge.mean, judge.variance, true, kMomentum, kEps, false);
     CHECK(error_of(tail.mean, judge.mean) <= test::kFusedGradientF32);
@@ -263,6 +266,82 @@ TEST_CASE("channel_layer_norm: on a GPU, against its parts, with all gradients",
         const auto y = at::layer_norm(nhwc, t[1].sizes(), t[1], t[2], 1e-6).permute({0, 3, 1, 2});
         return then_gelu ? at::gelu(y) : y;
       });
+}
+
+/// All that lies between passes, of tables [images, channels] on a device.
+Tensors algebra(const at::Device& device, int64_t images, int64_t channels, bool has_factors) {
+  unsigned seed = 0;
+  const auto values = [&](at::IntArrayRef shape) {
+    at::manual_seed(++seed);
+    return at::randn(shape).to(device);
+  };
+  const int64_t inner = channels / 4, pixels = 49;
+  const auto passes = passes_for(at::empty({1}, at::TensorOptions().device(device)));
+  const auto norms = values({images, channels}).square_();  // squares of them
+  const auto gamma = values({channels}), products = values({images, channels});
+  const auto factor = passes->grn_factors(norms, gamma);
+  const auto grn = passes->grn_gradients(products, norms, gamma);
+
+  Passes::TailNorm norm{.weight = values({channels}), .bias = values({channels}), .scale = {}, .mask = {}};
+  if (has_factors) norm.scale = values({channels}), norm.mask = values({images});
+  const Passes::Moments moments{.mean = values({channels}), .variance = values({channels}).square_()};
+  const auto batches = at::zeros({}, at::kLong).to(device);
+  const Passes::MovingNorm moving{
+      .mean = values({channels}), .variance = values({channels}), .batches = batches, .momentum = 0.1};
+  const auto forward = passes->tail_factors(images, norm, moments, 99, 1e-5, moving);
+  const auto totals = passes->tail_sums({values({images, channels}), products}, norm.mask, forward.inverse);
+  const auto backward = passes->tail_gradients(images, norm, forward.inverse, totals, 99, 2);
+
+  const Passes::Gate gate{.down_weight = values({inner, channels}) / 10,
+                          .down_bias = values({inner}),
+                          .up_weight = values({channels, inner}) / 10,
+                          .up_bias = values({channels})};
+  const auto gates = passes->squeeze_gate(values({images, channels}) * pixels, pixels, gate);
+  const auto squeeze = passes->squeeze_gate_backward(products, pixels, gates, gate);
+  Tensors all{norms,
+              factor,
+              grn.factor,
+              grn.slope,
+              grn.gamma,
+              moving.mean,
+              moving.variance,
+              forward.inverse,
+              forward.slope,
+              forward.shift,
+              totals,
+              backward.factor,
+              backward.slope,
+              backward.shift,
+              backward.weight,
+              backward.bias,
+              gates.means,
+              gates.inner,
+              gates.gate,
+              squeeze.shift,
+              squeeze.gate.down_weight,
+              squeeze.gate.down_bias,
+              squeeze.gate.up_weight,
+              squeeze.gate.up_bias,
+              batches.to(at::kFloat)};
+  if (has_factors) all.push_back(backward.scale);
+  return all;
+}
+
+TEST_CASE("passes: on a GPU, the algebra between them is that of the CPU", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto [images, channels] = GENERATE(table<int64_t, int64_t>(
+      {{1, 2}, {2, 5}, {9, 80}, {128, 640}, {3, 1037}, {70000, 3}, {600, 36}, {0, 12}, {1, 2560}}));
+  const bool has_factors = GENERATE(true, false);
+  CAPTURE(images, channels, has_factors);
+  const auto expected = algebra(at::kCPU, images, channels, has_factors);
+  const auto got = algebra(at::kCUDA, images, channels, has_factors);
+  const auto again = algebra(at::kCUDA, images, channels, has_factors);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(got[i].equal(again[i]));
+    CHECK(error_of(got[i], expected[i].to(at::kCUDA), 1e-6) <= test::kFusedGradientF32);
+  }
 }
 
 TEST_CASE("fused operators: on a GPU, what they have no kernel for runs as its parts", "[cuda]") {

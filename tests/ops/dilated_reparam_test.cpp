@@ -246,6 +246,21 @@ TEST_CASE("dilated_reparam: leaves running statistics alone when told to", "[num
   CHECK(block.branches[1].norm.running_var._version() > version);
 }
 
+TEST_CASE("dilated_reparam: counts the batches that its norms have seen", "[numeric]") {
+  auto block = copy_of(make_block(table_row(7), 4), at::kFloat);
+  const auto x = random_map({2, 4, 8, 8}, 1);
+  block.outer.batches = at::full({}, 5, at::kLong);
+  block.branches[1].norm.batches = at::zeros({}, at::kLong);  // and nobody counts for the others
+  const auto version = block.outer.batches._version();
+  for (const bool update : {true, false, true}) fused_dilated_reparam(block, x, update);
+  CHECK(block.outer.batches.item<int64_t>() == 7);
+  CHECK(block.outer.batches._version() > version);
+  CHECK(block.branches[1].norm.batches.item<int64_t>() == 2);
+  block.outer.batches = at::zeros({});
+  CHECK_FALSE(can_fuse(block, x, true));
+  CHECK(can_fuse(block, x, false));
+}
+
 TEST_CASE("dilated_reparam: running statistics: one merged convolution with all gradients", "[numeric]") {
   const int64_t size = GENERATE(7, 13);
   const auto block = make_block(table_row(size), 7);

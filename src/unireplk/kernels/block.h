@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "unireplk/kernels/depthwise.h"
+#include "unireplk/kernels/running_norm.h"
 
 /// A large depthwise kernel and small dilated ones beside it, each followed by a batch norm, their sum by another (the
 /// outer one), in training. float32 maps. No branch is kept unless memory for them is given, and each pass reads its
@@ -48,14 +49,10 @@ struct BlockWeights {
   const float* beta;
 };
 
-/// Running statistics, which move by `momentum` towards those of the batch (unbiased variance).
+/// Running statistics, which move by `momentum` towards those of the batch.
 struct RunningStatistics {
-  struct Norm {
-    float* mean;
-    float* variance;
-  };
-  std::vector<Norm> branches;
-  Norm outer;
+  std::vector<RunningNorm> branches;
+  RunningNorm outer;
   double momentum;
 };
 

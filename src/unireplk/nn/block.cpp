@@ -103,7 +103,6 @@ at::Tensor BlockImpl::add_output(const at::Tensor& x, const at::Tensor& y, const
   if (!pwconv2_norm->is_training() || !ops::can_fuse(branch, x)) {
     return ops::add_branch(x, pwconv2_norm->forward(y, pass), gamma, drop_mask);
   }
-  if (pass.update_statistics) pwconv2_norm->count_batch();
   return ops::add_normed_branch(x, branch, pass.update_statistics);
 }
 

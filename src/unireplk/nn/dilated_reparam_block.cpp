@@ -36,11 +36,6 @@ at::Tensor DilatedReparamBlockImpl::forward_with_norm(const at::Tensor& x, Batch
   const auto block = tensors(outer);
   if (!ops::can_fuse(block, x, training)) return outer.forward(forward(x, pass), pass);
   if (!training) return ops::merged_dilated_reparam(block, x);
-  if (pass.update_statistics) {
-    outer.count_batch();
-    origin_bn.ptr()->count_batch();
-    for (const auto& bn : dil_bns) bn.ptr()->count_batch();
-  }
   return ops::fused_dilated_reparam(block, x, pass.update_statistics);
 }
 

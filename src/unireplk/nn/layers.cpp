@@ -129,7 +129,6 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x, const Pass& pass) {
   if (!is_training()) {
     return at::batch_norm(x, weight, bias, running_mean, running_var, false, kMomentum, kEps, /*cudnn=*/true);
   }
-  if (pass.update_statistics) count_batch();
   if (collective) {
     return ops::shared_batch_norm(x, tensors(), kEps, kMomentum, pass.update_statistics, collective);
   }
@@ -137,6 +136,7 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x, const Pass& pass) {
   if (!pass.update_statistics) {
     return at::batch_norm(x, weight, bias, {}, {}, true, kMomentum, kEps, /*cudnn=*/true);
   }
+  num_batches_tracked.add_(1);
   return at::batch_norm(x, weight, bias, running_mean, running_var, true, kMomentum, kEps, /*cudnn=*/true);
 }
 

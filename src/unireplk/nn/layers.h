@@ -89,10 +89,7 @@ struct BatchNormImpl : torch::nn::Module {
 
   void train(bool on = true) override { torch::nn::Module::train(on && !frozen); }
 
-  ops::NormTensors tensors() const { return {weight, bias, running_mean, running_var}; }
-
-  /// Another batch has moved the running statistics.
-  void count_batch() { num_batches_tracked.add_(1); }
+  ops::NormTensors tensors() const { return {weight, bias, running_mean, running_var, num_batches_tracked}; }
 
   at::Tensor weight, bias;                      ///< [C]
   at::Tensor running_mean, running_var;         ///< [C]; the variance is the unbiased one

@@ -74,11 +74,22 @@ BatchMoments batch_moments(const at::Tensor& x, Collective* collective) {
   return {all[1].to(dtype), all[2].to(dtype), all.size(1) == 0 ? 0 : all[0][0].item<double>()};
 }
 
+bool can_count(const NormTensors& norm, const at::Device& device) {
+  return !norm.batches.defined() || (norm.batches.device() == device && norm.batches.scalar_type() == at::kLong);
+}
+
+void bump_versions(const NormTensors& norm) {
+  for (const auto& moved : {norm.running_mean, norm.running_var, norm.batches}) {
+    if (moved.defined()) moved.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
 void move_running_statistics(const NormTensors& norm, const BatchMoments& batch, double momentum) {
   const double unbiased = batch.pixels / (batch.pixels - 1);
   at::Tensor mean = norm.running_mean, variance = norm.running_var;
   mean.mul_(1 - momentum).add_(batch.mean, momentum);
   variance.mul_(1 - momentum).add_(batch.variance, momentum * unbiased);
+  if (norm.batches.defined()) at::Tensor(norm.batches).add_(1);
 }
 
 c10::IValue capsule_of(std::shared_ptr<Collective> collective) {

@@ -30,7 +30,13 @@ struct BatchMoments {
 /// \throws UserError when there is but one pixel in all.
 BatchMoments batch_moments(const at::Tensor& x, Collective* collective);
 
-/// Move running statistics towards those of a batch; the variance becomes the unbiased one.
+/// Whether a kernel on `device` may count a norm's batches, or need not.
+bool can_count(const NormTensors& norm, const at::Device& device);
+
+/// What a kernel has written through pointers: the version counters of running statistics do not see that.
+void bump_versions(const NormTensors& norm);
+
+/// Move running statistics towards those of a batch, and count it; the variance becomes the unbiased one.
 void move_running_statistics(const NormTensors& norm, const BatchMoments& batch, double momentum);
 
 /// \throws UserError when batch statistics of that many values have no variance.

@@ -1,7 +1,7 @@
 #include "unireplk/ops/block_tensors.h"
 
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/map.h"
@@ -40,7 +40,9 @@ kernels::RunningStatistics running_statistics(const DilatedReparam& block) {
   const auto of = [](const NormTensors& norm) {
     UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
                    "dilated_reparam: no running statistics to move");
-    return kernels::RunningStatistics::Norm{norm.running_mean.data_ptr<float>(), norm.running_var.data_ptr<float>()};
+    return kernels::RunningNorm{.mean = norm.running_mean.data_ptr<float>(),
+                                .variance = norm.running_var.data_ptr<float>(),
+                                .batches = norm.batches.defined() ? norm.batches.data_ptr<int64_t>() : nullptr};
   };
   kernels::RunningStatistics running{.branches = {}, .outer = of(block.outer), .momentum = block.momentum};
   for (const auto& branch : block.branches) running.branches.push_back(of(branch.norm));
@@ -50,9 +52,12 @@ kernels::RunningStatistics running_statistics(const DilatedReparam& block) {
 TensorsOfGradients block_gradients(at::TensorList tensors) {
   TensorsOfGradients gradients{};
   auto& [memory, written] = gradients;
+  const int64_t branches = static_cast<int64_t>(tensors.size()) / kTensorsOfBranch;
+  const auto& outer_gamma = tensors[tensors.size() - 2];
+  const auto zeros = at::zeros({branches, outer_gamma.size(0)}, outer_gamma.options());  // of all betas at once
   for (size_t i = 0; i + kTensorsOfBranch <= tensors.size(); i += kTensorsOfBranch) {
     const auto weight = at::empty_like(tensors[i]), gamma = at::empty_like(tensors[i + 1]);
-    memory.insert(memory.end(), {weight, gamma, at::zeros_like(tensors[i + 2])});
+    memory.insert(memory.end(), {weight, gamma, zeros[static_cast<int64_t>(written.branches.size())]});
     written.branches.push_back({weight.data_ptr<float>(), gamma.data_ptr<float>()});
   }
   for (const auto& outer : tensors.slice(tensors.size() - 2)) memory.push_back(at::empty_like(outer));

@@ -164,17 +164,12 @@ bool has_floats(const NormTensors& norm, const at::Device& device, bool wants_ru
     return running.defined() ? is_float_on(device, running) : !wants_running;
   };
   return is_float_on(device, norm.weight) && is_float_on(device, norm.bias) && takes(norm.running_mean) &&
-         takes(norm.running_var);
+         takes(norm.running_var) && (wants_running || can_count(norm, device));
 }
 
-/// The kernel's own version counter does not see writes through a pointer.
-void bump_versions(const DilatedReparam& block) {
-  const auto bump = [](const NormTensors& norm) {
-    norm.running_mean.unsafeGetTensorImpl()->bump_version();
-    norm.running_var.unsafeGetTensorImpl()->bump_version();
-  };
-  for (const auto& branch : block.branches) bump(branch.norm);
-  bump(block.outer);
+void bump_all_versions(const DilatedReparam& block) {
+  for (const auto& branch : block.branches) bump_versions(branch.norm);
+  bump_versions(block.outer);
 }
 
 /// Whether every tap of every small branch meets the map. A branch of which one tap alone does is undone by its norm:
@@ -209,7 +204,7 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
 #if UNIREPLK_CUDA_KERNELS
   if (x.is_cuda()) {
     const auto y = cuda::fused_dilated_reparam(block, x, update_statistics);
-    if (update_statistics) bump_versions(block);
+    if (update_statistics) bump_all_versions(block);
     return y;
   }
 #endif
@@ -223,7 +218,7 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   const auto dtype = autocast_type(x);
   const auto map = x.to(dtype).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
   const auto y = FusedDilatedReparam::apply(fused, map, at::TensorList(tensors));  // no vector: that is no input
-  if (update_statistics) bump_versions(block);
+  if (update_statistics) bump_all_versions(block);
   return y.to(dtype);
 }
 

@@ -13,6 +13,7 @@ namespace unireplk::ops {
 struct NormTensors {
   at::Tensor weight, bias;
   at::Tensor running_mean, running_var;  ///< undefined: not kept
+  at::Tensor batches = {};               ///< int64 scalar, one more whenever these move; undefined: nobody counts
 };
 
 /// A depthwise kernel and the norm behind it.
@@ -42,7 +43,7 @@ bool can_fuse(const DilatedReparam& block, const at::Tensor& x, bool batch_stati
 /// The block with batch statistics.
 ///
 /// \param x                  [N, C, H, W], any strides; channels_last is not copied.
-/// \param update_statistics  running statistics move as batch_norm moves them.
+/// \param update_statistics  running statistics move as batch_norm moves them, and the batch is counted.
 /// \return                   [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again. UserError when
 ///         the processes have but one pixel in all.

@@ -3,13 +3,10 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addcmul.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/where.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
 #include <optional>
 
 #include "unireplk/core/error.h"
@@ -25,28 +22,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr double kEps = 1e-6;
-
-/// What norms of channels, which are last, are divided by.
-at::Tensor divisor_of(const at::Tensor& norms) { return norms.mean(-1, /*keepdim=*/true) + kEps; }
-
-at::Tensor relative_norms(const at::Tensor& norms) { return norms / divisor_of(norms); }
-
-/// gamma * Nx + 1 [N, C], of squares of norms [N, C], which become the norms.
-at::Tensor factors_of(at::Tensor squares, const at::Tensor& gamma) {
-  if (!squares.is_cpu()) return relative_norms(squares.sqrt_()) * gamma.view({1, -1}) + 1;
-  const auto factors = at::empty_like(squares);
-  const int64_t channels = squares.size(1);
-  const auto* weight = gamma.const_data_ptr<float>();
-  auto* norm = squares.data_ptr<float>();
-  auto* factor = factors.data_ptr<float>();
-  for (int64_t n = 0; n < squares.size(0); ++n, norm += channels, factor += channels) {
-    double sum = 0;
-    for (int64_t c = 0; c < channels; ++c) sum += norm[c] = std::sqrt(norm[c]);
-    const auto divisor = static_cast<float>(sum / static_cast<double>(channels) + kEps);
-    for (int64_t c = 0; c < channels; ++c) factor[c] = weight[c] * (norm[c] / divisor) + 1;
-  }
-  return factors;
+at::Tensor relative_norms(const at::Tensor& norms) {  // of channels, which are last
+  return norms / (norms.mean(-1, /*keepdim=*/true) + kernels::kGrnEps);
 }
 
 /// h = gelu(z + bias) and its normalisation: two passes over z forward and two backward. Keeps z and the norms of h.
@@ -56,7 +33,7 @@ struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
     const auto shape = rows_of(z);
     const auto passes = passes_for(z);
     const auto norms = passes->gelu_squares(shape, z, bias);  // squares of them at first
-    const auto factor = factors_of(norms, gamma);
+    const auto factor = passes->grn_factors(norms, gamma.flatten());
     const auto y = passes->gelu_scale(shape, z, bias, factor, beta ? *beta : at::Tensor());
     context->save_for_backward({z, bias, gamma, norms});
     context->saved_data["has_beta"] = beta.has_value();
@@ -72,16 +49,12 @@ struct FusedGeluGrn : torch::autograd::Function<FusedGeluGrn> {
     const auto shape = rows_of(z);
     const auto passes = passes_for(z);
     const auto [products, dbeta] = passes->gelu_products(shape, dy, z, bias);
-    const auto divisor = divisor_of(norms), relative = norms / divisor, weight = gamma.view({1, -1});
+    const auto [factor, slope, dgamma] = passes->grn_gradients(products, norms, gamma.flatten());
     Passes::GeluGradients of;
     if (context->needs_input_grad(0) || context->needs_input_grad(1)) {
-      const auto of_relative = products * weight;  // gradient of the relative norms
-      const auto of_mean = (of_relative * relative).mean(-1, /*keepdim=*/true);
-      const auto slope = at::where(norms.gt(0), (of_relative - of_mean) / (divisor * norms), 0.0);
-      const auto factor = relative * weight + 1;
       of = passes->gelu_combine(shape, dy, factor, z, bias, slope);
     }
-    return {of.z, of.bias, (relative * products).sum(0).view_as(gamma),
+    return {of.z, of.bias, dgamma.view_as(gamma),
             context->saved_data["has_beta"].toBool() ? dbeta.view_as(gamma) : at::Tensor()};
   }
 };
@@ -112,7 +85,7 @@ at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma) {
   check_parameters("grn_in_place", x, x.size(-1), gamma, /*beta=*/{});
   const auto shape = rows_of(x);
   const auto passes = passes_for(x);
-  const auto factor = factors_of(passes->sum_rows(shape, x, x, {}).products, gamma);
+  const auto factor = passes->grn_factors(passes->sum_rows(shape, x, x, {}).products, gamma.flatten());
   passes->combine_rows(shape, {.a = x, .factor = factor}, x);
   return x;
 }

@@ -2,10 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/batch_moments.h"
@@ -20,23 +19,38 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// A row [C] for each image.
-at::Tensor table_of(const at::Tensor& row, const at::Tensor& mask) { return (mask * row).contiguous(); }
+at::Tensor value_or_none(const std::optional<at::Tensor>& tensor) { return tensor ? *tensor : at::Tensor(); }
+
+std::optional<at::Tensor> contiguous_if_any(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
+}
+
+/// The norm's running statistics as they move, or none.
+Passes::MovingNorm moving_norm(const NormedBranch& branch, bool update_statistics) {
+  if (!update_statistics) return {};
+  const auto& norm = branch.norm;
+  UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
+                 "add_normed_branch: no running statistics to move");
+  return {
+      .mean = norm.running_mean, .variance = norm.running_var, .batches = norm.batches, .momentum = branch.momentum};
+}
 
 struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
-  /// \param branch  gives what carries no gradient; its map, weights, layer scale and mask [N, 1] follow.
+  /// \param branch  gives what carries no gradient; its map, weights, layer scale and mask follow.
   static at::Tensor forward(AutogradContext* context, const NormedBranch& branch, bool update_statistics,
                             const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
-                            const at::Tensor& layer_scale, const at::Tensor& mask) {
+                            const std::optional<at::Tensor>& layer_scale, const std::optional<at::Tensor>& mask) {
     const auto shape = map_rows(y);
+    const auto passes = passes_for(y);
+    const Passes::TailNorm norm{
+        .weight = weight, .bias = bias, .scale = value_or_none(layer_scale), .mask = value_or_none(mask)};
     const auto statistics = batch_moments(y, branch.collective.get());
-    if (update_statistics) move_running_statistics(branch.norm, statistics, branch.momentum);
-    const auto inverse = (statistics.variance + branch.eps).rsqrt();
-    const auto slope = table_of(weight * inverse * layer_scale, mask), shift = table_of(bias * layer_scale, mask);
+    const auto [inverse, slope, shift] =
+        passes->tail_factors(shape.images, norm, {statistics.mean, statistics.variance}, statistics.pixels, branch.eps,
+                             moving_norm(branch, update_statistics));
     const auto result = empty_map(x);
-    passes_for(y)->combine_rows(shape, {.a = x, .b = y, .centre = statistics.mean, .slope = slope, .shift = shift},
-                                result);
-    context->save_for_backward({y, weight, bias, layer_scale, mask, statistics.mean, inverse});
+    passes->combine_rows(shape, {.a = x, .b = y, .centre = statistics.mean, .slope = slope, .shift = shift}, result);
+    context->save_for_backward({y, norm.weight, norm.bias, norm.scale, norm.mask, statistics.mean, inverse});
     context->saved_data["pixels"] = statistics.pixels;
     context->saved_data["collective"] = capsule_of(branch.collective);
     return result;
@@ -46,37 +60,23 @@ struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {
     UNIREPLK_CHECK(!at::GradMode::is_enabled(),
                    "add_normed_branch: its gradient has no gradient (create_graph); use float64");
     const auto saved = context->get_saved_variables();
-    const auto &y = saved[0], &weight = saved[1], &bias = saved[2], &scale = saved[3], &mask = saved[4];
-    const auto &mean = saved[5], &inverse = saved[6];
+    const auto &y = saved[0], &mean = saved[5], &inverse = saved[6];
+    const Passes::TailNorm norm{.weight = saved[1], .bias = saved[2], .scale = saved[3], .mask = saved[4]};
     const auto gradient = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
     const auto shape = map_rows(y);
     const auto passes = passes_for(y);
-    const auto [sums, products] = passes->sum_rows(shape, gradient, y, mean);
-    auto sum = (sums * mask).sum(0), of_normal = (products * mask).sum(0).mul_(inverse);  // of sample and scale
+    auto totals = passes->tail_sums(passes->sum_rows(shape, gradient, y, mean), norm.mask, inverse);
     double ranks = 1;
     if (const auto collective = collective_of(context->saved_data["collective"])) {
-      const auto of_all = collective->all_reduce(at::stack({sum, of_normal}));
-      sum = of_all[0], of_normal = of_all[1], ranks = static_cast<double>(collective->rank().count);
+      totals = collective->all_reduce(totals);
+      ranks = static_cast<double>(collective->rank().count);
     }
-    const auto slope = weight * inverse * scale;
-    const auto share = slope / context->saved_data["pixels"].toDouble();
-    const auto factor = table_of(slope, mask);
-    const auto ones = at::ones_like(mask);
-    const auto slopes = table_of(share * inverse * of_normal, -ones), shift = table_of(share * sum, -ones);
+    const auto of =
+        passes->tail_gradients(shape.images, norm, inverse, totals, context->saved_data["pixels"].toDouble(), ranks);
     const auto dy = empty_map(y);
     passes->combine_rows(
-        shape, {.a = gradient, .factor = factor, .b = y, .centre = mean, .slope = slopes, .shift = shift}, dy);
-    const auto share_of_rank = [&](const at::Tensor& gradient_of_all) {
-      return ranks == 1 ? gradient_of_all : gradient_of_all / ranks;
-    };
-    return {{},
-            {},
-            gradient,
-            dy,
-            share_of_rank(scale * of_normal),
-            share_of_rank(scale * sum),
-            share_of_rank(weight * of_normal + bias * sum),
-            {}};
+        shape, {.a = gradient, .factor = of.factor, .b = y, .centre = mean, .slope = of.slope, .shift = of.shift}, dy);
+    return {{}, {}, gradient, dy, of.weight, of.bias, of.scale, {}};
   }
 };
 
@@ -102,24 +102,27 @@ bool can_fuse(const NormedBranch& branch, const at::Tensor& x) {
   const auto takes = [&](const at::Tensor& tensor) {
     return !tensor.defined() || (tensor.device() == x.device() && tensor.scalar_type() == at::kFloat);
   };
+  const auto moves = [&](const at::Tensor& running) {
+    return takes(running) && (!running.defined() || running.is_contiguous());
+  };
   const auto& norm = branch.norm;
   const bool may_vary = branch.collective || x.size(0) * x.size(2) * x.size(3) > 1;
   return x.dim() == 4 && may_vary && has_passes(x) && has_passes(branch.y) && branch.y.device() == x.device() &&
-         takes(norm.weight) && takes(norm.bias) && takes(norm.running_mean) && takes(norm.running_var) &&
-         takes(branch.layer_scale) && takes(branch.mask);
+         takes(norm.weight) && takes(norm.bias) && moves(norm.running_mean) && moves(norm.running_var) &&
+         can_count(norm, x.device()) && takes(branch.layer_scale) && takes(branch.mask);
 }
 
 at::Tensor add_normed_branch(const at::Tensor& x, const NormedBranch& branch, bool update_statistics) {
   UNIREPLK_CHECK(can_fuse(branch, x), "add_normed_branch: no kernel for {} on {}", shape_text(x), x.device().str());
   check_shapes(x, branch);
   const auto dense = [](const at::Tensor& map) { return map.contiguous(at::MemoryFormat::ChannelsLast); };
-  const auto floats = x.options().dtype(at::kFloat);
-  const auto mask = branch.mask.defined() ? branch.mask.view({-1, 1}) : at::ones({x.size(0), 1}, floats);
-  const auto scale = branch.layer_scale.defined() ? branch.layer_scale : at::ones({x.size(1)}, floats);
   const bool has_factor = branch.mask.defined() || branch.layer_scale.defined();
   const auto dtype = has_factor ? at::kFloat : at::promote_types(x.scalar_type(), branch.y.scalar_type());
-  return FusedNormedBranch::apply(branch, update_statistics, dense(x.to(dtype)), dense(branch.y), branch.norm.weight,
-                                  branch.norm.bias, scale, mask);
+  const auto result = FusedNormedBranch::apply(branch, update_statistics, dense(x.to(dtype)), dense(branch.y),
+                                               branch.norm.weight.contiguous(), branch.norm.bias.contiguous(),
+                                               contiguous_if_any(branch.layer_scale), contiguous_if_any(branch.mask));
+  if (update_statistics) bump_versions(branch.norm);
+  return result;
 }
 
 }  // namespace unireplk::ops

@@ -17,12 +17,12 @@ struct NormedBranch {
   std::shared_ptr<Collective> collective = {};  ///< joins processes whose batches count as one
 };
 
-/// Whether add_normed_branch() takes these: maps that have passes (ops/passes.h), all else in float32, more than one
-/// pixel unless other processes may have them.
+/// Whether add_normed_branch() takes these: maps that have passes (ops/passes.h), all else in float32 and running
+/// statistics contiguous, more than one pixel unless other processes may have them.
 bool can_fuse(const NormedBranch& branch, const at::Tensor& x);
 
 /// \param x                  [N, C, H, W], any strides; channels_last is not copied.
-/// \param update_statistics  running statistics move as batch_norm moves them.
+/// \param update_statistics  running statistics move as batch_norm moves them, and the batch is counted.
 /// \return                   [N, C, H, W], channels_last; float32 unless both maps are narrower and neither layer scale
 ///                           nor mask is given.
 /// \throws ContractError when shapes do not fit; in backward, when that is to be differentiated again. UserError when

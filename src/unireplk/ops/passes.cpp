@@ -5,7 +5,6 @@
 
 #include "unireplk/kernels/gelu_grn.h"
 #include "unireplk/kernels/row_passes.h"
-#include "unireplk/kernels/squeeze_gate.h"
 #if UNIREPLK_CUDA_KERNELS
 #include "unireplk/ops/cuda/passes.h"
 #endif
@@ -101,17 +100,75 @@ class CpuPasses : public Passes {
     return of;
   }
 
-  Gate squeeze_gate(const at::Tensor& means, const at::Tensor& down_weight, const at::Tensor& down_bias,
-                    const at::Tensor& up_weight, const at::Tensor& up_bias) const override {
-    const Gate of{.inner = at::empty({means.size(0), down_weight.size(0)}, at::kFloat), .gate = at::empty_like(means)};
-    kernels::squeeze_gate({.channels = means.size(1),
-                           .inner = down_weight.size(0),
-                           .down_weight = values_of(down_weight),
-                           .down_bias = values_of(down_bias),
-                           .up_weight = values_of(up_weight),
-                           .up_bias = values_of(up_bias)},
-                          means.size(0), values_of(means), of.inner.data_ptr<float>(), of.gate.data_ptr<float>(),
-                          threads_);
+  at::Tensor grn_factors(const at::Tensor& squares, const at::Tensor& gamma) const override {
+    auto factor = at::empty_like(squares);
+    kernels::grn_factors(table_shape(squares), values_of(gamma), memory_of(squares), memory_of(factor), threads_);
+    return factor;
+  }
+
+  GrnGradients grn_gradients(const at::Tensor& products, const at::Tensor& norms,
+                             const at::Tensor& gamma) const override {
+    const GrnGradients of{
+        .factor = at::empty_like(norms), .slope = at::empty_like(norms), .gamma = at::empty_like(gamma)};
+    const Workspace workspace(norms.size(0));
+    kernels::grn_gradients(table_shape(norms), values_of(gamma), values_of(norms), values_of(products),
+                           {.factor = memory_of(of.factor), .slope = memory_of(of.slope), .gamma = memory_of(of.gamma)},
+                           workspace.span(), threads_);
+    return of;
+  }
+
+  TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels, double eps,
+                           const MovingNorm& moving) const override {
+    const TailFactors of{.inverse = at::empty_like(norm.weight),
+                         .slope = empty_table(images, norm.weight),
+                         .shift = empty_table(images, norm.weight)};
+    kernels::tail_factors(
+        table_shape(of.slope), kernel_norm(norm),
+        {.mean = values_of(moments.mean), .variance = values_of(moments.variance), .pixels = pixels}, eps,
+        kernel_norm(moving),
+        {.inverse = memory_of(of.inverse), .slope = memory_of(of.slope), .shift = memory_of(of.shift)}, threads_);
+    return of;
+  }
+
+  at::Tensor tail_sums(const Sums& of, const at::Tensor& mask, const at::Tensor& inverse) const override {
+    auto totals = empty_table(2, inverse);
+    kernels::tail_sums(table_shape(of.sums), values_of(of.sums), values_of(of.products), values_of(mask),
+                       values_of(inverse), memory_of(totals), threads_);
+    return totals;
+  }
+
+  TailGradients tail_gradients(int64_t images, const TailNorm& norm, const at::Tensor& inverse,
+                               const at::Tensor& totals, double pixels, double ranks) const override {
+    const auto of = empty_tail_gradients(images, norm);
+    kernels::tail_gradients(table_shape(of.factor), kernel_norm(norm), values_of(inverse), values_of(totals), pixels,
+                            ranks, kernel_gradients(of), threads_);
+    return of;
+  }
+
+  GateValues squeeze_gate(const at::Tensor& sums, int64_t pixels, const Gate& gate) const override {
+    const GateValues of{
+        .means = sums, .inner = empty_table(sums.size(0), gate.down_bias), .gate = at::empty_like(sums)};
+    kernels::squeeze_gate(kernel_gate(gate), sums.size(0), pixels, memory_of(of.means), memory_of(of.inner),
+                          memory_of(of.gate), threads_);
+    return of;
+  }
+
+  GateGradients squeeze_gate_backward(const at::Tensor& products, int64_t pixels, const GateValues& values,
+                                      const Gate& gate) const override {
+    const GateGradients of{.shift = at::empty_like(products),
+                           .gate = {.down_weight = at::empty_like(gate.down_weight),
+                                    .down_bias = at::empty({gate.down_weight.size(0)}, at::kFloat),
+                                    .up_weight = at::empty_like(gate.up_weight),
+                                    .up_bias = at::empty({gate.up_weight.size(0)}, at::kFloat)}};
+    const auto kernel = kernel_gate(gate);
+    const Workspace workspace(kernels::squeeze_gate_workspace(kernel, products.size(0)));
+    kernels::squeeze_gate_backward(kernel, products.size(0), pixels, kernel_values(values), values_of(products),
+                                   {.shift = memory_of(of.shift),
+                                    .down_weight = memory_of(of.gate.down_weight),
+                                    .down_bias = memory_of(of.gate.down_bias),
+                                    .up_weight = memory_of(of.gate.up_weight),
+                                    .up_bias = memory_of(of.gate.up_bias)},
+                                   workspace.span(), threads_);
     return of;
   }
 
@@ -123,11 +180,62 @@ class CpuPasses : public Passes {
 
 const float* values_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
 
+float* memory_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
+
+kernels::TableShape table_shape(const at::Tensor& table) {
+  return {.images = table.size(0), .channels = table.size(1)};
+}
+
 kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm) {
   return {.weight = values_of(norm.weight),
           .bias = values_of(norm.bias),
           .eps = static_cast<float>(norm.eps),
           .then_gelu = norm.then_gelu};
+}
+
+kernels::TailNorm kernel_norm(const Passes::TailNorm& norm) {
+  return {.weight = values_of(norm.weight),
+          .bias = values_of(norm.bias),
+          .scale = values_of(norm.scale),
+          .mask = values_of(norm.mask)};
+}
+
+kernels::MovingNorm kernel_norm(const Passes::MovingNorm& norm) {
+  return {.norm = {.mean = memory_of(norm.mean),
+                   .variance = memory_of(norm.variance),
+                   .batches = norm.batches.defined() ? norm.batches.data_ptr<int64_t>() : nullptr},
+          .momentum = norm.momentum};
+}
+
+kernels::SqueezeGate kernel_gate(const Passes::Gate& gate) {
+  return {.channels = gate.down_weight.size(1),
+          .inner = gate.down_weight.size(0),
+          .down_weight = values_of(gate.down_weight),
+          .down_bias = values_of(gate.down_bias),
+          .up_weight = values_of(gate.up_weight),
+          .up_bias = values_of(gate.up_bias)};
+}
+
+kernels::SqueezeValues kernel_values(const Passes::GateValues& values) {
+  return {.means = values_of(values.means), .inner = values_of(values.inner), .gate = values_of(values.gate)};
+}
+
+Passes::TailGradients empty_tail_gradients(int64_t images, const Passes::TailNorm& norm) {
+  return {.factor = empty_table(images, norm.weight),
+          .slope = empty_table(images, norm.weight),
+          .shift = empty_table(images, norm.weight),
+          .weight = at::empty_like(norm.weight),
+          .bias = at::empty_like(norm.weight),
+          .scale = norm.scale.defined() ? at::empty_like(norm.weight) : at::Tensor()};
+}
+
+kernels::TailGradients kernel_gradients(const Passes::TailGradients& gradients) {
+  return {.factor = memory_of(gradients.factor),
+          .slope = memory_of(gradients.slope),
+          .shift = memory_of(gradients.shift),
+          .weight = memory_of(gradients.weight),
+          .bias = memory_of(gradients.bias),
+          .scale = memory_of(gradients.scale)};
 }
 
 bool has_passes(const at::Tensor& map) {

@@ -6,6 +6,8 @@
 
 #include "unireplk/kernels/layer_norm.h"
 #include "unireplk/kernels/rows.h"
+#include "unireplk/kernels/squeeze_gate.h"
+#include "unireplk/kernels/tables.h"
 
 namespace unireplk::ops {
 
@@ -19,10 +21,10 @@ bool takes_passes(const at::Tensor& map);
 /// float32, contiguous, and on the map's device: what passes over a map take beside it.
 bool is_parameter_of(const at::Tensor& map, const at::Tensor& parameter);
 
-/// The passes over maps [images, pixels, channels] of kernels/row_passes.h, gelu_grn.h, layer_norm.h and
-/// squeeze_gate.h, for tensors on the device of one map, which is the current one while this lives. Maps are dense and
-/// of the types that has_passes() tells; all else is float32: tables [images, channels] and vectors [channels]. An
-/// undefined tensor stands for a null pointer there.
+/// The passes over maps [images, pixels, channels] of kernels/row_passes.h, gelu_grn.h and layer_norm.h, and the
+/// algebra between them of kernels/tables.h and squeeze_gate.h, for tensors on the device of one map, which is the
+/// current one while this lives. Maps are dense and of the types that has_passes() tells; all else is dense and
+/// float32: tables [images, channels] and vectors [channels]. An undefined tensor stands for a null pointer there.
 class Passes {
  public:
   using Shape = kernels::RowsShape;
@@ -85,18 +87,78 @@ class Passes {
                                                  const LayerNorm& norm, const at::Tensor& mean,
                                                  const at::Tensor& inverse, bool wants_x) const = 0;
 
-  struct Gate {
-    at::Tensor inner, gate;  ///< [images, inner channels], a table
+  /// \param squares  become the norms
+  virtual at::Tensor grn_factors(const at::Tensor& squares, const at::Tensor& gamma) const = 0;
+
+  struct GrnGradients {
+    at::Tensor factor, slope, gamma;  ///< tables, and as gamma is
   };
-  virtual Gate squeeze_gate(const at::Tensor& means, const at::Tensor& down_weight, const at::Tensor& down_bias,
-                            const at::Tensor& up_weight, const at::Tensor& up_bias) const = 0;
+  virtual GrnGradients grn_gradients(const at::Tensor& products, const at::Tensor& norms,
+                                     const at::Tensor& gamma) const = 0;
+
+  /// The tail of a block: its norm, and what the result of that is multiplied with.
+  struct TailNorm {
+    at::Tensor weight, bias, scale;
+    at::Tensor mask;  ///< [images]
+  };
+  /// What moves in training: undefined tensors are left alone.
+  struct MovingNorm {
+    at::Tensor mean, variance;
+    at::Tensor batches;  ///< int64
+    double momentum = 0;
+  };
+  struct TailFactors {
+    at::Tensor inverse, slope, shift;  ///< a vector, tables
+  };
+  /// \param pixels  of the batch whose moments these are
+  virtual TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels,
+                                   double eps, const MovingNorm& moving) const = 0;
+
+  /// \return  [2, channels]
+  virtual at::Tensor tail_sums(const Sums& of, const at::Tensor& mask, const at::Tensor& inverse) const = 0;
+
+  struct TailGradients {
+    at::Tensor factor, slope, shift;  ///< tables
+    at::Tensor weight, bias, scale;   ///< vectors; no scale where the norm has none
+  };
+  /// \param totals  tail_sums() of all ranks
+  virtual TailGradients tail_gradients(int64_t images, const TailNorm& norm, const at::Tensor& inverse,
+                                       const at::Tensor& totals, double pixels, double ranks) const = 0;
+
+  struct Gate {
+    at::Tensor down_weight, down_bias, up_weight, up_bias;
+  };
+  struct GateValues {
+    at::Tensor means, inner, gate;  ///< a table, [images, inner channels], a table
+  };
+  /// \param sums  over a map's pixels, become the means
+  virtual GateValues squeeze_gate(const at::Tensor& sums, int64_t pixels, const Gate& gate) const = 0;
+
+  struct GateGradients {
+    at::Tensor shift;  ///< a table: of a pixel, by way of the means
+    Gate gate;
+  };
+  /// \param gate      its biases are not looked at
+  /// \param products  the gradient of the gates
+  virtual GateGradients squeeze_gate_backward(const at::Tensor& products, int64_t pixels, const GateValues& values,
+                                              const Gate& gate) const = 0;
 };
 
 /// Those for the device of a map that has_passes().
 std::unique_ptr<const Passes> passes_for(const at::Tensor& map);
 
-/// What kernels of either device take of a float32 tensor, which may be undefined, and of a layer norm.
+/// What kernels of either device take of a float32 tensor, which may be undefined, and of what passes have besides.
 const float* values_of(const at::Tensor& tensor);
+float* memory_of(const at::Tensor& tensor);
 kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm);
+kernels::TableShape table_shape(const at::Tensor& table);
+kernels::TailNorm kernel_norm(const Passes::TailNorm& norm);
+kernels::MovingNorm kernel_norm(const Passes::MovingNorm& norm);
+kernels::SqueezeGate kernel_gate(const Passes::Gate& gate);
+kernels::SqueezeValues kernel_values(const Passes::GateValues& values);
+kernels::TailGradients kernel_gradients(const Passes::TailGradients& gradients);
+
+/// Memory for what tail_gradients() gives, its values unset.
+Passes::TailGradients empty_tail_gradients(int64_t images, const Passes::TailNorm& norm);
 
 }  // namespace unireplk::ops

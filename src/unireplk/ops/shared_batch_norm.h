@@ -14,7 +14,8 @@ namespace unireplk::ops {
 /// pixels on some.
 ///
 /// \param x                  [N, C, H, W], any strides, which the result has too.
-/// \param update_statistics  running statistics move as batch_norm moves them, by those of all ranks.
+/// \param update_statistics  running statistics move as batch_norm moves them, by those of all ranks, and the batch
+///                           is counted.
 /// \throws UserError when the ranks have but one pixel in all; ContractError in backward, when that is to be
 ///         differentiated again.
 /// Gradients: that of x is of this rank's pixels, for a loss that is the sum over ranks. Those of weight and bias are

@@ -12,7 +12,6 @@
 #include "unireplk/ops/passes.h"
 #include "unireplk/ops/rows.h"
 #include "unireplk/ops/shape_text.h"
-#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
@@ -25,11 +24,11 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
                             const at::Tensor& down_bias, const at::Tensor& up_weight, const at::Tensor& up_bias) {
     const auto shape = map_rows(x);
     const auto passes = passes_for(x);
-    const auto pooled = passes->sum_rows(shape, x, {}, {}).sums.div_(shape.pixels);
-    const auto [inner, gate] = passes->squeeze_gate(pooled, down_weight, down_bias, up_weight, up_bias);
+    const auto [means, inner, gate] = passes->squeeze_gate(passes->sum_rows(shape, x, {}, {}).sums, shape.pixels,
+                                                           {down_weight, down_bias, up_weight, up_bias});
     const auto y = empty_map(x);
     passes->combine_rows(shape, {.a = x, .factor = gate}, y);
-    context->save_for_backward({x, pooled, inner, gate, down_weight, up_weight});
+    context->save_for_backward({x, means, inner, gate, down_weight, up_weight});
     return y;
   }
 
@@ -37,19 +36,17 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
     UNIREPLK_CHECK(!at::GradMode::is_enabled(),
                    "squeeze_excite: its gradient has no gradient (create_graph); use float64");
     const auto saved = context->get_saved_variables();
-    const auto &x = saved[0], &pooled = saved[1], &inner = saved[2], &gate = saved[3];
-    const auto &down_weight = saved[4], &up_weight = saved[5];
+    const auto& x = saved[0];
+    const Passes::GateValues values{.means = saved[1], .inner = saved[2], .gate = saved[3]};
+    const Passes::Gate gate{.down_weight = saved[4], .down_bias = {}, .up_weight = saved[5], .up_bias = {}};
     const auto dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     const auto shape = map_rows(x);
     const auto passes = passes_for(x);
-    const AutocastGuard in_float32({.device = x.device().type(), .enabled = false});
     const auto products = passes->sum_rows(shape, dy, x, {}).products;
-    const auto of_up = products * gate * (1 - gate);
-    const auto of_down = of_up.mm(up_weight) * inner.gt(0);
-    const auto shift = of_down.mm(down_weight).div_(shape.pixels);
+    const auto [shift, of] = passes->squeeze_gate_backward(products, shape.pixels, values, gate);
     const auto dx = empty_map(x);
-    passes->combine_rows(shape, {.a = dy, .factor = gate, .shift = shift}, dx);
-    return {dx, of_down.t().mm(pooled), of_down.sum(0), of_up.t().mm(inner), of_up.sum(0)};
+    passes->combine_rows(shape, {.a = dy, .factor = values.gate, .shift = shift}, dx);
+    return {dx, of.down_weight, of.down_bias, of.up_weight, of.up_bias};
   }
 };
 

@@ -402,6 +402,14 @@ class Backward {
   std::vector<double> products_;  ///< [count + 1][channels]: sums of dy times each branch, and of dy
 };
 
+void count_batch(const RunningStatistics& running) {
+  const auto count = [](const RunningNorm& norm) {
+    if (norm.batches) ++*norm.batches;
+  };
+  std::for_each(running.branches.begin(), running.branches.end(), count);
+  count(running.outer);
+}
+
 }  // namespace
 
 int64_t BlockShape::taps() const {
@@ -426,7 +434,9 @@ BlockCounts block_forward(const BlockShape& shape, const BlockWeights& weights, 
   const bool by_lines = plan.lines_stay && !others.merge;
   const Workspace workspace(plan, space, parallel.workers, by_lines);
   Forward forward(shape, plan, planes, weights, running, x, y, memory, workspace);
-  return by_lines ? forward.run_lines(parallel) : forward.run_rounds(parallel, others);
+  const auto counts = by_lines ? forward.run_lines(parallel) : forward.run_rounds(parallel, others);
+  if (running) count_batch(*running);
+  return counts;
 }
 
 void block_backward(const BlockShape& shape, const BlockWeights& weights, const BlockMemory& memory, double pixels,

@@ -131,6 +131,7 @@ __global__ void __launch_bounds__(kMomentRows* kLanes)
 struct Running {
   float *mean[kBranches], *variance[kBranches];
   float *outer_mean, *outer_variance;
+  int64_t* batches[kBranches + 1];  // the outer norm's last; or null
   double momentum;
 };
 
@@ -152,6 +153,11 @@ __device__ __forceinline__ void move_running(const Running& running, const Block
   }
   move(running.outer_mean + c, running.momentum, mean);
   move(running.outer_variance + c, running.momentum, slopes.outer_variance * unbiased);
+  if (c != 0) return;
+#pragma unroll
+  for (int b = 0; b <= kBranches; ++b) {
+    if (running.batches[b]) ++*running.batches[b];
+  }
 }
 
 /// merged[kLargeTaps][channels] and bias[channels]: the one convolution that branches and norms come to.
@@ -203,9 +209,11 @@ Running pointers_of(const RunningStatistics* statistics) {
   for (int b = 0; b < kBranches; ++b) {
     running.mean[b] = statistics->branches[b].mean;
     running.variance[b] = statistics->branches[b].variance;
+    running.batches[b] = statistics->branches[b].batches;
   }
   running.outer_mean = statistics->outer.mean;
   running.outer_variance = statistics->outer.variance;
+  running.batches[kBranches] = statistics->outer.batches;
   running.momentum = statistics->momentum;
   return running;
 }

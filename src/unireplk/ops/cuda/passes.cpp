@@ -1,12 +1,14 @@
 #include "unireplk/ops/cuda/passes.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/mm.h>
 
 #include "unireplk/kernels/cuda/gelu_grn.h"
 #include "unireplk/kernels/cuda/layer_norm.h"
 #include "unireplk/kernels/cuda/row_passes.h"
+#include "unireplk/kernels/cuda/squeeze_gate.h"
+#include "unireplk/kernels/cuda/tables.h"
 #include "unireplk/ops/cuda/launch.h"
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/rows.h"
@@ -121,11 +123,86 @@ class CudaPasses : public Passes {
     return of;
   }
 
-  Gate squeeze_gate(const at::Tensor& means, const at::Tensor& down_weight, const at::Tensor& down_bias,
-                    const at::Tensor& up_weight, const at::Tensor& up_bias) const override {
+  at::Tensor grn_factors(const at::Tensor& squares, const at::Tensor& gamma) const override {
+    auto factor = at::empty_like(squares);
+    kernels::cuda::grn_factors(table_shape(squares), values_of(gamma), memory_of(squares), memory_of(factor),
+                               launch_.stream());
+    launch_.check();
+    return factor;
+  }
+
+  GrnGradients grn_gradients(const at::Tensor& products, const at::Tensor& norms,
+                             const at::Tensor& gamma) const override {
+    const GrnGradients of{
+        .factor = at::empty_like(norms), .slope = at::empty_like(norms), .gamma = at::empty_like(gamma)};
+    const auto divisors = workspace(norms.size(0));
+    kernels::cuda::grn_gradients(
+        table_shape(norms), values_of(gamma), values_of(norms), values_of(products),
+        {.factor = memory_of(of.factor), .slope = memory_of(of.slope), .gamma = memory_of(of.gamma)},
+        memory_of(divisors), launch_.stream());
+    launch_.check();
+    return of;
+  }
+
+  TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels, double eps,
+                           const MovingNorm& moving) const override {
+    const TailFactors of{.inverse = at::empty_like(norm.weight),
+                         .slope = empty_table(images, norm.weight),
+                         .shift = empty_table(images, norm.weight)};
+    kernels::cuda::tail_factors(
+        table_shape(of.slope), kernel_norm(norm),
+        {.mean = values_of(moments.mean), .variance = values_of(moments.variance), .pixels = pixels}, eps,
+        kernel_norm(moving),
+        {.inverse = memory_of(of.inverse), .slope = memory_of(of.slope), .shift = memory_of(of.shift)},
+        launch_.stream());
+    launch_.check();
+    return of;
+  }
+
+  at::Tensor tail_sums(const Sums& of, const at::Tensor& mask, const at::Tensor& inverse) const override {
+    auto totals = empty_table(2, inverse);
+    kernels::cuda::tail_sums(table_shape(of.sums), values_of(of.sums), values_of(of.products), values_of(mask),
+                             values_of(inverse), memory_of(totals), launch_.stream());
+    launch_.check();
+    return totals;
+  }
+
+  TailGradients tail_gradients(int64_t images, const TailNorm& norm, const at::Tensor& inverse,
+                               const at::Tensor& totals, double pixels, double ranks) const override {
+    const auto of = empty_tail_gradients(images, norm);
+    kernels::cuda::tail_gradients(table_shape(of.factor), kernel_norm(norm), values_of(inverse), values_of(totals),
+                                  pixels, ranks, kernel_gradients(of), launch_.stream());
+    launch_.check();
+    return of;
+  }
+
+  GateValues squeeze_gate(const at::Tensor& sums, int64_t pixels, const Gate& gate) const override {
+    const GateValues of{
+        .means = sums, .inner = empty_table(sums.size(0), gate.down_bias), .gate = at::empty_like(sums)};
+    kernels::cuda::squeeze_gate(kernel_gate(gate), sums.size(0), pixels, memory_of(of.means), memory_of(of.inner),
+                                memory_of(of.gate), launch_.stream());
+    launch_.check();
+    return of;
+  }
+
+  GateGradients squeeze_gate_backward(const at::Tensor& products, int64_t pixels, const GateValues& values,
+                                      const Gate& gate) const override {
+    const auto of_up = at::empty_like(values.gate), of_down = at::empty_like(values.inner);
+    GateGradients of{.shift = at::empty_like(products), .gate = {}};
+    of.gate.down_bias = at::empty({gate.down_weight.size(0)}, floats_);
+    of.gate.up_bias = at::empty({gate.up_weight.size(0)}, floats_);
+    kernels::cuda::squeeze_gate_backward(kernel_gate(gate), products.size(0), pixels, kernel_values(values),
+                                         values_of(products),
+                                         {.up = memory_of(of_up),
+                                          .down = memory_of(of_down),
+                                          .shift = memory_of(of.shift),
+                                          .down_bias = memory_of(of.gate.down_bias),
+                                          .up_bias = memory_of(of.gate.up_bias)},
+                                         launch_.stream());
+    launch_.check();
     const AutocastGuard in_float32({.device = at::kCUDA, .enabled = false});
-    Gate of{.inner = at::addmm(down_bias, means, down_weight.t()).relu_(), .gate = {}};
-    of.gate = at::addmm(up_bias, of.inner, up_weight.t()).sigmoid_();
+    of.gate.down_weight = of_down.t().mm(values.means);
+    of.gate.up_weight = of_up.t().mm(values.inner);
     return of;
   }
 
