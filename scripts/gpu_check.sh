@@ -49,6 +49,12 @@ collect_libraries() {
   strip --strip-unneeded "$stage"/lib/*
 }
 
+# Programs of several megabytes each, kernels and all, become a third as large; run.sh unpacks them.
+pack_programs() {
+  tar -C "$stage" -czf "$stage/programs.tar.gz" bin lib
+  rm -rf "${stage:?}/bin" "${stage:?}/lib"
+}
+
 # Files that tests, training and the reference open, under the names they open them by.
 collect_data() {
   mkdir -p "$stage/examples/data" "$stage/tools" "$stage/tests"
@@ -68,6 +74,7 @@ say "collecting in $stage"
 rm -rf "$stage"
 collect_programs
 collect_libraries
+pack_programs
 collect_data
 size_mib=$(du -sm "$stage" | cut -f1)
 if ((size_mib > limit_mib)); then

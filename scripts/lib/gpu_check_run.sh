@@ -45,6 +45,7 @@ Install that version, set LibTorch_ROOT to one, or try it all the same with --an
   fi
 }
 
+[[ -d bin ]] || tar -xzf programs.tar.gz || fail "programs.tar.gz cannot be unpacked"
 export LD_LIBRARY_PATH="$PWD/lib:$torch/lib:$torch/../nvidia/cu13/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 mkdir -p results
