@@ -6,6 +6,7 @@
 #include "kernels/exact_gelu.h"
 #include "kernels/forced.h"
 #include "kernels/maps.h"
+#include "kernels/numbers.h"
 #include "support/catch.h"
 #include "unireplk/kernels/instruction_set.h"
 
@@ -66,11 +67,12 @@ struct GrnResults {
   std::vector<float> squares, y, products, sums, dz, dbias;
 };
 
+template <class Number>
 struct GrnInputs {
   explicit GrnInputs(const RowsShape& rows)
       : shape(rows),
-        z(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 1)),
-        dy(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 2)),
+        z(as_held<Number>(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 1))),
+        dy(as_held<Number>(filled<double>(rows.images * rows.pixels * rows.channels, Filling::kNormal, 2))),
         bias(filled<double>(rows.channels, Filling::kNormal, 3)),
         shift(filled<double>(rows.channels, Filling::kNormal, 4)),
         factor(filled<double>(rows.images * rows.channels, Filling::kNormal, 5)),
@@ -80,28 +82,31 @@ struct GrnInputs {
   std::vector<double> z, dy, bias, shift, factor, slope;
 };
 
-GrnResults run(const GrnInputs& in, const Parallel& parallel) {
-  const auto z = narrow(in.z), dy = narrow(in.dy), bias = narrow(in.bias), shift = narrow(in.shift);
-  const auto factor = narrow(in.factor), slope = narrow(in.slope);
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const std::vector<float> map(z.size(), nan), table(factor.size(), nan), row(bias.size(), nan);
-  GrnResults out{.squares = table, .y = map, .products = table, .sums = row, .dz = map, .dbias = row};
+template <class Number>
+GrnResults run(const GrnInputs<Number>& in, const Parallel& parallel) {
+  const auto z = held<Number>(in.z), dy = held<Number>(in.dy);
+  const auto bias = narrow(in.bias), shift = narrow(in.shift), factor = narrow(in.factor), slope = narrow(in.slope);
+  const auto table = not_a_number<float>(factor.size()), row = not_a_number<float>(bias.size());
+  auto y = not_a_number<Number>(z.size()), dz = y;
+  GrnResults out{.squares = table, .y = {}, .products = table, .sums = row, .dz = {}, .dbias = row};
   const auto space = [&] { return Space(row_sums_workspace(in.shape, 2)); };
   gelu_squares(in.shape, z.data(), bias.data(), out.squares.data(), space().span(), parallel);
-  gelu_scale(in.shape, z.data(), bias.data(), factor.data(), shift.data(), out.y.data(), parallel);
+  gelu_scale(in.shape, z.data(), bias.data(), factor.data(), shift.data(), y.data(), parallel);
   gelu_products(in.shape, dy.data(), z.data(), bias.data(), out.products.data(), out.sums.data(), space().span(),
                 parallel);
-  gelu_combine(in.shape, dy.data(), factor.data(), z.data(), bias.data(), slope.data(), out.dz.data(), out.dbias.data(),
+  gelu_combine(in.shape, dy.data(), factor.data(), z.data(), bias.data(), slope.data(), dz.data(), out.dbias.data(),
                space().span(), parallel);
+  out.y = widened(y);
+  out.dz = widened(dz);
   return out;
 }
 
-TEST_CASE("gelu and grn passes: equal plain loops in float64", "[numeric]") {
+TEMPLATE_TEST_CASE("gelu and grn passes: equal plain loops in float64", "[numeric]", float, BFloat16) {
   const Forced isa(GENERATE(from_range(instruction_sets())));
   const auto [images, pixels, channels] = GENERATE(table<int64_t, int64_t, int64_t>(
       {{1, 1, 1}, {2, 9, 5}, {3, 65, 17}, {2, 196, 40}, {1, 700, 3}, {2, 49, 640}, {0, 4, 8}, {2, 0, 8}, {2, 4, 0}}));
   CAPTURE(images, pixels, channels);
-  const GrnInputs in({images, pixels, channels});
+  const GrnInputs<TestType> in({images, pixels, channels});
   const auto got = run(in, Parallel());
   std::vector<double> squares(in.factor.size()), products(in.factor.size()), sums(in.bias.size()),
       dbias(in.bias.size()), y(in.z.size()), dz(in.z.size());
@@ -117,15 +122,15 @@ TEST_CASE("gelu and grn passes: equal plain loops in float64", "[numeric]") {
     dbias[c] += dz[at];
   }
   CHECK(relative_error(got.squares, squares) <= 1e-6);
-  CHECK(relative_error(got.y, y) <= 1e-6);
+  CHECK(relative_error(got.y, y) <= kRounding<TestType> + 1e-6);
   CHECK(relative_error(got.products, products) <= 2e-6);
   CHECK(relative_error(got.sums, sums) <= 2e-6);
-  CHECK(relative_error(got.dz, dz) <= 2e-6);
+  CHECK(relative_error(got.dz, dz) <= kRounding<TestType> + 2e-6);
   CHECK(relative_error(got.dbias, dbias) <= 2e-6);
 }
 
-TEST_CASE("gelu and grn passes: the same bits for any number of threads", "[numeric]") {
-  const GrnInputs in({3, 196, 80});
+TEMPLATE_TEST_CASE("gelu and grn passes: the same bits for any number of threads", "[numeric]", float, BFloat16) {
+  const GrnInputs<TestType> in({3, 196, 80});
   const auto one = run(in, Parallel()), three = run(in, threads(3));
   CHECK(one.squares == three.squares);
   CHECK(one.y == three.y);

@@ -1,10 +1,11 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <functional>
 #include <limits>
 #include <vector>
 
+#include "ops/against_parts.h"
+#include "ops/end_of_block.h"
 #include "ops/gpu.h"
 #include "support/catch.h"
 #include "support/thread_ranks.h"
@@ -17,57 +18,13 @@
 #include "unireplk/ops/squeeze_excite.h"
 #include "unireplk/tensor/autocast.h"
 
-/// The fused operators of a block on a GPU, under autocast or in float32, against the graph of their parts: in float64,
-/// and as PyTorch's autocast runs it.
+/// The fused operators of a block on a GPU, under autocast or in float32.
 namespace unireplk::ops {
 namespace {
-
-using Tensors = std::vector<at::Tensor>;
-using Graph = std::function<at::Tensor(const Tensors&)>;
-
-double unit_of(at::ScalarType dtype) {
-  if (dtype == at::kBFloat16) return 1.0 / 256;
-  return dtype == at::kHalf ? 1.0 / 2048 : 0;
-}
 
 at::Tensor random(at::IntArrayRef shape, unsigned seed, at::ScalarType dtype = at::kFloat) {
   at::manual_seed(seed);
   return at::randn(shape).to(at::kCUDA, dtype);
-}
-
-/// The output of `graph` under an autocast to `dtype` and the gradients of its inputs.
-Tensors run_graph(const Tensors& inputs, at::ScalarType dtype, const Graph& graph) {
-  Tensors leaves;
-  for (const auto& input : inputs) leaves.push_back(input.detach().clone().requires_grad_());
-  at::Tensor y;
-  {
-    const bool is_narrow = dtype == at::kBFloat16 || dtype == at::kHalf;
-    const AutocastGuard guard({.device = at::kCUDA, .enabled = is_narrow, .dtype = is_narrow ? dtype : at::kBFloat16});
-    y = graph(leaves);
-  }
-  at::manual_seed(9);
-  y.backward(at::randn(y.sizes()).to(at::kBFloat16).to(y.options()));  // the same in all types
-  Tensors results{y.detach()};
-  for (const auto& leaf : leaves) results.push_back(leaf.grad());
-  return results;
-}
-
-/// \param inputs  in the types that the operator sees.
-void check_operator(const Tensors& inputs, at::ScalarType dtype, const Graph& fused, const Graph& parts) {
-  Tensors wide;
-  for (const auto& input : inputs) wide.push_back(input.to(at::kDouble));
-  const auto exact = run_graph(wide, at::kDouble, parts), theirs = run_graph(inputs, dtype, parts);
-  const auto ours = run_graph(inputs, dtype, fused), again = run_graph(inputs, dtype, fused);
-  REQUIRE(ours.size() == exact.size());
-  CHECK(ours[0].scalar_type() == theirs[0].scalar_type());
-  for (size_t i = 0; i < ours.size(); ++i) {
-    CAPTURE(i);
-    CHECK(ours[i].equal(again[i]));
-    CHECK(ours[i].scalar_type() == theirs[i].scalar_type());
-    const double slack =
-        dtype == at::kFloat ? test::kFusedGradientF32 : unit_of(dtype);  // few values: rounding is luck
-    CHECK(error_of(ours[i], exact[i], 1e-3) <= kAgainstUnfused * error_of(theirs[i], exact[i], 1e-3) + slack);
-  }
 }
 
 TEST_CASE("linear_gelu_grn: on a GPU, against its parts, with all gradients", "[cuda]") {
@@ -139,24 +96,9 @@ TEST_CASE("squeeze_excite: on a GPU, against its parts, with all gradients", "[c
       });
 }
 
-/// The end of a block with running statistics that start anywhere.
-struct EndOfBlock {
-  explicit EndOfBlock(int64_t channels, at::ScalarType dtype = at::kFloat)
-      : mean(random({channels}, 11).to(dtype)), variance(random({channels}, 12).to(dtype).square() + 1) {}
-
-  /// \param t  x, y, weight and bias of the norm, layer scale or none.
-  NormedBranch branch(const Tensors& t, const at::Tensor& mask) const {
-    return {.y = t[1],
-            .norm = {.weight = t[2], .bias = t[3], .running_mean = mean, .running_var = variance, .batches = batches},
-            .eps = kEps,
-            .momentum = kMomentum,
-            .layer_scale = t.size() > 4 ? t[4] : at::Tensor(),
-            .mask = mask};
-  }
-
-  at::Tensor mean, variance;
-  at::Tensor batches = at::zeros({}, at::TensorOptions().device(at::kCUDA).dtype(at::kLong));
-};
+EndOfBlock end_of_block(int64_t channels, at::ScalarType dtype = at::kFloat) {
+  return EndOfBlock(channels, at::TensorOptions().device(at::kCUDA).dtype(dtype));
+}
 
 TEST_CASE("add_normed_branch: on a GPU, against its parts, with statistics and gradients", "[cuda]") {
   if (is_skipped()) return;
@@ -174,12 +116,12 @@ TEST_CASE("add_normed_branch: on a GPU, against its parts, with statistics and g
     return has_mask ? at::arange(images, options).view({-1, 1, 1, 1}) : at::Tensor();  // the first image is dropped
   };
   const auto fused = [&](const Tensors& t) {
-    const EndOfBlock tail(t[0].size(1));
+    const auto tail = end_of_block(t[0].size(1));
     const auto branch = tail.branch(t, mask_of(at::kFloat));
     REQUIRE(can_fuse(branch, t[0]));
     const auto y = add_normed_branch(t[0], branch, true);
     CHECK(tail.batches.item<int64_t>() == 1);
-    EndOfBlock judge(t[0].size(1), at::kDouble);
+    auto judge = end_of_block(t[0].size(1), at::kDouble);
     at::batch_norm(t[1].detach().to(at::kDouble), {}, {}, judge.mean, judge.variance, true, kMomentum, kEps, false);
     CHECK(error_of(tail.mean, judge.mean) <= test::kFusedGradientF32);
     CHECK(error_of(tail.variance, judge.variance) <= test::kFusedGradientF32);
@@ -199,7 +141,7 @@ TEST_CASE("add_normed_branch: on a GPU, statistics far from zero, an outlier, an
   Tensors inputs{gpu_map({3, channels, 30, 30}, 1), gpu_map({3, channels, 30, 30}, 2) + 1000, random({channels}, 3),
                  random({channels}, 4)};
   inputs[1][0].slice(1, 0, 1).slice(2, 0, 1).add_(3e4);  // the first pixel
-  const EndOfBlock tail(channels), before(channels);
+  const auto tail = end_of_block(channels), before = end_of_block(channels);
   add_normed_branch(inputs[0], tail.branch(inputs, {}), false);
   CHECK(tail.mean.equal(before.mean));
   CHECK(tail.variance.equal(before.variance));
@@ -217,9 +159,9 @@ TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const Tensors inputs{gpu_map({5, 12, 9, 7}, 1), gpu_map({5, 12, 9, 7}, 2, dtype) + 3, random({12}, 3),
                        random({12}, 4)};
-  const EndOfBlock alone(12);
+  const auto alone = end_of_block(12);
   const auto expected = add_normed_branch(inputs[0], alone.branch(inputs, {}), true);
-  const std::vector<EndOfBlock> tails(2, EndOfBlock(12));
+  const std::vector<EndOfBlock> tails(2, end_of_block(12));
   std::vector<EndOfBlock> shared;
   for (const auto& tail : tails) {
     shared.push_back(tail);
@@ -354,7 +296,7 @@ TEST_CASE("fused operators: on a GPU, what they have no kernel for runs as its p
   const auto gamma = vector.view({1, 1, 1, 8});
   CHECK(linear_gelu_grn(x.permute({0, 2, 3, 1}), square, vector, gamma, {}).scalar_type() == at::kDouble);
   const Tensors inputs{x, x, vector, vector};
-  CHECK_FALSE(can_fuse(EndOfBlock(8, at::kDouble).branch(inputs, {}), x));
+  CHECK_FALSE(can_fuse(end_of_block(8, at::kDouble).branch(inputs, {}), x));
 }
 
 }  // namespace

@@ -36,9 +36,6 @@ class Strict {
   bool tf32_;
 };
 
-/// How much further from float64 a result may be than that of LibTorch's own functions in the same type.
-inline constexpr double kAgainstUnfused = 1.5;
-
 inline at::Tensor gpu_map(at::IntArrayRef shape, unsigned seed, at::ScalarType dtype = at::kFloat) {
   return random_map(shape, seed).to(at::kCUDA, dtype);
 }

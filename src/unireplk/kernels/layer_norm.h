@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "unireplk/kernels/map_values.h"
 #include "unireplk/kernels/parallel.h"
 #include "unireplk/kernels/rows.h"
 
@@ -19,14 +20,14 @@ struct LayerNorm {
 /// y = (x - mean) * inverse * weight + bias, with the mean of the pixel's channels and inverse = 1 / sqrt(their biased
 /// variance + eps), or gelu() of that (kernels/gelu_grn.h).
 /// \param mean, inverse  [images, pixels], written.
-void layer_norm(const RowsShape& shape, const float* x, const LayerNorm& norm, float* y, float* mean, float* inverse,
-                const Parallel& parallel);
+void layer_norm(const RowsShape& shape, const MapValues& x, const LayerNorm& norm, float* y, float* mean,
+                float* inverse, const Parallel& parallel);
 
 /// \param mean, inverse  as layer_norm() left them for the same x.
-/// \param dx             or null: not wanted.
-/// \param workspace      row_sums_workspace(shape, 2)
-void layer_norm_backward(const RowsShape& shape, const float* dy, const float* x, const LayerNorm& norm,
-                         const float* mean, const float* inverse, float* dx, float* dweight, float* dbias,
+/// \param dx             of x's type, or none: not wanted.
+/// \param workspace      row_sums_workspace(shape, 3)
+void layer_norm_backward(const RowsShape& shape, const float* dy, const MapValues& x, const LayerNorm& norm,
+                         const float* mean, const float* inverse, const MapMemory& dx, float* dweight, float* dbias,
                          std::span<float> workspace, const Parallel& parallel);
 
 }  // namespace unireplk::kernels

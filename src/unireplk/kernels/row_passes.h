@@ -2,35 +2,37 @@
 
 #include <span>
 
+#include "unireplk/kernels/map_values.h"
 #include "unireplk/kernels/parallel.h"
 #include "unireplk/kernels/rows.h"
 
-/// Passes over maps [images, pixels, channels] whose coefficients are tables [images, channels]. Bit for bit the same
-/// for any number of workers.
+/// Passes over maps [images, pixels, channels] whose coefficients are tables [images, channels]. Of two maps that a
+/// pass reads together, the first is of the second's type or float32. Bit for bit the same for any number of workers.
 namespace unireplk::kernels {
 
 /// sums[image, channel] = sum over pixels of a; products[image, channel] = the same of a * (b - centre[channel]).
 /// \param b          or null: no products, and neither centre nor `products` is looked at.
 /// \param centre     or null: 0.
 /// \param workspace  row_sums_workspace(shape, b ? 2 : 1)
-void sum_rows(const RowsShape& shape, const float* a, const float* b, const float* centre, float* sums, float* products,
-              std::span<float> workspace, const Parallel& parallel);
+void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, const float* centre, float* sums,
+              float* products, std::span<float> workspace, const Parallel& parallel);
 
 /// Mean and biased variance of each channel over all images and pixels, of which there is at least one.
 /// \param workspace  row_sums_workspace(shape, 2)
-void row_moments(const RowsShape& shape, const float* a, float* mean, float* variance, std::span<float> workspace,
+void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float* variance, std::span<float> workspace,
                  const Parallel& parallel);
 
 /// a * factor + (b - centre) * slope + shift
 struct RowTerms {
-  const float* a = nullptr;
+  MapValues a;
   const float* factor = nullptr;  ///< [images, channels], or null: 1
-  const float* b = nullptr;       ///< or null: nothing is added
+  MapValues b = {};               ///< or null: nothing is added
   const float* centre = nullptr;  ///< [channels]
   const float* slope = nullptr;   ///< [images, channels]
   const float* shift = nullptr;   ///< [images, channels], or null: 0
 };
 
-void combine_rows(const RowsShape& shape, const RowTerms& terms, float* to, const Parallel& parallel);
+/// \param to  of a's type or, where that is float32, of b's; may be a map that is read.
+void combine_rows(const RowsShape& shape, const RowTerms& terms, const MapMemory& to, const Parallel& parallel);
 
 }  // namespace unireplk::kernels

@@ -5,7 +5,7 @@
 /// Maps as rows of channels: what passes over them share that look at every pixel by itself.
 namespace unireplk::kernels {
 
-/// A map [images, pixels, channels], dense, float32.
+/// A map [images, pixels, channels], dense.
 struct RowsShape {
   int64_t images = 0;
   int64_t pixels = 0;

@@ -12,8 +12,9 @@ namespace unireplk::ops {
 /// \param then_gelu     the exact GELU of that, with no map between.
 /// \return              [N, C, H, W], channels_last.
 /// \throws ContractError when shapes do not fit; in backward of the kernel, when that is to be differentiated again.
-/// Numerics: mean and variance in float32 or wider. In float32 on the CPU, and on CUDA devices in float32 or under
-/// autocast, which makes the result float32, it is a kernel, with the same bits for any number of threads.
+/// Numerics: mean and variance in float32 or wider. It is a kernel, with the same bits for any number of threads, of
+/// float32 and, under autocast, of what else passes take (ops/passes.h); its result is float32 then. Autocast to fp16
+/// has none on the CPU.
 at::Tensor channel_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
                               bool then_gelu = false);
 

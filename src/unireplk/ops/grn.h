@@ -27,9 +27,9 @@ at::Tensor grn_in_place(at::Tensor x, const at::Tensor& gamma);
 /// \param gamma, beta  as grn() has them, for `out` channels.
 /// \return        [N, H, W, out]
 /// \throws ContractError when shapes do not fit; in backward of the kernel, when that is to be differentiated again.
-/// Numerics: in float32 on the CPU, and in float32, bf16 or fp16 on CUDA devices (under autocast, in its type), what
-/// follows the product is two passes over it forward and two backward, its GELU is computed anew in each, in float32,
-/// and the bits are the same for any number of threads. Anything else is the graph of parts.
+/// Numerics: in float32 or bf16, and on CUDA devices fp16 (under autocast, in its type), what follows the product is
+/// two passes over it forward and two backward, its GELU is computed anew in each, in float32, and the bits are the
+/// same for any number of threads. Anything else is the graph of parts.
 at::Tensor linear_gelu_grn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            const at::Tensor& gamma, const at::Tensor& beta);
 

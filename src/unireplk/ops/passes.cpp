@@ -11,18 +11,33 @@
 #include "unireplk/ops/map.h"
 #include "unireplk/ops/parallel.h"
 #include "unireplk/ops/rows.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::ops {
 namespace {
 
-/// float32 on the CPU; the same bits for any number of threads.
+bool has_cpu_passes(at::ScalarType dtype) { return dtype == at::kFloat || dtype == at::kBFloat16; }
+
+kernels::MapValues map_values(const at::Tensor& map) {
+  if (!map.defined()) return {};
+  if (map.scalar_type() == at::kFloat) return map.const_data_ptr<float>();
+  return reinterpret_cast<const kernels::BFloat16*>(map.const_data_ptr<at::BFloat16>());
+}
+
+kernels::MapMemory map_memory(const at::Tensor& map) {
+  if (!map.defined()) return {};
+  if (map.scalar_type() == at::kFloat) return map.data_ptr<float>();
+  return reinterpret_cast<kernels::BFloat16*>(map.data_ptr<at::BFloat16>());
+}
+
+/// The same bits for any number of threads.
 class CpuPasses : public Passes {
  public:
   Sums sum_rows(const Shape& shape, const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre) const override {
     Sums of{.sums = empty_table(shape, a), .products = {}};
     if (b.defined()) of.products = empty_table(shape, a);
     const Workspace workspace(kernels::row_sums_workspace(shape, b.defined() ? 2 : 1));
-    kernels::sum_rows(shape, values_of(a), values_of(b), values_of(centre), of.sums.data_ptr<float>(),
+    kernels::sum_rows(shape, map_values(a), map_values(b), values_of(centre), of.sums.data_ptr<float>(),
                       b.defined() ? of.products.data_ptr<float>() : nullptr, workspace.span(), threads_);
     return of;
   }
@@ -30,33 +45,33 @@ class CpuPasses : public Passes {
   Moments row_moments(const Shape& shape, const at::Tensor& a) const override {
     const Moments of{at::empty({shape.channels}, at::kFloat), at::empty({shape.channels}, at::kFloat)};
     const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::row_moments(shape, values_of(a), of.mean.data_ptr<float>(), of.variance.data_ptr<float>(),
+    kernels::row_moments(shape, map_values(a), of.mean.data_ptr<float>(), of.variance.data_ptr<float>(),
                          workspace.span(), threads_);
     return of;
   }
 
   void combine_rows(const Shape& shape, const Terms& terms, const at::Tensor& to) const override {
     kernels::combine_rows(shape,
-                          {.a = values_of(terms.a),
+                          {.a = map_values(terms.a),
                            .factor = values_of(terms.factor),
-                           .b = values_of(terms.b),
+                           .b = map_values(terms.b),
                            .centre = values_of(terms.centre),
                            .slope = values_of(terms.slope),
                            .shift = values_of(terms.shift)},
-                          to.data_ptr<float>(), threads_);
+                          map_memory(to), threads_);
   }
 
   at::Tensor gelu_squares(const Shape& shape, const at::Tensor& z, const at::Tensor& bias) const override {
     auto squares = empty_table(shape, z);
     const Workspace workspace(kernels::row_sums_workspace(shape, 1));
-    kernels::gelu_squares(shape, values_of(z), values_of(bias), squares.data_ptr<float>(), workspace.span(), threads_);
+    kernels::gelu_squares(shape, map_values(z), values_of(bias), squares.data_ptr<float>(), workspace.span(), threads_);
     return squares;
   }
 
   at::Tensor gelu_scale(const Shape& shape, const at::Tensor& z, const at::Tensor& bias, const at::Tensor& factor,
                         const at::Tensor& shift) const override {
     auto y = at::empty_like(z);
-    kernels::gelu_scale(shape, values_of(z), values_of(bias), values_of(factor), values_of(shift), y.data_ptr<float>(),
+    kernels::gelu_scale(shape, map_values(z), values_of(bias), values_of(factor), values_of(shift), map_memory(y),
                         threads_);
     return y;
   }
@@ -65,7 +80,7 @@ class CpuPasses : public Passes {
                              const at::Tensor& bias) const override {
     const GeluProducts of{.products = empty_table(shape, z), .sums = at::empty_like(bias)};
     const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::gelu_products(shape, values_of(dy), values_of(z), values_of(bias), of.products.data_ptr<float>(),
+    kernels::gelu_products(shape, map_values(dy), map_values(z), values_of(bias), of.products.data_ptr<float>(),
                            of.sums.data_ptr<float>(), workspace.span(), threads_);
     return of;
   }
@@ -74,15 +89,15 @@ class CpuPasses : public Passes {
                              const at::Tensor& bias, const at::Tensor& slope) const override {
     const GeluGradients of{.z = at::empty_like(z), .bias = at::empty_like(bias)};
     const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::gelu_combine(shape, values_of(dy), values_of(factor), values_of(z), values_of(bias), values_of(slope),
-                          of.z.data_ptr<float>(), of.bias.data_ptr<float>(), workspace.span(), threads_);
+    kernels::gelu_combine(shape, map_values(dy), values_of(factor), map_values(z), values_of(bias), values_of(slope),
+                          map_memory(of.z), of.bias.data_ptr<float>(), workspace.span(), threads_);
     return of;
   }
 
   LayerNormed layer_norm(const Shape& shape, const at::Tensor& x, const LayerNorm& norm) const override {
     const auto of_pixels = [&] { return at::empty({shape.images * shape.pixels}, at::kFloat); };
-    const LayerNormed of{.y = empty_map(x), .mean = of_pixels(), .inverse = of_pixels()};
-    kernels::layer_norm(shape, values_of(x), kernel_norm(norm), of.y.data_ptr<float>(), of.mean.data_ptr<float>(),
+    const LayerNormed of{.y = empty_map(x, at::kFloat), .mean = of_pixels(), .inverse = of_pixels()};
+    kernels::layer_norm(shape, map_values(x), kernel_norm(norm), of.y.data_ptr<float>(), of.mean.data_ptr<float>(),
                         of.inverse.data_ptr<float>(), threads_);
     return of;
   }
@@ -93,10 +108,10 @@ class CpuPasses : public Passes {
     const LayerNormGradients of{.x = wants_x ? empty_map(x) : at::Tensor(),
                                 .weight = at::empty_like(norm.weight),
                                 .bias = at::empty_like(norm.weight)};
-    const Workspace workspace(kernels::row_sums_workspace(shape, 2));
-    kernels::layer_norm_backward(shape, values_of(dy), values_of(x), kernel_norm(norm), values_of(mean),
-                                 values_of(inverse), wants_x ? of.x.data_ptr<float>() : nullptr,
-                                 of.weight.data_ptr<float>(), of.bias.data_ptr<float>(), workspace.span(), threads_);
+    const Workspace workspace(kernels::row_sums_workspace(shape, 3));
+    kernels::layer_norm_backward(shape, values_of(dy), map_values(x), kernel_norm(norm), values_of(mean),
+                                 values_of(inverse), map_memory(of.x), of.weight.data_ptr<float>(),
+                                 of.bias.data_ptr<float>(), workspace.span(), threads_);
     return of;
   }
 
@@ -242,10 +257,12 @@ bool has_passes(const at::Tensor& map) {
 #if UNIREPLK_CUDA_KERNELS
   if (map.is_cuda()) return is_kernel_input(map);
 #endif
-  return is_plain_float(map);
+  return map.device().is_cpu() && has_cpu_passes(map.scalar_type());
 }
 
-bool takes_passes(const at::Tensor& map) { return has_passes(map) && (map.is_cuda() || stays_plain_float(map)); }
+bool takes_passes(const at::Tensor& map) {
+  return has_passes(map) && (map.is_cuda() || has_cpu_passes(autocast_type(map)));
+}
 
 bool is_parameter_of(const at::Tensor& map, const at::Tensor& parameter) {
   return parameter.device() == map.device() && parameter.scalar_type() == at::kFloat && parameter.is_contiguous();

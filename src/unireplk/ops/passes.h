@@ -11,11 +11,11 @@
 
 namespace unireplk::ops {
 
-/// Whether passes take a map: float32 on the CPU; in builds with kernels for CUDA float32, bfloat16 or half there.
+/// Whether passes take a map: float32 or bfloat16 on the CPU; in builds with kernels for CUDA half as well there.
 bool has_passes(const at::Tensor& map);
 
-/// The same for a map that an operator is given. Kernels for the CPU stand aside for an autocast that would narrow the
-/// map; those for CUDA take its type.
+/// The same for a map that an operator is given, and for what an autocast makes of it. Those for the CPU stand aside
+/// for an autocast to half.
 bool takes_passes(const at::Tensor& map);
 
 /// float32, contiguous, and on the map's device: what passes over a map take beside it.
@@ -47,6 +47,7 @@ class Passes {
   struct Terms {
     at::Tensor a, factor = {}, b = {}, centre = {}, slope = {}, shift = {};
   };
+  /// \param a   as in sum_rows()
   /// \param to  of a's type or, where that is float32, of b's. On CUDA devices none of the maps that are read.
   virtual void combine_rows(const Shape& shape, const Terms& terms, const at::Tensor& to) const = 0;
 

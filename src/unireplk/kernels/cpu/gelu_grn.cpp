@@ -18,7 +18,8 @@ HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 namespace {
 
-void squares_of_piece(const float* z, const float* bias, int64_t pixels, int64_t channels, float* squares) {
+template <class Number>
+void squares_of(const Number* z, const float* bias, int64_t pixels, int64_t channels, float* squares) {
   std::fill(squares, squares + channels, 0.0F);
   for (int64_t p = 0; p < pixels; ++p, z += channels) {
     for (int64_t c = 0; c < channels; c += kLanes) {
@@ -29,8 +30,9 @@ void squares_of_piece(const float* z, const float* bias, int64_t pixels, int64_t
   }
 }
 
-void scale_piece(const float* z, const float* bias, const float* factor, const float* shift, int64_t pixels,
-                 int64_t channels, float* to) {
+template <class Number>
+void scale(const Number* z, const float* bias, const float* factor, const float* shift, int64_t pixels,
+           int64_t channels, Number* to) {
   for (int64_t p = 0; p < pixels; ++p, z += channels, to += channels) {
     for (int64_t c = 0; c < channels; c += kLanes) {
       const Channels these(channels, c);
@@ -40,8 +42,9 @@ void scale_piece(const float* z, const float* bias, const float* factor, const f
   }
 }
 
-void products_of_piece(const float* dy, const float* z, const float* bias, int64_t pixels, int64_t channels,
-                       float* products, float* sums) {
+template <class Number>
+void products_of(const Number* dy, const Number* z, const float* bias, int64_t pixels, int64_t channels,
+                 float* products, float* sums) {
   std::fill(products, products + channels, 0.0F);
   std::fill(sums, sums + channels, 0.0F);
   for (int64_t p = 0; p < pixels; ++p, dy += channels, z += channels) {
@@ -55,8 +58,10 @@ void products_of_piece(const float* dy, const float* z, const float* bias, int64
   }
 }
 
-void combine_piece(const float* dy, const float* factor, const float* z, const float* bias, const float* slope,
-                   int64_t pixels, int64_t channels, float* dz, float* sums) {
+/// \param sums  of dz before it is rounded.
+template <class Number>
+void combine(const Number* dy, const float* factor, const Number* z, const float* bias, const float* slope,
+             int64_t pixels, int64_t channels, Number* dz, float* sums) {
   std::fill(sums, sums + channels, 0.0F);
   for (int64_t p = 0; p < pixels; ++p, dy += channels, z += channels, dz += channels) {
     for (int64_t c = 0; c < channels; c += kLanes) {
@@ -69,6 +74,37 @@ void combine_piece(const float* dy, const float* factor, const float* z, const f
       these.add(dx, sums);
     }
   }
+}
+
+void squares_of_piece(const MapValues& z, const float* bias, int64_t pixels, int64_t channels, float* squares) {
+  with_number(z.element, [&](auto number) {
+    using Number = decltype(number);
+    squares_of(as<Number>(z), bias, pixels, channels, squares);
+  });
+}
+
+void scale_piece(const MapValues& z, const float* bias, const float* factor, const float* shift, int64_t pixels,
+                 int64_t channels, const MapMemory& to) {
+  with_number(z.element, [&](auto number) {
+    using Number = decltype(number);
+    scale(as<Number>(z), bias, factor, shift, pixels, channels, as<Number>(to));
+  });
+}
+
+void products_of_piece(const MapValues& dy, const MapValues& z, const float* bias, int64_t pixels, int64_t channels,
+                       float* products, float* sums) {
+  with_number(z.element, [&](auto number) {
+    using Number = decltype(number);
+    products_of(as<Number>(dy), as<Number>(z), bias, pixels, channels, products, sums);
+  });
+}
+
+void combine_piece(const MapValues& dy, const float* factor, const MapValues& z, const float* bias, const float* slope,
+                   int64_t pixels, int64_t channels, const MapMemory& dz, float* sums) {
+  with_number(z.element, [&](auto number) {
+    using Number = decltype(number);
+    combine(as<Number>(dy), factor, as<Number>(z), bias, slope, pixels, channels, as<Number>(dz), sums);
+  });
 }
 
 }  // namespace
@@ -86,29 +122,28 @@ HWY_EXPORT(combine_piece);
 
 }  // namespace
 
-void gelu_squares(const RowsShape& shape, const float* z, const float* bias, float* squares, std::span<float> workspace,
-                  const Parallel& parallel) {
+void gelu_squares(const RowsShape& shape, const MapValues& z, const float* bias, float* squares,
+                  std::span<float> workspace, const Parallel& parallel) {
   prepare_dispatch();
   const auto run = HWY_DYNAMIC_DISPATCH(squares_of_piece);
   const RowPieces pieces(shape);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    run(z + pieces.at(i), bias, pieces.pixels(i), shape.channels, workspace.data() + pieces.at_piece(i));
+    run(pieces.of(z, i), bias, pieces.pixels(i), shape.channels, workspace.data() + pieces.at_piece(i));
   });
   pieces.add_up_images(workspace.data(), squares, parallel);
 }
 
-void gelu_scale(const RowsShape& shape, const float* z, const float* bias, const float* factor, const float* shift,
-                float* to, const Parallel& parallel) {
+void gelu_scale(const RowsShape& shape, const MapValues& z, const float* bias, const float* factor, const float* shift,
+                const MapMemory& to, const Parallel& parallel) {
   prepare_dispatch();
   const auto run = HWY_DYNAMIC_DISPATCH(scale_piece);
   const RowPieces pieces(shape);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    run(z + pieces.at(i), bias, factor + pieces.at_image(i), shift, pieces.pixels(i), shape.channels,
-        to + pieces.at(i));
+    run(pieces.of(z, i), bias, factor + pieces.at_image(i), shift, pieces.pixels(i), shape.channels, pieces.of(to, i));
   });
 }
 
-void gelu_products(const RowsShape& shape, const float* dy, const float* z, const float* bias, float* products,
+void gelu_products(const RowsShape& shape, const MapValues& dy, const MapValues& z, const float* bias, float* products,
                    float* sums, std::span<float> workspace, const Parallel& parallel) {
   prepare_dispatch();
   const auto run = HWY_DYNAMIC_DISPATCH(products_of_piece);
@@ -117,21 +152,22 @@ void gelu_products(const RowsShape& shape, const float* dy, const float* z, cons
   float* product_of = arena.take(pieces.table_floats());
   float* sum_of = arena.take(pieces.table_floats());
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    run(dy + pieces.at(i), z + pieces.at(i), bias, pieces.pixels(i), shape.channels, product_of + pieces.at_piece(i),
+    run(pieces.of(dy, i), pieces.of(z, i), bias, pieces.pixels(i), shape.channels, product_of + pieces.at_piece(i),
         sum_of + pieces.at_piece(i));
   });
   pieces.add_up_images(product_of, products, parallel);
   pieces.add_up(sum_of, sums, parallel);
 }
 
-void gelu_combine(const RowsShape& shape, const float* dy, const float* factor, const float* z, const float* bias,
-                  const float* slope, float* dz, float* dbias, std::span<float> workspace, const Parallel& parallel) {
+void gelu_combine(const RowsShape& shape, const MapValues& dy, const float* factor, const MapValues& z,
+                  const float* bias, const float* slope, const MapMemory& dz, float* dbias, std::span<float> workspace,
+                  const Parallel& parallel) {
   prepare_dispatch();
   const auto run = HWY_DYNAMIC_DISPATCH(combine_piece);
   const RowPieces pieces(shape);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    run(dy + pieces.at(i), factor + pieces.at_image(i), z + pieces.at(i), bias, slope + pieces.at_image(i),
-        pieces.pixels(i), shape.channels, dz + pieces.at(i), workspace.data() + pieces.at_piece(i));
+    run(pieces.of(dy, i), factor + pieces.at_image(i), pieces.of(z, i), bias, slope + pieces.at_image(i),
+        pieces.pixels(i), shape.channels, pieces.of(dz, i), workspace.data() + pieces.at_piece(i));
   });
   pieces.add_up(workspace.data(), dbias, parallel);
 }

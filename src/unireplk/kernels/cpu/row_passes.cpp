@@ -17,7 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 namespace {
 
-void sum_piece(const float* a, int64_t pixels, int64_t channels, float* sums) {
+template <class Number>
+void sum(const Number* a, int64_t pixels, int64_t channels, float* sums) {
   std::fill(sums, sums + channels, 0.0F);
   for (int64_t p = 0; p < pixels; ++p, a += channels) {
     for (int64_t c = 0; c < channels; c += kLanes) {
@@ -27,8 +28,9 @@ void sum_piece(const float* a, int64_t pixels, int64_t channels, float* sums) {
   }
 }
 
-void products_of_piece(const float* a, const float* b, const float* centre, int64_t pixels, int64_t channels,
-                       float* sums, float* products) {
+template <class A, class B>
+void sum_products(const A* a, const B* b, const float* centre, int64_t pixels, int64_t channels, float* sums,
+                  float* products) {
   std::fill(sums, sums + channels, 0.0F);
   std::fill(products, products + channels, 0.0F);
   for (int64_t p = 0; p < pixels; ++p, a += channels, b += channels) {
@@ -43,8 +45,9 @@ void products_of_piece(const float* a, const float* b, const float* centre, int6
 }
 
 /// The mean, and the sum of squares of what is left without it.
-void moments_of_piece(const float* a, int64_t pixels, int64_t channels, float* mean, float* squares) {
-  sum_piece(a, pixels, channels, mean);
+template <class Number>
+void find_moments(const Number* a, int64_t pixels, int64_t channels, float* mean, float* squares) {
+  sum(a, pixels, channels, mean);
   const Vec share = all(1.0F / static_cast<float>(pixels));
   for (int64_t c = 0; c < channels; c += kLanes) {
     const Channels these(channels, c);
@@ -60,8 +63,10 @@ void moments_of_piece(const float* a, int64_t pixels, int64_t channels, float* m
   }
 }
 
-void combine_piece(const RowTerms& terms, int64_t pixels, int64_t channels, float* to) {
-  const float *a = terms.a, *b = terms.b;
+template <class A, class B, class To>
+void combine(const RowTerms& terms, int64_t pixels, int64_t channels, To* to) {
+  const A* a = as<A>(terms.a);
+  const B* b = as<B>(terms.b);
   for (int64_t p = 0; p < pixels; ++p, a += channels, to += channels) {
     for (int64_t c = 0; c < channels; c += kLanes) {
       const Channels these(channels, c);
@@ -73,6 +78,35 @@ void combine_piece(const RowTerms& terms, int64_t pixels, int64_t channels, floa
     }
     if (b) b += channels;
   }
+}
+
+void sum_piece(const MapValues& a, int64_t pixels, int64_t channels, float* sums) {
+  with_number(a.element, [&](auto number) { sum(as<decltype(number)>(a), pixels, channels, sums); });
+}
+
+/// \param a  of b's type or float32.
+void products_of_piece(const MapValues& a, const MapValues& b, const float* centre, int64_t pixels, int64_t channels,
+                       float* sums, float* products) {
+  with_number(b.element, [&](auto number) {
+    using B = decltype(number);
+    const B* of_b = as<B>(b);
+    if (a.element == b.element) return sum_products(as<B>(a), of_b, centre, pixels, channels, sums, products);
+    sum_products(as<float>(a), of_b, centre, pixels, channels, sums, products);
+  });
+}
+
+void moments_of_piece(const MapValues& a, int64_t pixels, int64_t channels, float* mean, float* squares) {
+  with_number(a.element, [&](auto number) { find_moments(as<decltype(number)>(a), pixels, channels, mean, squares); });
+}
+
+void combine_piece(const RowTerms& terms, int64_t pixels, int64_t channels, const MapMemory& to) {
+  with_number(to.element, [&](auto number) {
+    using To = decltype(number);
+    const bool has_wide_a = terms.a.element == Element::kFloat, has_wide_b = terms.b.element == Element::kFloat;
+    if (!has_wide_a) return combine<BFloat16, BFloat16>(terms, pixels, channels, as<To>(to));
+    if (!has_wide_b) return combine<float, BFloat16>(terms, pixels, channels, as<To>(to));
+    combine<float, float>(terms, pixels, channels, as<To>(to));
+  });
 }
 
 }  // namespace
@@ -102,25 +136,26 @@ struct Moments {
 
 }  // namespace
 
-void sum_rows(const RowsShape& shape, const float* a, const float* b, const float* centre, float* sums, float* products,
-              std::span<float> workspace, const Parallel& parallel) {
+void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, const float* centre, float* sums,
+              float* products, std::span<float> workspace, const Parallel& parallel) {
   prepare_dispatch();
   const RowPieces pieces(shape);
   Arena arena(workspace.data());
   float* sum_of = arena.take(pieces.table_floats());
-  float* product_of = b ? arena.take(pieces.table_floats()) : nullptr;
+  float* product_of = b.values ? arena.take(pieces.table_floats()) : nullptr;
   const auto run_sums = HWY_DYNAMIC_DISPATCH(sum_piece);
   const auto run_products = HWY_DYNAMIC_DISPATCH(products_of_piece);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    const int64_t at = pieces.at(i), row = pieces.at_piece(i);
-    if (!b) return run_sums(a + at, pieces.pixels(i), shape.channels, sum_of + row);
-    run_products(a + at, b + at, centre, pieces.pixels(i), shape.channels, sum_of + row, product_of + row);
+    const MapValues of_a = pieces.of(a, i);
+    const int64_t row = pieces.at_piece(i);
+    if (!b.values) return run_sums(of_a, pieces.pixels(i), shape.channels, sum_of + row);
+    run_products(of_a, pieces.of(b, i), centre, pieces.pixels(i), shape.channels, sum_of + row, product_of + row);
   });
   pieces.add_up_images(sum_of, sums, parallel);
-  if (b) pieces.add_up_images(product_of, products, parallel);
+  if (b.values) pieces.add_up_images(product_of, products, parallel);
 }
 
-void row_moments(const RowsShape& shape, const float* a, float* mean, float* variance, std::span<float> workspace,
+void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float* variance, std::span<float> workspace,
                  const Parallel& parallel) {
   prepare_dispatch();
   const RowPieces pieces(shape);
@@ -129,7 +164,7 @@ void row_moments(const RowsShape& shape, const float* a, float* mean, float* var
   float* squares_of = arena.take(pieces.table_floats());
   const auto run = HWY_DYNAMIC_DISPATCH(moments_of_piece);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    run(a + pieces.at(i), pieces.pixels(i), shape.channels, mean_of + pieces.at_piece(i),
+    run(pieces.of(a, i), pieces.pixels(i), shape.channels, mean_of + pieces.at_piece(i),
         squares_of + pieces.at_piece(i));
   });
   parallel.run(ceil_divide(shape.channels, kMaxLanes), [&](int64_t task, int64_t) {
@@ -146,20 +181,19 @@ void row_moments(const RowsShape& shape, const float* a, float* mean, float* var
   });
 }
 
-void combine_rows(const RowsShape& shape, const RowTerms& terms, float* to, const Parallel& parallel) {
+void combine_rows(const RowsShape& shape, const RowTerms& terms, const MapMemory& to, const Parallel& parallel) {
   prepare_dispatch();
   const auto run = HWY_DYNAMIC_DISPATCH(combine_piece);
   const RowPieces pieces(shape);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
-    const auto map = [&](const float* start) { return start ? start + pieces.at(i) : nullptr; };
     const auto table = [&](const float* start) { return start ? start + pieces.at_image(i) : nullptr; };
-    const RowTerms here{.a = map(terms.a),
+    const RowTerms here{.a = pieces.of(terms.a, i),
                         .factor = table(terms.factor),
-                        .b = map(terms.b),
+                        .b = pieces.of(terms.b, i),
                         .centre = terms.centre,
                         .slope = table(terms.slope),
                         .shift = table(terms.shift)};
-    run(here, pieces.pixels(i), shape.channels, to + pieces.at(i));
+    run(here, pieces.pixels(i), shape.channels, pieces.of(to, i));
   });
 }
 

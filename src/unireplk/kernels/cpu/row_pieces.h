@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "unireplk/kernels/cpu/layout.h"
+#include "unireplk/kernels/map_values.h"
 #include "unireplk/kernels/parallel.h"
 #include "unireplk/kernels/rows.h"
 
@@ -25,8 +26,11 @@ class RowPieces {
   /// Its first pixel, of those of all images.
   int64_t pixel(int64_t piece) const { return image(piece) * shape.pixels + first(piece); }
 
-  /// Where a piece begins in a map, in a table [images, channels], in one [pieces, channels].
-  int64_t at(int64_t piece) const { return pixel(piece) * shape.channels; }
+  /// A map from a piece on; none stays none.
+  MapValues of(const MapValues& map, int64_t piece) const { return from<MapValues, const char>(map, piece); }
+  MapMemory of(const MapMemory& map, int64_t piece) const { return from<MapMemory, char>(map, piece); }
+
+  /// Where a piece begins in a table [images, channels], in one [pieces, channels].
   int64_t at_image(int64_t piece) const { return image(piece) * shape.channels; }
   int64_t at_piece(int64_t piece) const { return piece * shape.channels; }
 
@@ -46,6 +50,13 @@ class RowPieces {
   const RowsShape shape;
 
  private:
+  template <class Map, class Byte>
+  Map from(Map map, int64_t piece) const {
+    const int64_t bytes = map.element == Element::kFloat ? sizeof(float) : sizeof(BFloat16);
+    if (map.values) map.values = static_cast<Byte*>(map.values) + pixel(piece) * shape.channels * bytes;
+    return map;
+  }
+
   /// Pixels that fit into a second-level cache with those of two other maps, and of which sums in float32 are exact
   /// enough.
   static int64_t most_pixels(int64_t channels) {

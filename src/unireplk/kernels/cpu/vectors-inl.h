@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "unireplk/kernels/map_values.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace unireplk::kernels::HWY_NAMESPACE {
 
@@ -46,6 +48,49 @@ HWY_INLINE void store_channels(Vec value, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 #else
   hn::BlendedStore(value, first_lanes(count), Floats(), to);
+#endif
+}
+
+using Halves = hn::Rebind<uint16_t, Floats>;  ///< the upper ones of as many floats
+
+HWY_INLINE Vec widened(hn::Vec<Halves> upper) {
+  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<Floats>(), upper)));
+}
+
+/// To the nearest one, to the even one of two. Highway's own conversion truncates; the instruction for it makes zeros
+/// of the smallest numbers.
+HWY_INLINE hn::Vec<Halves> narrowed(Vec value) {
+  const hn::RebindToUnsigned<Floats> words;
+  constexpr uint32_t kHalf = 0x7FFF, kQuiet = 0x400000;  // of a NaN whose lower half is all there is
+  const auto bits = hn::BitCast(words, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto rounded = hn::Add(hn::Add(bits, hn::Set(words, kHalf)), odd);
+  const auto kept = hn::Or(bits, hn::Set(words, kQuiet));
+  const auto either = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(value)), kept, rounded);
+  return hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Floats>(), hn::ShiftRight<16>(either)));
+}
+
+HWY_INLINE Vec load_channels(const BFloat16* from, int64_t count) {
+  const auto* upper = reinterpret_cast<const uint16_t*>(from);
+  if (count == kLanes) return widened(hn::LoadU(Halves(), upper));
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN uint16_t lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = upper[i];
+  return widened(hn::Load(Halves(), lanes));
+#else
+  return widened(hn::MaskedLoad(hn::FirstN(Halves(), static_cast<size_t>(count)), Halves(), upper));
+#endif
+}
+
+HWY_INLINE void store_channels(Vec value, BFloat16* to, int64_t count) {
+  auto* upper = reinterpret_cast<uint16_t*>(to);
+  if (count == kLanes) return hn::StoreU(narrowed(value), Halves(), upper);
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN uint16_t lanes[kLanes];
+  hn::Store(narrowed(value), Halves(), lanes);
+  for (int64_t i = 0; i < count; ++i) upper[i] = lanes[i];
+#else
+  hn::BlendedStore(narrowed(value), hn::FirstN(Halves(), static_cast<size_t>(count)), Halves(), upper);
 #endif
 }
 
