@@ -12,7 +12,9 @@ if(UNIREPLK_CCACHE)
 endif()
 find_program(UNIREPLK_MOLD mold)
 if(UNIREPLK_MOLD)
-  add_link_options(-fuse-ld=mold)
+  # Without pages of their own mold 1.10 can begin the part that is made read-only, where LibTorch's headers bring a
+  # thread_local of one byte, in the last bytes of a page that is not there; such a program does not start.
+  add_link_options(-fuse-ld=mold -Wl,-z,separate-loadable-segments)
 endif()
 
 add_library(unireplk_flags INTERFACE)
