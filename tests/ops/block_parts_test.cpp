@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
+#include <vector>
 
 #include "ops/ramp.h"
 #include "support/catch.h"
@@ -12,6 +13,8 @@
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
 #include "unireplk/ops/normed_branch.h"
+#include "unireplk/ops/passes.h"
+#include "unireplk/ops/rows.h"
 #include "unireplk/ops/squeeze_excite.h"
 
 /// The fused operators of a block in float32 against the graph of their parts in float64.
@@ -205,6 +208,16 @@ TEST_CASE("add_normed_branch: statistics far from zero, threads, and what it lea
   CHECK_THROWS_WITH(add_normed_branch(narrow[0], far.branch(narrow, {}), false), Contains("vector [79] does not fit"));
 }
 
+TEST_CASE("passes: sums over maps without pixels are 0", "[numeric]") {
+  const auto map = at::empty({3, 5, 0, 7}).contiguous(at::MemoryFormat::ChannelsLast);
+  std::vector<at::Tensor> before(8, at::full({3, 5}, 7.0F));  // in memory that tables get, most likely
+  for (auto& table : before) table = table.clone();
+  before.clear();
+  const auto [sums, products] = passes_for(map)->sum_rows(map_rows(map), map, map, at::zeros({5}));
+  CHECK(sums.equal(at::zeros({3, 5})));
+  CHECK(products.equal(at::zeros({3, 5})));
+}
+
 TEST_CASE("add_normed_branch: counts the batches that its norm has seen", "[numeric]") {
   Tensors inputs;
   for (const auto& input : tail_inputs({2, 8, 3, 5}, true)) inputs.push_back(input.to(at::kFloat));
@@ -217,6 +230,8 @@ TEST_CASE("add_normed_branch: counts the batches that its norm has seen", "[nume
   CHECK(branch.norm.batches._version() == count_version + 2);
   CHECK(tail.mean._version() == mean_version + 2);
   branch.norm.batches = at::zeros({});
+  CHECK_FALSE(can_fuse(branch, inputs[0]));
+  branch.norm.batches = at::zeros({2}, at::kLong);
   CHECK_FALSE(can_fuse(branch, inputs[0]));
   branch.norm = {.weight = inputs[2], .bias = inputs[3], .running_mean = {}, .running_var = {}};
   add_normed_branch(inputs[0], branch, false);

@@ -167,6 +167,7 @@ TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[
     shared.push_back(tail);
     shared.back().mean = tail.mean.clone();
     shared.back().variance = tail.variance.clone();
+    shared.back().batches = tail.batches.clone();
   }
   Tensors ys(2);
   test::ThreadRanks ranks(2);
@@ -181,6 +182,7 @@ TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[
   });
   CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
   for (const auto& tail : shared) {
+    CHECK(tail.batches.item<int64_t>() == 1);
     CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
     CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
   }

@@ -211,6 +211,19 @@ TEST_CASE("dilated_reparam: on a GPU, running statistics are left alone, absent 
   CHECK_THROWS_WITH(fused_dilated_reparam(block, x, true), Contains("no running statistics to move"));
 }
 
+TEST_CASE("dilated_reparam: on a GPU, counts the batches that its norms have seen", "[cuda]") {
+  if (is_skipped()) return;
+  constexpr int64_t kChannels = 70;  // of more than one thread block
+  auto block = copy_of(on_gpu(make_block(table_row(13), kChannels)), at::kFloat);
+  const auto x = gpu_map({2, kChannels, 14, 14}, 1);
+  const auto count = x.options().dtype(at::kLong).memory_format(std::nullopt);
+  block.outer.batches = at::full({}, 5, count);
+  block.branches[1].norm.batches = at::zeros({}, count);
+  for (const bool update : {true, false, true}) fused_dilated_reparam(block, x, update);
+  CHECK(block.outer.batches.item<int64_t>() == 7);
+  CHECK(block.branches[1].norm.batches.item<int64_t>() == 2);
+}
+
 TEST_CASE("dilated_reparam: on a GPU, what it has no kernel for", "[cuda]") {
   if (is_skipped()) return;
   const auto x = gpu_map({2, 4, 14, 14}, 1);

@@ -198,6 +198,7 @@ TEST_CASE("add_normed_branch: in bf16, several ranks come to what one does", "[n
   });
   CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
   for (const auto& tail : tails) {
+    CHECK(tail.batches.item<int64_t>() == 1);
     CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
     CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
   }

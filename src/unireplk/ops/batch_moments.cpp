@@ -75,7 +75,9 @@ BatchMoments batch_moments(const at::Tensor& x, Collective* collective) {
 }
 
 bool can_count(const NormTensors& norm, const at::Device& device) {
-  return !norm.batches.defined() || (norm.batches.device() == device && norm.batches.scalar_type() == at::kLong);
+  const auto& batches = norm.batches;
+  return !batches.defined() ||
+         (batches.device() == device && batches.scalar_type() == at::kLong && batches.numel() == 1);
 }
 
 void bump_versions(const NormTensors& norm) {

@@ -35,7 +35,7 @@ class CpuPasses : public Passes {
  public:
   Sums sum_rows(const Shape& shape, const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre) const override {
     Sums of{.sums = empty_table(shape, a), .products = {}};
-    if (b.defined()) of.products = empty_table(shape, a);
+    if (b.defined()) of.products = products_table(shape, a);
     const Workspace workspace(kernels::row_sums_workspace(shape, b.defined() ? 2 : 1));
     kernels::sum_rows(shape, map_values(a), map_values(b), values_of(centre), of.sums.data_ptr<float>(),
                       b.defined() ? of.products.data_ptr<float>() : nullptr, workspace.span(), threads_);

@@ -29,7 +29,7 @@ class CudaPasses : public Passes {
 
   Sums sum_rows(const Shape& shape, const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre) const override {
     Sums of{.sums = empty_table(shape, a), .products = {}};
-    if (b.defined()) of.products = empty_table(shape, a);
+    if (b.defined()) of.products = products_table(shape, a);
     const auto memory = workspace(kernels::cuda::row_passes_workspace(shape));
     kernels::cuda::sum_rows(shape, map_values(a), map_values(b), values_of(centre), of.sums.data_ptr<float>(),
                             b.defined() ? of.products.data_ptr<float>() : nullptr, memory.data_ptr<float>(),
