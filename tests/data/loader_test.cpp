@@ -9,6 +9,7 @@
 #include <chrono>
 #include <latch>
 #include <map>
+#include <new>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -498,6 +499,29 @@ TEST_CASE("loader: errors reach next in their turn where batches are sent ahead"
   wait_for_reads(failing, 3 * 4);
   CHECK(failing.loader.next());
   CHECK_THROWS_WITH(failing.loader.next(), "no memory left");
+}
+
+TEST_CASE("loader: a batch that does not fit beside a step is sent in its turn") {
+  /// Has memory for one batch at a time.
+  class Narrow : public CountedTransfer {
+   public:
+    using CountedTransfer::CountedTransfer;
+    std::unique_ptr<BatchInFlight> send(const Batch& batch) override {
+      if (++calls_ == 2) throw std::bad_alloc();
+      return CountedTransfer::send(batch);
+    }
+
+   private:
+    int calls_ = 0;
+  };
+  Sent counts;
+  Bench narrow({}, std::make_unique<Narrow>(counts)), judge({});
+  narrow.loader.start(0);
+  wait_for_reads(narrow, 3 * 4);
+  std::vector<Batch> batches{narrow.loader.next().value()};
+  for (auto& batch : narrow.rest()) batches.push_back(std::move(batch));
+  CHECK(equal(batches, judge.epoch(0)));
+  CHECK(counts.dropped == 0);
 }
 
 TEST_CASE("loader: on a GPU, the batches are those of the CPU", "[cuda]") {

@@ -14,6 +14,7 @@
 #include "unireplk/core/log.h"
 #include "unireplk/data/bad_item_log.h"
 #include "unireplk/data/batch_job.h"
+#include "unireplk/tensor/out_of_memory.h"
 
 namespace unireplk::data {
 namespace {
@@ -192,7 +193,8 @@ class Loader::Impl {
   /// A batch that the device gets before it is asked for, or what came in the way of that.
   struct Ahead {
     JobPtr job;
-    std::unique_ptr<BatchInFlight> batch;
+    Batch on_host;
+    std::unique_ptr<BatchInFlight> batch;  ///< null: the device had no memory for it beside the one before
     std::exception_ptr error;
   };
 
@@ -201,11 +203,13 @@ class Loader::Impl {
     if (!transfer_) return;
     JobPtr job = take_complete();
     if (!job) return;
-    ahead_.emplace(Ahead{.job = job, .batch = nullptr, .error = nullptr});
+    ahead_.emplace(Ahead{.job = job, .on_host = {}, .batch = nullptr, .error = nullptr});
     try {
-      ahead_->batch = transfer_->send(make_batch(samples_of(*job), dataset_.info));
-    } catch (...) {  // reaches next() in its turn
-      ahead_->error = std::current_exception();
+      ahead_->on_host = make_batch(samples_of(*job), dataset_.info);
+      ahead_->batch = transfer_->send(ahead_->on_host);
+    } catch (const std::exception& error) {  // reaches next() in its turn
+      const bool may_fit_later = !ahead_->on_host.fields.empty() && is_out_of_memory(error);
+      if (!may_fit_later) ahead_->error = std::current_exception();
     }
   }
 
@@ -213,7 +217,7 @@ class Loader::Impl {
     const Ahead ahead = *std::exchange(ahead_, std::nullopt);
     count_bad(*ahead.job);
     if (ahead.error) std::rethrow_exception(ahead.error);
-    return ahead.batch->arrive();
+    return ahead.batch ? ahead.batch->arrive() : to_device(ahead.on_host);
   }
 
   /// The batch at the front of the queue if it is complete, and good to be sent.

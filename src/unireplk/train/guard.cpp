@@ -34,24 +34,23 @@ at::ScalarType word_of(const at::Tensor& tensor) {
 
 }  // namespace
 
-Guard::Guard(const GuardConfig& config, torch::nn::Module& network) : config_(config), buffers_(network.buffers()) {
+Guard::Guard(const GuardConfig& config, torch::nn::Module& network) : config_(config) {
   const at::NoGradGuard no_grad;
-  for (const auto& buffer : buffers_) {
-    kept_.push_back(buffer.clone());
+  for (const auto& buffer : network.buffers()) {
     Words& words = words_[word_of(buffer)];
     words.buffers.push_back(buffer.view(word_of(buffer)));
-    words.kept.push_back(kept_.back().view(word_of(buffer)));
+    words.kept.push_back(words.buffers.back().clone());
   }
 }
 
 void Guard::begin_step() {
   const at::NoGradGuard no_grad;
-  if (!buffers_.empty()) at::_foreach_copy_(kept_, buffers_);
+  for (auto& [type, words] : words_) at::_foreach_copy_(words.kept, words.buffers);
 }
 
 void Guard::undo_step() {
   const at::NoGradGuard no_grad;
-  if (!buffers_.empty()) at::_foreach_copy_(buffers_, kept_);
+  for (auto& [type, words] : words_) at::_foreach_copy_(words.buffers, words.kept);
 }
 
 at::Tensor Guard::is_unsound(const at::Tensor& loss, const at::Tensor& grad_norm) {
@@ -60,8 +59,7 @@ at::Tensor Guard::is_unsound(const at::Tensor& loss, const at::Tensor& grad_norm
 
 void Guard::end_step(const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
-  // A GPU takes hundreds of small buffers in a few pieces this way. What is no number is 0 as well once it is
-  // multiplied.
+  // What is no number is 0 as well once it is multiplied.
   for (auto& [type, words] : words_) {
     const at::Tensor takes_kept = skip.to(type);
     at::_foreach_mul_(words.kept, takes_kept);

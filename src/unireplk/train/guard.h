@@ -78,13 +78,13 @@ class Guard : public Stateful {
   void load(const StateReader& reader) override;
 
  private:
-  /// Buffers and what is kept of them as whole numbers of one type, in the same memory.
+  /// Buffers, in their own memory, and what is kept of them, all as whole numbers of one type: a GPU takes hundreds of
+  /// small ones in a few pieces this way.
   struct Words {
     std::vector<at::Tensor> buffers, kept;
   };
 
   GuardConfig config_;
-  std::vector<at::Tensor> buffers_, kept_;
   std::map<at::ScalarType, Words> words_;
   int64_t skipped_in_a_row_ = 0;
   int64_t roll_backs_ = 0;

@@ -5,13 +5,13 @@
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <utility>
 
 #include "unireplk/core/log.h"
+#include "unireplk/tensor/synchronise.h"
 
 namespace unireplk::train::cuda {
 namespace {
@@ -53,10 +53,11 @@ using Pool = std::shared_ptr<const c10::MempoolId_t>;
 
 class Recording : public RecordedWork {
  public:
-  Recording(Pool pool, std::unique_ptr<at::cuda::CUDAGraph> graph) : pool_(std::move(pool)), graph_(std::move(graph)) {}
+  Recording(c10::Device device, Pool pool, std::unique_ptr<at::cuda::CUDAGraph> graph)
+      : device_(device), pool_(std::move(pool)), graph_(std::move(graph)) {}
   ~Recording() override {
     try {
-      c10::cuda::device_synchronize();  // a replay may be under way in memory that is given back now
+      synchronise(device_);  // a replay may be under way in memory that is given back now
     } catch (const std::exception& error) {
       log_warning("the GPU cannot be waited for: {}", error.what());
     }
@@ -67,6 +68,7 @@ class Recording : public RecordedWork {
   void replay() override { graph_->replay(); }
 
  private:
+  c10::Device device_;
   Pool pool_;
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
 };
@@ -99,7 +101,7 @@ void end_capture(CUDAStream stream) {
 class Recorder : public GraphRecorder {
  public:
   explicit Recorder(c10::Device device)
-      : device_(device), stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())) {}
+      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())), device_(stream_.device()) {}
 
   // On the stream that record() uses: nodes of autograd that add to gradients run where they were made, and libraries
   // keep memory for each stream.
@@ -110,7 +112,7 @@ class Recorder : public GraphRecorder {
 
   std::unique_ptr<RecordedWork> record(const Work& work, const at::Generator& drawn_from) override {
     const OnStream on(stream_);
-    c10::cuda::device_synchronize();
+    synchronise(device_);
     allocator::emptyCache();  // what rehearsals used is of no use to a recording
     const Pool pool = shared_pool();
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
@@ -124,7 +126,7 @@ class Recorder : public GraphRecorder {
       abandon(*pool, drawn_from);
       throw;
     }
-    return std::make_unique<Recording>(pool, std::move(graph));
+    return std::make_unique<Recording>(device_, pool, std::move(graph));
   }
 
  private:
@@ -149,8 +151,8 @@ class Recorder : public GraphRecorder {
     attempt([&] { renew(at::globalContext().defaultGenerator(device_)); });  // LibTorch records that one always
   }
 
-  c10::Device device_;
   CUDAStream stream_;
+  c10::Device device_;  ///< with an index
   std::weak_ptr<const c10::MempoolId_t> pool_;
 };
 
