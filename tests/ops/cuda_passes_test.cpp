@@ -8,8 +8,8 @@
 #include "ops/end_of_block.h"
 #include "ops/gpu.h"
 #include "support/catch.h"
-#include "support/thread_ranks.h"
 #include "support/tolerances.h"
+#include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
@@ -159,33 +159,7 @@ TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
   const Tensors inputs{gpu_map({5, 12, 9, 7}, 1), gpu_map({5, 12, 9, 7}, 2, dtype) + 3, random({12}, 3),
                        random({12}, 4)};
-  const auto alone = end_of_block(12);
-  const auto expected = add_normed_branch(inputs[0], alone.branch(inputs, {}), true);
-  const std::vector<EndOfBlock> tails(2, end_of_block(12));
-  std::vector<EndOfBlock> shared;
-  for (const auto& tail : tails) {
-    shared.push_back(tail);
-    shared.back().mean = tail.mean.clone();
-    shared.back().variance = tail.variance.clone();
-    shared.back().batches = tail.batches.clone();
-  }
-  Tensors ys(2);
-  test::ThreadRanks ranks(2);
-  ranks.run([&](const std::shared_ptr<Collective>& collective) {
-    const at::NoGradGuard no_graph;  // backward of all threads shares one, which cannot wait for itself
-    const auto i = static_cast<size_t>(collective->rank().index);
-    Tensors mine = inputs;
-    for (size_t map = 0; map < 2; ++map) mine[map] = inputs[map].split_with_sizes({2, 3})[i];
-    auto branch = shared[i].branch(mine, {});
-    branch.collective = collective;
-    ys[i] = add_normed_branch(mine[0], branch, true);
-  });
-  CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
-  for (const auto& tail : shared) {
-    CHECK(tail.batches.item<int64_t>() == 1);
-    CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
-    CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
-  }
+  check_two_ranks(inputs);
 }
 
 TEST_CASE("channel_layer_norm: on a GPU, against its parts, with all gradients", "[cuda]") {
@@ -229,10 +203,13 @@ Tensors algebra(const at::Device& device, int64_t images, int64_t channels, bool
   Passes::TailNorm norm{.weight = values({channels}), .bias = values({channels}), .scale = {}, .mask = {}};
   if (has_factors) norm.scale = values({channels}), norm.mask = values({images});
   const Passes::Moments moments{.mean = values({channels}), .variance = values({channels}).square_()};
-  const auto batches = at::zeros({}, at::kLong).to(device);
-  const Passes::MovingNorm moving{
-      .mean = values({channels}), .variance = values({channels}), .batches = batches, .momentum = 0.1};
-  const auto forward = passes->tail_factors(images, norm, moments, 99, 1e-5, moving);
+  const NormTensors moving{.weight = {},
+                           .bias = {},
+                           .running_mean = values({channels}),
+                           .running_var = values({channels}),
+                           .batches = at::zeros({}, at::kLong).to(device)};
+  const auto forward =
+      passes->tail_factors(images, norm, moments, 99, 1e-5, {.norm = running_norm("algebra", moving), .momentum = 0.1});
   const auto totals = passes->tail_sums({values({images, channels}), products}, norm.mask, forward.inverse);
   const auto backward = passes->tail_gradients(images, norm, forward.inverse, totals, 99, 2);
 
@@ -247,8 +224,8 @@ Tensors algebra(const at::Device& device, int64_t images, int64_t channels, bool
               grn.factor,
               grn.slope,
               grn.gamma,
-              moving.mean,
-              moving.variance,
+              moving.running_mean,
+              moving.running_var,
               forward.inverse,
               forward.slope,
               forward.shift,
@@ -266,7 +243,7 @@ Tensors algebra(const at::Device& device, int64_t images, int64_t channels, bool
               squeeze.gate.down_bias,
               squeeze.gate.up_weight,
               squeeze.gate.up_bias,
-              batches.to(at::kFloat)};
+              moving.batches.to(at::kFloat)};
   if (has_factors) all.push_back(backward.scale);
   return all;
 }

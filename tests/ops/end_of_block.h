@@ -1,8 +1,15 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <memory>
+#include <vector>
 
 #include "ops/random_block.h"
+#include "support/catch.h"
+#include "support/thread_ranks.h"
+#include "support/tolerances.h"
 #include "unireplk/ops/normed_branch.h"
 
 namespace unireplk::ops {
@@ -33,5 +40,31 @@ struct EndOfBlock {
     return at::randn({channels}).to(options);
   }
 };
+
+/// That two ranks, the first with two images, come to what one does that has all of them.
+/// \param inputs  as in EndOfBlock::branch(), maps of five images.
+inline void check_two_ranks(const std::vector<at::Tensor>& inputs) {
+  const auto make = [&] { return EndOfBlock(inputs[0].size(1), at::TensorOptions(inputs[0].device())); };
+  const auto alone = make();
+  const auto expected = add_normed_branch(inputs[0], alone.branch(inputs, {}), true);
+  const std::vector<EndOfBlock> tails{make(), make()};
+  std::vector<at::Tensor> ys(2);
+  test::ThreadRanks ranks(2);
+  ranks.run([&](const std::shared_ptr<Collective>& collective) {
+    const at::NoGradGuard no_graph;  // backward of all threads shares one, which cannot wait for itself
+    const auto i = static_cast<size_t>(collective->rank().index);
+    auto mine = inputs;
+    for (size_t map = 0; map < 2; ++map) mine[map] = inputs[map].split_with_sizes({2, 3})[i];
+    auto branch = tails[i].branch(mine, {});
+    branch.collective = collective;
+    ys[i] = add_normed_branch(mine[0], branch, true);
+  });
+  CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
+  for (const auto& tail : tails) {
+    CHECK(tail.batches.item<int64_t>() == 1);
+    CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
+    CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
+  }
+}
 
 }  // namespace unireplk::ops

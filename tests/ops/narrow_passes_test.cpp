@@ -8,7 +8,6 @@
 #include "ops/against_parts.h"
 #include "ops/end_of_block.h"
 #include "support/catch.h"
-#include "support/thread_ranks.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/drop_path.h"
 #include "unireplk/ops/grn.h"
@@ -180,28 +179,7 @@ TEST_CASE("add_normed_branch: in bf16, threads, statistics far from zero, not-a-
 
 TEST_CASE("add_normed_branch: in bf16, several ranks come to what one does", "[numeric]") {
   const at::NoGradGuard no_graph;
-  const auto inputs = narrow_tail_inputs({5, 12, 9, 7}, at::kFloat, at::kBFloat16, false);
-  const EndOfBlock alone(12);
-  const auto expected = add_normed_branch(inputs[0], alone.branch(inputs, {}), true);
-  std::vector<EndOfBlock> tails;
-  for (int i = 0; i < 2; ++i) tails.emplace_back(12);
-  Tensors ys(2);
-  test::ThreadRanks ranks(2);
-  ranks.run([&](const std::shared_ptr<Collective>& collective) {
-    const at::NoGradGuard no_graph_of_rank;
-    const auto i = static_cast<size_t>(collective->rank().index);
-    Tensors mine = inputs;
-    for (size_t map = 0; map < 2; ++map) mine[map] = inputs[map].split_with_sizes({2, 3})[i];
-    auto branch = tails[i].branch(mine, {});
-    branch.collective = collective;
-    ys[i] = add_normed_branch(mine[0], branch, true);
-  });
-  CHECK(error_of(at::cat(ys), expected) <= test::kFusedF32);
-  for (const auto& tail : tails) {
-    CHECK(tail.batches.item<int64_t>() == 1);
-    CHECK(error_of(tail.mean, alone.mean) <= test::kFusedF32);
-    CHECK(error_of(tail.variance, alone.variance) <= test::kFusedF32);
-  }
+  check_two_ranks(narrow_tail_inputs({5, 12, 9, 7}, at::kFloat, at::kBFloat16, false));
 }
 
 Tensors narrow_norm_inputs(at::IntArrayRef map, at::ScalarType dtype) {

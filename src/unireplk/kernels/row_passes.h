@@ -11,9 +11,9 @@
 namespace unireplk::kernels {
 
 /// sums[image, channel] = sum over pixels of a; products[image, channel] = the same of a * (b - centre[channel]).
-/// \param b          or null: no products, and neither centre nor `products` is looked at.
 /// \param centre     or null: 0.
-/// \param workspace  row_sums_workspace(shape, b ? 2 : 1)
+/// \param products   or null: not wanted, and neither b nor centre is looked at.
+/// \param workspace  row_sums_workspace(shape, products ? 2 : 1)
 void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, const float* centre, float* sums,
               float* products, std::span<float> workspace, const Parallel& parallel);
 

@@ -80,6 +80,13 @@ bool can_count(const NormTensors& norm, const at::Device& device) {
          (batches.device() == device && batches.scalar_type() == at::kLong && batches.numel() == 1);
 }
 
+kernels::RunningNorm running_norm(const char* name, const NormTensors& norm) {
+  UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(), "{}: no running statistics to move", name);
+  return {.mean = norm.running_mean.data_ptr<float>(),
+          .variance = norm.running_var.data_ptr<float>(),
+          .batches = norm.batches.defined() ? norm.batches.data_ptr<int64_t>() : nullptr};
+}
+
 void bump_versions(const NormTensors& norm) {
   for (const auto& moved : {norm.running_mean, norm.running_var, norm.batches}) {
     if (moved.defined()) moved.unsafeGetTensorImpl()->bump_version();

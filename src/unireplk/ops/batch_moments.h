@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "unireplk/kernels/running_norm.h"
 #include "unireplk/ops/dilated_reparam.h"
 #include "unireplk/tensor/collective.h"
 
@@ -32,6 +33,9 @@ BatchMoments batch_moments(const at::Tensor& x, Collective* collective);
 
 /// Whether a kernel on `device` may count a norm's batches, or need not.
 bool can_count(const NormTensors& norm, const at::Device& device);
+
+/// What a kernel moves of a norm. \param name  of the operator. \throws ContractError without running statistics.
+kernels::RunningNorm running_norm(const char* name, const NormTensors& norm);
 
 /// What a kernel has written through pointers: the version counters of running statistics do not see that.
 void bump_versions(const NormTensors& norm);

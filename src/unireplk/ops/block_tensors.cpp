@@ -3,7 +3,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
-#include "unireplk/core/error.h"
+#include "unireplk/ops/batch_moments.h"
 #include "unireplk/ops/map.h"
 
 namespace unireplk::ops {
@@ -37,13 +37,7 @@ kernels::BlockWeights block_weights(at::TensorList tensors) {
 }
 
 kernels::RunningStatistics running_statistics(const DilatedReparam& block) {
-  const auto of = [](const NormTensors& norm) {
-    UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
-                   "dilated_reparam: no running statistics to move");
-    return kernels::RunningNorm{.mean = norm.running_mean.data_ptr<float>(),
-                                .variance = norm.running_var.data_ptr<float>(),
-                                .batches = norm.batches.defined() ? norm.batches.data_ptr<int64_t>() : nullptr};
-  };
+  const auto of = [](const NormTensors& norm) { return running_norm("dilated_reparam", norm); };
   kernels::RunningStatistics running{.branches = {}, .outer = of(block.outer), .momentum = block.momentum};
   for (const auto& branch : block.branches) running.branches.push_back(of(branch.norm));
   return running;

@@ -26,13 +26,9 @@ std::optional<at::Tensor> contiguous_if_any(const at::Tensor& tensor) {
 }
 
 /// The norm's running statistics as they move, or none.
-Passes::MovingNorm moving_norm(const NormedBranch& branch, bool update_statistics) {
+kernels::MovingNorm moving_norm(const NormedBranch& branch, bool update_statistics) {
   if (!update_statistics) return {};
-  const auto& norm = branch.norm;
-  UNIREPLK_CHECK(norm.running_mean.defined() && norm.running_var.defined(),
-                 "add_normed_branch: no running statistics to move");
-  return {
-      .mean = norm.running_mean, .variance = norm.running_var, .batches = norm.batches, .momentum = branch.momentum};
+  return {.norm = running_norm("add_normed_branch", branch.norm), .momentum = branch.momentum};
 }
 
 struct FusedNormedBranch : torch::autograd::Function<FusedNormedBranch> {

@@ -35,7 +35,7 @@ class CpuPasses : public Passes {
  public:
   Sums sum_rows(const Shape& shape, const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre) const override {
     Sums of{.sums = empty_table(shape, a), .products = {}};
-    if (b.defined()) of.products = products_table(shape, a);
+    if (b.defined()) of.products = empty_table(shape, a);
     const Workspace workspace(kernels::row_sums_workspace(shape, b.defined() ? 2 : 1));
     kernels::sum_rows(shape, map_values(a), map_values(b), values_of(centre), of.sums.data_ptr<float>(),
                       b.defined() ? of.products.data_ptr<float>() : nullptr, workspace.span(), threads_);
@@ -123,25 +123,18 @@ class CpuPasses : public Passes {
 
   GrnGradients grn_gradients(const at::Tensor& products, const at::Tensor& norms,
                              const at::Tensor& gamma) const override {
-    const GrnGradients of{
-        .factor = at::empty_like(norms), .slope = at::empty_like(norms), .gamma = at::empty_like(gamma)};
+    const auto of = empty_grn_gradients(norms, gamma);
     const Workspace workspace(norms.size(0));
     kernels::grn_gradients(table_shape(norms), values_of(gamma), values_of(norms), values_of(products),
-                           {.factor = memory_of(of.factor), .slope = memory_of(of.slope), .gamma = memory_of(of.gamma)},
-                           workspace.span(), threads_);
+                           kernel_gradients(of), workspace.span(), threads_);
     return of;
   }
 
   TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels, double eps,
-                           const MovingNorm& moving) const override {
-    const TailFactors of{.inverse = at::empty_like(norm.weight),
-                         .slope = empty_table(images, norm.weight),
-                         .shift = empty_table(images, norm.weight)};
-    kernels::tail_factors(
-        table_shape(of.slope), kernel_norm(norm),
-        {.mean = values_of(moments.mean), .variance = values_of(moments.variance), .pixels = pixels}, eps,
-        kernel_norm(moving),
-        {.inverse = memory_of(of.inverse), .slope = memory_of(of.slope), .shift = memory_of(of.shift)}, threads_);
+                           const kernels::MovingNorm& moving) const override {
+    const auto of = empty_tail_factors(images, norm);
+    kernels::tail_factors(table_shape(of.slope), kernel_norm(norm), kernel_moments(moments, pixels), eps, moving,
+                          kernel_factors(of), threads_);
     return of;
   }
 
@@ -161,8 +154,7 @@ class CpuPasses : public Passes {
   }
 
   GateValues squeeze_gate(const at::Tensor& sums, int64_t pixels, const Gate& gate) const override {
-    const GateValues of{
-        .means = sums, .inner = empty_table(sums.size(0), gate.down_bias), .gate = at::empty_like(sums)};
+    const auto of = empty_gate_values(sums, gate);
     kernels::squeeze_gate(kernel_gate(gate), sums.size(0), pixels, memory_of(of.means), memory_of(of.inner),
                           memory_of(of.gate), threads_);
     return of;
@@ -215,11 +207,17 @@ kernels::TailNorm kernel_norm(const Passes::TailNorm& norm) {
           .mask = values_of(norm.mask)};
 }
 
-kernels::MovingNorm kernel_norm(const Passes::MovingNorm& norm) {
-  return {.norm = {.mean = memory_of(norm.mean),
-                   .variance = memory_of(norm.variance),
-                   .batches = norm.batches.defined() ? norm.batches.data_ptr<int64_t>() : nullptr},
-          .momentum = norm.momentum};
+kernels::TailMoments kernel_moments(const Passes::Moments& moments, double pixels) {
+  return {.mean = values_of(moments.mean), .variance = values_of(moments.variance), .pixels = pixels};
+}
+
+kernels::TailFactors kernel_factors(const Passes::TailFactors& factors) {
+  return {.inverse = memory_of(factors.inverse), .slope = memory_of(factors.slope), .shift = memory_of(factors.shift)};
+}
+
+kernels::GrnGradients kernel_gradients(const Passes::GrnGradients& gradients) {
+  return {
+      .factor = memory_of(gradients.factor), .slope = memory_of(gradients.slope), .gamma = memory_of(gradients.gamma)};
 }
 
 kernels::SqueezeGate kernel_gate(const Passes::Gate& gate) {
@@ -233,6 +231,20 @@ kernels::SqueezeGate kernel_gate(const Passes::Gate& gate) {
 
 kernels::SqueezeValues kernel_values(const Passes::GateValues& values) {
   return {.means = values_of(values.means), .inner = values_of(values.inner), .gate = values_of(values.gate)};
+}
+
+Passes::GrnGradients empty_grn_gradients(const at::Tensor& norms, const at::Tensor& gamma) {
+  return {.factor = at::empty_like(norms), .slope = at::empty_like(norms), .gamma = at::empty_like(gamma)};
+}
+
+Passes::TailFactors empty_tail_factors(int64_t images, const Passes::TailNorm& norm) {
+  return {.inverse = at::empty_like(norm.weight),
+          .slope = empty_table(images, norm.weight),
+          .shift = empty_table(images, norm.weight)};
+}
+
+Passes::GateValues empty_gate_values(const at::Tensor& means, const Passes::Gate& gate) {
+  return {.means = means, .inner = empty_table(means.size(0), gate.down_bias), .gate = at::empty_like(means)};
 }
 
 Passes::TailGradients empty_tail_gradients(int64_t images, const Passes::TailNorm& norm) {

@@ -102,18 +102,13 @@ class Passes {
     at::Tensor weight, bias, scale;
     at::Tensor mask;  ///< [images]
   };
-  /// What moves in training: undefined tensors are left alone.
-  struct MovingNorm {
-    at::Tensor mean, variance;
-    at::Tensor batches;  ///< int64
-    double momentum = 0;
-  };
   struct TailFactors {
     at::Tensor inverse, slope, shift;  ///< a vector, tables
   };
   /// \param pixels  of the batch whose moments these are
+  /// \param moving  on the device
   virtual TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels,
-                                   double eps, const MovingNorm& moving) const = 0;
+                                   double eps, const kernels::MovingNorm& moving) const = 0;
 
   /// \return  [2, channels]
   virtual at::Tensor tail_sums(const Sums& of, const at::Tensor& mask, const at::Tensor& inverse) const = 0;
@@ -154,12 +149,17 @@ float* memory_of(const at::Tensor& tensor);
 kernels::LayerNorm kernel_norm(const Passes::LayerNorm& norm);
 kernels::TableShape table_shape(const at::Tensor& table);
 kernels::TailNorm kernel_norm(const Passes::TailNorm& norm);
-kernels::MovingNorm kernel_norm(const Passes::MovingNorm& norm);
 kernels::SqueezeGate kernel_gate(const Passes::Gate& gate);
 kernels::SqueezeValues kernel_values(const Passes::GateValues& values);
+kernels::GrnGradients kernel_gradients(const Passes::GrnGradients& gradients);
+kernels::TailMoments kernel_moments(const Passes::Moments& moments, double pixels);
+kernels::TailFactors kernel_factors(const Passes::TailFactors& factors);
 kernels::TailGradients kernel_gradients(const Passes::TailGradients& gradients);
 
-/// Memory for what tail_gradients() gives, its values unset.
+/// Memory for what these give, its values unset.
+Passes::GrnGradients empty_grn_gradients(const at::Tensor& norms, const at::Tensor& gamma);
+Passes::TailFactors empty_tail_factors(int64_t images, const Passes::TailNorm& norm);
+Passes::GateValues empty_gate_values(const at::Tensor& means, const Passes::Gate& gate);
 Passes::TailGradients empty_tail_gradients(int64_t images, const Passes::TailNorm& norm);
 
 }  // namespace unireplk::ops

@@ -14,11 +14,6 @@ at::Tensor empty_table(const kernels::RowsShape& shape, const at::Tensor& map) {
   return at::empty({shape.images, shape.channels}, at::TensorOptions().dtype(at::kFloat).device(map.device()));
 }
 
-at::Tensor products_table(const kernels::RowsShape& shape, const at::Tensor& map) {
-  auto table = empty_table(shape, map);
-  return shape.pixels == 0 ? table.zero_() : table;
-}
-
 at::Tensor empty_table(int64_t images, const at::Tensor& vector) {
   return at::empty({images, vector.size(0)}, vector.options());
 }

@@ -15,10 +15,7 @@ kernels::RowsShape map_rows(const at::Tensor& x);
 /// A table [images, channels] in float32 on the device of a map, its values unset.
 at::Tensor empty_table(const kernels::RowsShape& shape, const at::Tensor& map);
 
-/// The same for sums of products of pixels, which kernels leave as it is where there are no pixels: then it is 0.
-at::Tensor products_table(const kernels::RowsShape& shape, const at::Tensor& map);
-
-/// empty_table() for the channels of a vector, on its device.
+/// The same for the channels of a vector, on its device.
 at::Tensor empty_table(int64_t images, const at::Tensor& vector);
 
 }  // namespace unireplk::ops

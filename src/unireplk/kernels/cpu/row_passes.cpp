@@ -142,17 +142,17 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
   const RowPieces pieces(shape);
   Arena arena(workspace.data());
   float* sum_of = arena.take(pieces.table_floats());
-  float* product_of = b.values ? arena.take(pieces.table_floats()) : nullptr;
+  float* product_of = products ? arena.take(pieces.table_floats()) : nullptr;
   const auto run_sums = HWY_DYNAMIC_DISPATCH(sum_piece);
   const auto run_products = HWY_DYNAMIC_DISPATCH(products_of_piece);
   parallel.run(pieces.count(), [&](int64_t i, int64_t) {
     const MapValues of_a = pieces.of(a, i);
     const int64_t row = pieces.at_piece(i);
-    if (!b.values) return run_sums(of_a, pieces.pixels(i), shape.channels, sum_of + row);
+    if (!products) return run_sums(of_a, pieces.pixels(i), shape.channels, sum_of + row);
     run_products(of_a, pieces.of(b, i), centre, pieces.pixels(i), shape.channels, sum_of + row, product_of + row);
   });
   pieces.add_up_images(sum_of, sums, parallel);
-  if (b.values) pieces.add_up_images(product_of, products, parallel);
+  if (products) pieces.add_up_images(product_of, products, parallel);
 }
 
 void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float* variance, std::span<float> workspace,

@@ -174,11 +174,11 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
               float* products, float* workspace, Stream stream) {
   if (is_empty(shape)) {
     set_zero(sums, shape.images * shape.channels, stream);
-    return set_zero(b.values ? products : nullptr, shape.images * shape.channels, stream);
+    return set_zero(products, shape.images * shape.channels, stream);
   }
   const auto run = [&]<int kVector>() {
     const RowPlan plan(shape, kVector);
-    if (!b.values) {
+    if (!products) {
       with_type(a.element, [&]<class T>(T) {
         sums_kernel<kVector>
             <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(a.values), workspace);
@@ -194,7 +194,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
     });
     add_chunks_of_images(plan, workspace, 2, 0, sums, products, stream);
   };
-  with_vector(shape, run, a.values, b.values, b.values ? centre : nullptr);
+  with_vector(shape, run, a.values, products ? b.values : nullptr, products ? centre : nullptr);
 }
 
 void row_moments(const RowsShape& shape, const MapValues& a, float* mean, float* variance, float* workspace,

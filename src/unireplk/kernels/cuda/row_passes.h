@@ -19,8 +19,8 @@ struct MapValues {
 int64_t row_passes_workspace(const RowsShape& shape);
 
 /// sums[image, channel] = sum over pixels of a; products[image, channel] = the same of a * (b - centre[channel]).
-/// \param b       or null: no products, and neither centre nor `products` is looked at.
-/// \param centre  or null: 0.
+/// \param centre    or null: 0.
+/// \param products  or null: not wanted, and neither b nor centre is looked at.
 void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, const float* centre, float* sums,
               float* products, float* workspace, Stream stream);
 

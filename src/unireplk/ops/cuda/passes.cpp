@@ -29,7 +29,7 @@ class CudaPasses : public Passes {
 
   Sums sum_rows(const Shape& shape, const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre) const override {
     Sums of{.sums = empty_table(shape, a), .products = {}};
-    if (b.defined()) of.products = products_table(shape, a);
+    if (b.defined()) of.products = empty_table(shape, a);
     const auto memory = workspace(kernels::cuda::row_passes_workspace(shape));
     kernels::cuda::sum_rows(shape, map_values(a), map_values(b), values_of(centre), of.sums.data_ptr<float>(),
                             b.defined() ? of.products.data_ptr<float>() : nullptr, memory.data_ptr<float>(),
@@ -133,28 +133,19 @@ class CudaPasses : public Passes {
 
   GrnGradients grn_gradients(const at::Tensor& products, const at::Tensor& norms,
                              const at::Tensor& gamma) const override {
-    const GrnGradients of{
-        .factor = at::empty_like(norms), .slope = at::empty_like(norms), .gamma = at::empty_like(gamma)};
+    const auto of = empty_grn_gradients(norms, gamma);
     const auto divisors = workspace(norms.size(0));
-    kernels::cuda::grn_gradients(
-        table_shape(norms), values_of(gamma), values_of(norms), values_of(products),
-        {.factor = memory_of(of.factor), .slope = memory_of(of.slope), .gamma = memory_of(of.gamma)},
-        memory_of(divisors), launch_.stream());
+    kernels::cuda::grn_gradients(table_shape(norms), values_of(gamma), values_of(norms), values_of(products),
+                                 kernel_gradients(of), memory_of(divisors), launch_.stream());
     launch_.check();
     return of;
   }
 
   TailFactors tail_factors(int64_t images, const TailNorm& norm, const Moments& moments, double pixels, double eps,
-                           const MovingNorm& moving) const override {
-    const TailFactors of{.inverse = at::empty_like(norm.weight),
-                         .slope = empty_table(images, norm.weight),
-                         .shift = empty_table(images, norm.weight)};
-    kernels::cuda::tail_factors(
-        table_shape(of.slope), kernel_norm(norm),
-        {.mean = values_of(moments.mean), .variance = values_of(moments.variance), .pixels = pixels}, eps,
-        kernel_norm(moving),
-        {.inverse = memory_of(of.inverse), .slope = memory_of(of.slope), .shift = memory_of(of.shift)},
-        launch_.stream());
+                           const kernels::MovingNorm& moving) const override {
+    const auto of = empty_tail_factors(images, norm);
+    kernels::cuda::tail_factors(table_shape(of.slope), kernel_norm(norm), kernel_moments(moments, pixels), eps, moving,
+                                kernel_factors(of), launch_.stream());
     launch_.check();
     return of;
   }
@@ -177,8 +168,7 @@ class CudaPasses : public Passes {
   }
 
   GateValues squeeze_gate(const at::Tensor& sums, int64_t pixels, const Gate& gate) const override {
-    const GateValues of{
-        .means = sums, .inner = empty_table(sums.size(0), gate.down_bias), .gate = at::empty_like(sums)};
+    const auto of = empty_gate_values(sums, gate);
     kernels::cuda::squeeze_gate(kernel_gate(gate), sums.size(0), pixels, memory_of(of.means), memory_of(of.inner),
                                 memory_of(of.gate), launch_.stream());
     launch_.check();
