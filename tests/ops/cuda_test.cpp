@@ -169,8 +169,15 @@ TEST_CASE("dilated_reparam: on a GPU, output, statistics and gradients against t
   if (is_skipped()) return;
   const Strict strict;
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
-  const auto [images, channels, height, width] = GENERATE(table<int64_t, int64_t, int64_t, int64_t>(
-      {{3, 40, 28, 28}, {4, 33, 14, 14}, {9, 32, 7, 7}, {2, 17, 9, 21}, {5, 8, 12, 12}}));
+  const auto [images, channels, height, width] =
+      GENERATE(table<int64_t, int64_t, int64_t, int64_t>({{3, 40, 28, 28},
+                                                          {4, 33, 14, 14},
+                                                          {19, 24, 14, 14},
+                                                          {9, 32, 7, 7},
+                                                          {2, 17, 9, 21},
+                                                          {5, 8, 12, 12},
+                                                          {2, 16, 13, 31},
+                                                          {40, 16, 24, 12}}));
   CAPTURE(dtype, images, channels, height, width);
   const auto block = on_gpu(make_block(table_row(13), channels));
   const auto x = gpu_map({images, channels, height, width}, 1, dtype).to(at::kFloat);
@@ -182,8 +189,10 @@ TEST_CASE("dilated_reparam: on a GPU, many images in parts of memory", "[cuda]")
   if (is_skipped()) return;
   const Strict strict;
   const auto block = on_gpu(make_block(table_row(13), 64));
-  const auto x = gpu_map({70, 64, 28, 28}, 1), dy = gpu_map(x.sizes(), 2);
-  check_block(block, x, dy, at::kFloat);
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16);
+  const auto x = gpu_map({70, 64, 28, 28}, 1, dtype).to(at::kFloat);
+  const auto dy = gpu_map(x.sizes(), 2, dtype).to(at::kFloat);
+  check_block(block, x, dy, dtype);
 }
 
 TEST_CASE("dilated_reparam: on a GPU, a small block", "[cuda]") {

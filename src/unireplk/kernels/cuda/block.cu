@@ -6,6 +6,8 @@
 #include "unireplk/kernels/cuda/block_coefficients.h"
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/row_planes.h"
+#include "unireplk/kernels/cuda/second_moments.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
@@ -62,8 +64,16 @@ BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* wo
   of.coefficients = cutter.floats(kCoefficients * channels);
   of.sums = cutter.floats(kAllTaps * channels);
   const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, images_at_once(element, map));
-  of.partial = cutter.floats(std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps) * channels);
+  const bool has_planes = has_row_planes(element, map);
+  int64_t rows = std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps);
+  if (has_planes) rows = std::max<int64_t>(rows, int64_t{correlation_parts(map)} * (kLargeTaps + 1));
+  of.partial = cutter.floats(rows * channels);
   of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
+  if (has_planes) {
+    of.planes = cutter.bytes(row_planes_bytes(map));
+    of.planes_of_dy = cutter.bytes(row_planes_bytes(map));
+    of.pairs = cutter.bytes(second_moments_bytes(map));
+  }
   of.bytes = cutter.used();
   return of;
 }
@@ -99,7 +109,9 @@ bool has_block_kernel(const BlockShape& shape) {
   return true;
 }
 
-int64_t block_moments(const BlockShape& /*shape*/) { return kMomentRows; }
+int64_t block_moments(Element element, const BlockShape& shape) {
+  return kMomentRows + (has_row_planes(element, map_of(shape.map)) ? product_rows() : 0);
+}
 
 int64_t block_workspace(Element element, const BlockShape& shape) {
   return divide_workspace(element, shape.map, nullptr).bytes;

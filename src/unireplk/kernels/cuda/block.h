@@ -16,9 +16,9 @@ int64_t block_workspace(Element element, const BlockShape& shape);
 
 /// \param running  null: left alone.
 /// \param moments  [block_moments(), channels], written, for backward: means of the branches, upper triangle of their
-///                 covariance.
+///                 covariance; behind them products of x and branches, where second_moments.h makes them.
 /// Numerics: branches in float32, moments of rows centred, merged in float32 within a thread block and in float64 over
-/// these. The merged kernel is rounded as depthwise_forward() says.
+/// these; or as second_moments.h says. The merged kernel is rounded as depthwise_forward() says.
 void block_forward(Element element, const BlockShape& shape, const BlockWeights& weights,
                    const RunningStatistics* running, const void* x, void* y, float* moments, void* workspace,
                    Stream stream);
@@ -30,6 +30,6 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
                     const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* workspace,
                     Stream stream);
 
-int64_t block_moments(const BlockShape& shape);
+int64_t block_moments(Element element, const BlockShape& shape);
 
 }  // namespace unireplk::kernels::cuda

@@ -6,6 +6,9 @@
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
 #include "unireplk/kernels/cuda/correlation.cuh"
+#include "unireplk/kernels/cuda/row_planes.h"
+#include "unireplk/kernels/cuda/second_moments.h"
+#include "unireplk/kernels/cuda/weight_gradients.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
@@ -210,10 +213,6 @@ __global__ void __launch_bounds__(kJobsOfBlock* kLanes)
 }
 
 /// weight[branch] [channels][taps] from [kAllTaps][channels].
-struct WeightGradients {
-  float* weight[kBranches];
-};
-
 __global__ void unpack_branches_kernel(const float* sums, int channels, WeightGradients gradients) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= kAllTaps * channels) return;
@@ -226,6 +225,7 @@ __global__ void unpack_branches_kernel(const float* sums, int channels, WeightGr
 }
 
 /// The passes over the pixels of some images, all of which `map` has.
+/// \param partial  sums for the gradients of weights, or null: those come from elsewhere.
 /// \return chunks of which `partial` has sums now.
 template <class T>
 int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
@@ -243,6 +243,7 @@ int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, con
       const auto grid = Tiles<kColumns, kTile, kRowsAtOnce>(map).grid(map, 2 * kResidentBlocks);
       transpose_branches_kernel<kTile, kColumns><<<grid, block, 0, stream>>>(map, dz, workspace.flipped, dx);
     }
+    if (!partial) return;
     const dim3 grid(chunks, ceil_div(map.channels, kLanes), kJobParts);
     correlate_branches_kernel<kTile, kColumns>
         <<<grid, dim3(kLanes, kJobsOfBlock), 0, stream>>>(map, chunk, x, dz, partial);
@@ -254,16 +255,33 @@ template <class T>
 void launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
                    Stream stream) {
   const int at_once = images_at_once(element, map), chunk = chunk_images(map);
+  const bool has_products = has_row_planes(element, map);
   int chunks = 0;
   for (int first = 0; first < map.images; first += at_once) {
     Map some = map;
     some.images = std::min(at_once, map.images - first);
     const int64_t offset = first * map.plane();
-    float* partial = workspace.partial + int64_t{chunks} * kAllTaps * map.channels;
+    float* partial = has_products ? nullptr : workspace.partial + int64_t{chunks} * kAllTaps * map.channels;
     chunks +=
         launch_images(some, chunk, x + offset, dy + offset, dx ? dx + offset : nullptr, workspace, partial, stream);
   }
-  add_chunks(workspace.partial, chunks, kAllTaps, map.channels, workspace.sums, stream);
+  if (!has_products) add_chunks(workspace.partial, chunks, kAllTaps, map.channels, workspace.sums, stream);
+}
+
+/// workspace.correlation = that of x with dy.
+void launch_correlation(Element element, const Map& map, const void* x, const void* dy, const BlockWorkspace& workspace,
+                        Stream stream) {
+  int chunks = 0;
+  if (has_row_planes(element, map)) {
+    write_row_planes(element, map, x, workspace.planes, stream);
+    write_row_planes(element, map, dy, workspace.planes_of_dy, stream);
+    correlate_planes(element, map, workspace.planes, workspace.planes_of_dy, workspace.partial, stream);
+    chunks = correlation_parts(map);
+  } else {
+    correlate(element, map, {.size = kLargeSize, .dilation = 1}, x, dy, workspace.partial, stream);
+    chunks = ceil_div(map.images, chunk_images(map));
+  }
+  add_chunks(workspace.partial, chunks, kLargeTaps + 1, map.channels, workspace.correlation, stream);
 }
 
 void launch_norms(const BlockShape& shape, const BlockParameters& parameters, const float* moments,
@@ -289,16 +307,21 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
   const auto parameters = parameters_of(weights);
   pack_branches(parameters, map.channels, false, workspace.packed, stream);
   pack_branches(parameters, map.channels, true, workspace.flipped, stream);
-  correlate(element, map, {.size = kLargeSize, .dilation = 1}, x, dy, workspace.partial, stream);
-  add_chunks(workspace.partial, ceil_div(map.images, chunk_images(map)), kLargeTaps + 1, map.channels,
-             workspace.correlation, stream);
+  launch_correlation(element, map, x, dy, workspace, stream);
   launch_norms(shape, parameters, moments, gradients, workspace, stream);
-  with_type(element, [&]<class T>(T) {
-    launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx), workspace,
-                  stream);
-  });
   WeightGradients of_weights{};
   for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;
+  const bool has_products = has_row_planes(element, map);
+  if (!has_products || dx) {
+    with_type(element, [&]<class T>(T) {
+      launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx), workspace,
+                    stream);
+    });
+  }
+  if (has_products) {
+    const float* products = moments + int64_t{kMomentRows} * map.channels;
+    return weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
+  }
   constexpr int kThreads = 256;
   unpack_branches_kernel<<<ceil_div(int64_t{kAllTaps} * map.channels, kThreads), kThreads, 0, stream>>>(
       workspace.sums, map.channels, of_weights);

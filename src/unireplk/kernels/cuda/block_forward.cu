@@ -2,6 +2,8 @@
 #include "unireplk/kernels/cuda/block_algebra.cuh"
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/row_planes.h"
+#include "unireplk/kernels/cuda/second_moments.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
@@ -227,11 +229,17 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
   const auto workspace = divide_workspace(element, shape.map, memory);
   const auto parameters = parameters_of(weights);
   pack_branches(parameters, map.channels, false, workspace.packed, stream);
-  int blocks = 0;
-  with_type(element, [&]<class T>(T) { blocks = launch_moments(map, static_cast<const T*>(x), workspace, stream); });
   const int groups = ceil_div(map.channels, kLanes);
-  merge_moments_kernel<<<groups, dim3(kLanes, kMomentRows), 0, stream>>>(workspace.partial, blocks, map.channels,
-                                                                         moments);
+  if (has_row_planes(element, map)) {
+    write_row_planes(element, map, x, workspace.planes, stream);
+    second_moments(element, map, workspace.planes, workspace.packed, moments,
+                   moments + int64_t{kMomentRows} * map.channels, workspace.pairs, stream);
+  } else {
+    int blocks = 0;
+    with_type(element, [&]<class T>(T) { blocks = launch_moments(map, static_cast<const T*>(x), workspace, stream); });
+    merge_moments_kernel<<<groups, dim3(kLanes, kMomentRows), 0, stream>>>(workspace.partial, blocks, map.channels,
+                                                                           moments);
+  }
   const double pixels = static_cast<double>(map.images) * map.height * map.width;
   merge_branches_kernel<<<groups, dim3(kLanes, kWarps), 0, stream>>>(
       parameters, workspace.packed, moments, map.channels, shape.eps, pixels, pointers_of(running), workspace.merged,

@@ -23,6 +23,9 @@ struct BlockWorkspace {
   float* sums;          ///< [all taps][channels]
   float* partial;       ///< of thread blocks
   void* gradients;      ///< [branches][images at once, height, width, channels], in the map's element type
+  void* planes;         ///< row planes of x, of maps that have them
+  void* planes_of_dy;   ///< and of its gradient's map
+  void* pairs;          ///< of second_moments()
   int64_t bytes;
 };
 

@@ -37,6 +37,13 @@ int chunk_images(const Map& map);
 void correlate(Element element, const Map& map, const KernelShape& kernel, const void* x, const void* dy,
                float* partial, Stream stream);
 
+/// Parts of which correlate_planes() makes a sum each.
+int correlation_parts(const Map& map);
+
+/// For kernels of kTunedSize: partial[part][tap][channel] as correlate() has it for chunks, on tensor cores.
+/// \param x, dy  row planes (row_planes.h) of both maps
+void correlate_planes(Element element, const Map& map, const void* x, const void* dy, float* partial, Stream stream);
+
 /// sums[tap][channel] of partial[chunk][tap][channel], in float64, in the order of chunks.
 void add_chunks(const float* partial, int chunks, int taps, int channels, float* sums, Stream stream);
 

@@ -34,6 +34,15 @@ __device__ __forceinline__ void fetch_matrices(uint32_t (&fragments)[4], const u
                : "memory");
 }
 
+/// The same with rows and columns of each matrix exchanged.
+__device__ __forceinline__ void fetch_transposed(uint32_t (&fragments)[4], const uint16_t* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
+               : "r"(address)
+               : "memory");
+}
+
 #define UNIREPLK_MMA_K16(type)                                     \
   asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type       \
       ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \

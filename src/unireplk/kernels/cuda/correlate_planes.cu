@@ -1,0 +1,76 @@
+#include "unireplk/kernels/cuda/branches.cuh"
+#include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/row_planes.h"
+#include "unireplk/kernels/cuda/row_products.cuh"
+
+namespace unireplk::kernels::cuda {
+namespace {
+
+constexpr int kTaps = kTunedSize * kTunedSize;
+static_assert(kTunedSize == kDistances);
+
+/// Bytes of shared memory: the planes, and when these are done a matrix for each warp.
+template <int kTiles>
+size_t shared_bytes(const RowPlanes& planes) {
+  return std::max(StagedPlanes<kTiles, 2>::bytes(planes), sizeof(float) * kPairWarps * planes.matrix());
+}
+
+/// partial[part][tap][channel], and [part][kTaps][channel] for the sum of dy. A warp has the taps of one row: products
+/// of each row of dy with the row of x that the taps meet; a tap's sum lies along a diagonal, that of dy in the column
+/// of ones.
+template <class T, int kTiles>
+__global__ void __launch_bounds__(kPairThreads)
+    correlate_planes_kernel(RowPlanes planes, int images_of_part, const T* x, const T* dy, float* partial) {
+  extern __shared__ __align__(16) uint16_t shared[];
+  using Staged = StagedPlanes<kTiles, 2>;
+  const int c = blockIdx.x, first = blockIdx.y * images_of_part, last = min(first + images_of_part, planes.images);
+  const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes, down = warp - kPairReach;
+  const int stride = Staged::stride(planes), to_x = Staged::values(planes);
+  const bool has_taps = warp < kTunedSize;
+  float sums[kTiles][2 * kTiles][4] = {};
+  const T* const channels[2] = {dy + c * planes.channel(), x + c * planes.channel()};
+  each_images<T, kTiles, 2>(planes, channels, first, last, shared, [&](const uint16_t* images) {
+    if (!has_taps) return;
+    for (int y = max(0, -down); y < min(planes.height, planes.height - down); ++y) {
+      const RowOfImages<kTiles> of_dy(images, stride, y * planes.pitch);
+      const RowOfImages<kTiles> of_x(images + to_x, stride, (y + down) * planes.pitch);
+      add_row_product<T, kTiles>(of_dy, of_x, sums);
+    }
+  });
+  if (!has_taps) return;
+  float* matrix = reinterpret_cast<float*>(shared) + warp * planes.matrix();
+  write_matrix<kTiles>(sums, planes.width, matrix);
+  __syncwarp();
+  float* out = partial + int64_t{blockIdx.y} * (kTaps + 1) * gridDim.x + c;
+  const bool is_sum = lane == kTunedSize;
+  if (is_sum ? down != 0 : lane > kTunedSize) return;
+  float sum = 0.F;
+  for (int i = 0; i < planes.width; ++i) {
+    const int l = is_sum ? planes.width : i + lane - kPairReach;
+    if (is_sum || (l >= 0 && l < planes.width)) sum += matrix[i * (planes.width + 1) + l];
+  }
+  out[(is_sum ? kTaps : int64_t{warp} * kTunedSize + lane) * gridDim.x] = sum;
+}
+
+}  // namespace
+
+int correlation_parts(const Map& map) { return ImageParts(map).count; }
+
+void correlate_planes(Element element, const Map& map, const void* x, const void* dy, float* partial, Stream stream) {
+  const auto planes = planes_of(map);
+  const ImageParts parts(map);
+  with_type(element, [&]<class T>(T) {
+    if constexpr (sizeof(T) == sizeof(uint16_t)) {
+      with_tiles(planes, [&]<int kTiles>() {
+        auto* kernel = correlate_planes_kernel<T, kTiles>;
+        const size_t bytes = shared_bytes<kTiles>(planes);
+        allow_shared(kernel, bytes);
+        const dim3 grid(map.channels, parts.count);
+        kernel<<<grid, kPairThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),
+                                                      static_cast<const T*>(dy), partial);
+      });
+    }
+  });
+}
+
+}  // namespace unireplk::kernels::cuda

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+
+/// Second moments of the images of a channel by pairs of rows, and what of them two taps of a kernel of reach 6 meet.
+/// Plain numbers, so that the host can check them.
+///
+/// For rows r <= s, P(r, s)[i, l] is the sum over images of x[r, i] x[s, l]. Taps j and k meet in
+///   R[j, k] = sum over pixels p of x[p + j] x[p + k],   x being 0 outside,
+/// where p + j runs over the rows r of the map for which p and p + k lie in it as well: of all pairs of rows k_y - j_y
+/// apart, the first j_y are left out when j_y > 0, the last -k_y when k_y < 0, and never both, for j_y <= k_y. So a
+/// few matrices do for all pairs of taps: for each distance of two rows the sum of P over all of them, and that sum
+/// without the first or last few. Columns are cut the same way, by sums along diagonals.
+namespace unireplk::kernels::cuda {
+
+inline constexpr int kPairReach = 6;                                         ///< of taps
+inline constexpr int kEdgeRows = kPairReach;                                 ///< that some pairs of taps leave out
+inline constexpr int kDistances = 2 * kPairReach + 1;                        ///< of two rows
+inline constexpr int kEdgePairs = kEdgeRows * (kEdgeRows + 1) / 2;           ///< r <= s of the rows of one edge
+inline constexpr int kRowPairs = kDistances + 2 * kEdgePairs;                ///< matrices of a channel
+inline constexpr int kNarrowestPaired = 2 * kPairReach, kWidestPaired = 31;  ///< maps, in both directions
+inline constexpr int kImagesAtOnce = 16;                                     ///< that a product of matrices adds up
+
+/// Planes of a map, [channel][image][row][pitch], in 16 bits: zeros behind the columns, but a 1 right behind them, so
+/// that products with a plane give its sums as well; and whole images of zeros until their number is a multiple of
+/// kImagesAtOnce.
+struct RowPlanes {
+  int images, height, width, pitch;
+
+  constexpr RowPlanes(int of_images, int of_height, int of_width)
+      : images((of_images + kImagesAtOnce - 1) / kImagesAtOnce * kImagesAtOnce),
+        height(of_height),
+        width(of_width),
+        pitch(of_width < 16 ? 16 : 32) {}
+
+  constexpr int64_t image() const { return int64_t{height} * pitch; }
+  constexpr int64_t channel() const { return images * image(); }
+  constexpr int matrix() const { return width * (width + 1); }  ///< floats: [width][width + 1], the last column sums
+};
+
+/// Number of the matrix of the pair r <= s of the six rows of an edge, among those of that edge.
+constexpr int edge_pair(int r, int s) { return r * kEdgeRows - r * (r - 1) / 2 + s - r; }
+
+constexpr int first_of_edge(bool is_bottom) { return kDistances + (is_bottom ? kEdgePairs : 0); }
+
+/// Whether both rows of a pair lie in one edge.
+constexpr bool is_edge_pair(int r, int s, int height) { return s < kEdgeRows || r >= height - kEdgeRows; }
+
+/// The matrix that taps of rows jy <= ky meet in, once sums are without what lies before or behind them: number
+/// distance for the sum over all rows; edge pair (r, s) of the top without rows 0 to r, of the bottom without rows from
+/// s on.
+constexpr int matrix_of_taps(int jy, int ky) {
+  if (jy > 0) return first_of_edge(false) + edge_pair(jy - 1, ky - 1);
+  if (ky < 0) return first_of_edge(true) + edge_pair(kEdgeRows + jy, kEdgeRows + ky);
+  return ky - jy;
+}
+
+/// Columns i = first to last that tap jx meets while jx + distance meets i + distance. May be none.
+struct ColumnRange {
+  int first, last;
+
+  constexpr ColumnRange(int jx, int distance, int width) : first(jx > 0 ? jx : 0), last(width - 1) {
+    if (first < -distance) first = -distance;
+    if (jx < 0) last = width - 1 + jx;
+    if (last > width - 1 - distance) last = width - 1 - distance;
+  }
+};
+
+}  // namespace unireplk::kernels::cuda

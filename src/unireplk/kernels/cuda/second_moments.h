@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+#include "unireplk/kernels/cuda/element.h"
+
+/// What the branches of a block and their products with x come to, from the second moments of x alone: no branch is
+/// computed. For maps that have row planes (row_planes.h).
+///
+/// Source: all of it is linear in R[j, k] = sum over pixels p of x[p + j] x[p + k], j and k taps of the large kernel:
+/// with Z_b[k] = sum_p z_b[p] x[p + k] = sum_j w_b[j] R[j, k], covariances of branches are sums of w_d[k] Z_b[k], and
+/// gradients of weights (kernel specification, section 3) need nothing else of z_b. How R is cut at borders:
+/// row_pairs.h.
+namespace unireplk::kernels::cuda {
+
+struct Map;
+
+/// Rows of second_moments(): products of x with each branch, and with 1, for each tap of the large kernel.
+int64_t product_rows();
+
+int64_t second_moments_bytes(const Map& map);  ///< of workspace
+
+/// \param planes   write_row_planes()
+/// \param packed   [all taps][channels]
+/// \param moments  [kMomentRows][channels], written: means and covariances of the branches
+/// \param products [product_rows()][channels], written: Z_b[k] for b, then for k; then X[k] = sum_p x[p + k]
+/// Numerics: products of 16-bit values exact, sums over images in float32 for 16 to 64 of them and in float64 over
+/// these; products with weights in float32, covariances in float64.
+void second_moments(Element element, const Map& map, const void* planes, const float* packed, float* moments,
+                    float* products, void* workspace, Stream stream);
+
+/// Pointers to gradients of the weights of each branch, [channels][taps].
+struct WeightGradients;
+
+/// Gradients of the weights of all branches.
+/// \param correlation   [taps of the large kernel][channels] = sum_p dy[p] x[p + k]
+/// \param coefficients  block_coefficients.h
+void weight_gradients(const Map& map, const float* correlation, const float* coefficients, const float* products,
+                      const WeightGradients& gradients, Stream stream);
+
+}  // namespace unireplk::kernels::cuda
