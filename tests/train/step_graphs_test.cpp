@@ -96,6 +96,72 @@ TEST_CASE("step graphs: gradients add up within a step, and stay where they are"
   CHECK(product.counts.replays == 2 * 6 - 3);
 }
 
+TEST_CASE("step graphs: a pass finds no gradients, rehearsed or replayed") {
+  const test::CapturedLog log;
+  Product product;
+  const auto pass = product.pass;
+  int64_t found = 0, passes = 0;
+  product.pass = [&](const Batch& batch) {
+    ++passes;
+    found += product.network->weight.grad().defined() ? 1 : 0;
+    return pass(batch);
+  };
+  product.steps(batch_of(1), 5);
+  CHECK(product.counts.replays == 2);
+  CHECK((passes == 5 && found == 0));
+}
+
+TEST_CASE("step graphs: gradients of any memory order and type add up") {
+  struct Net : torch::nn::Module {
+    at::Tensor table = register_parameter("table", at::zeros({3, 2}).t());
+    at::Tensor kernel = register_parameter("kernel", at::empty_strided({4, 1, 2, 2}, {4, 1, 2, 1}).zero_());
+    at::Tensor exact = register_parameter("exact", at::zeros({3}, at::kDouble));
+  };
+  const test::CapturedLog log;
+  const auto net = std::make_shared<Net>();
+  Recorded counts;
+  StepGraphs graphs(std::make_unique<FakeRecorder>(counts), *net, {});
+  const at::Tensor of_table = at::arange(6, at::kFloat).view({2, 3});          // rows, where the parameter has columns
+  const at::Tensor of_kernel = at::arange(16, at::kFloat).view({4, 1, 2, 2});  // other strides, the same order
+  const at::Tensor of_exact = at::full({3}, 1 + 1e-12, at::kDouble);
+  const auto pass = [&](const Batch&) {
+    net->table.mutable_grad() = of_table.clone();
+    net->kernel.mutable_grad() = of_kernel.clone();
+    net->exact.mutable_grad() = of_exact.clone();
+    return tasks::Losses{.total = at::zeros({}), .parts = {}};
+  };
+  for (int64_t i = 0; i < 4; ++i) {
+    graphs.zero_gradients();
+    for (int64_t micro = 0; micro < 3; ++micro) graphs.run(batch_of(1), 3, pass);
+    CHECK(at::equal(net->table.grad(), 3 * of_table));
+    CHECK(at::equal(net->kernel.grad(), 3 * of_kernel));
+    CHECK(at::equal(net->exact.grad(), 3 * of_exact));
+  }
+  CHECK(counts.replays == 3 * 3);
+  for (const auto& parameter : net->parameters()) CHECK(parameter.grad().strides() == parameter.strides());
+}
+
+TEST_CASE("step graphs: a parameter may have its first gradient late in a step") {
+  const test::CapturedLog log;
+  Product product;
+  const auto pass = product.pass;
+  bool is_late = false;
+  product.pass = [&](const Batch& batch) {
+    if (is_late) product.network->idle.sum().backward();
+    return pass(batch);
+  };
+  product.graphs.zero_gradients();
+  for (int64_t micro = 0; micro < 3; ++micro) {
+    product.graphs.run(batch_of(1), 3, product.pass);
+    is_late = true;
+  }
+  CHECK(at::equal(product.network->weight.grad(), at::full({3}, 6.0)));
+  CHECK(at::equal(product.network->idle.grad(), at::full({2}, 2.0)));
+  product.step(batch_of(1), 3);
+  CHECK((product.counts.rehearsals == 3 && product.counts.replays == 1));
+  CHECK(at::equal(product.network->idle.grad(), at::ones({2})));
+}
+
 TEST_CASE("step graphs: nothing is recorded before gradients lie where they will stay") {
   const test::CapturedLog log;
   Product product;
@@ -254,10 +320,17 @@ TEST_CASE("step graphs: an exception of a rehearsal comes through, and harms not
   const test::CapturedLog log;
   Product product;
   const auto pass = product.pass;
-  product.pass = [](const Batch&) -> tasks::Losses { throw std::runtime_error("no memory"); };
+  const auto fails = [&](const Batch& batch) -> tasks::Losses {
+    pass(batch);  // with a gradient
+    throw std::runtime_error("no memory");
+  };
+  product.pass = fails;
   CHECK_THROWS_WITH(product.step(batch_of(1)), "no memory");
+  CHECK_FALSE(product.network->weight.grad().defined());
   product.pass = pass;
   CHECK(product.step(batch_of(1)).item<double>() == 12);
+  CHECK_THROWS_WITH(product.graphs.run(batch_of(5), 1, fails), "no memory");
+  CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2.0)));  // of the pass before
 }
 
 /// Files of the last checkpoint, and the metrics.

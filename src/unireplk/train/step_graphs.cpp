@@ -11,6 +11,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 #include "unireplk/tensor/out_of_memory.h"
+#include "unireplk/train/fresh_gradients.h"
 
 namespace unireplk::train {
 namespace {
@@ -126,7 +127,15 @@ StepGraphs::Shape* StepGraphs::shape_of(const Batch& batch, int64_t per_step) {
 
 tasks::Losses StepGraphs::rehearse(const Batch& batch, const Pass& pass) {
   tasks::Losses losses;
-  recorder_->rehearse([&] { losses = pass(batch); });
+  recorder_->rehearse([&] { losses = run_freshly(batch, pass); });
+  return losses;
+}
+
+/// Run a pass for gradients of its own, and add these to what parameters have.
+tasks::Losses StepGraphs::run_freshly(const Batch& batch, const Pass& pass) const {
+  FreshGradients fresh(parameters_);
+  tasks::Losses losses = pass(batch);
+  fresh.add();
   return losses;
 }
 
@@ -135,7 +144,8 @@ void StepGraphs::record(Shape& shape, const Batch& batch, const Pass& pass) {
   try {
     shape.batch = batch.with_each([](const at::Tensor& t) { return t.detach().clone(); });
     shape.places = places();
-    shape.work = recorder_->record([&shape, pass] { shape.losses = pass(shape.batch); }, drawn_from_);
+    shape.work =
+        recorder_->record([this, &shape, pass] { shape.losses = run_freshly(shape.batch, pass); }, drawn_from_);
   } catch (const std::exception& error) {
     failure = short_message(error);
   }

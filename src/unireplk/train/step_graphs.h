@@ -19,15 +19,16 @@ namespace unireplk::train {
 /// ones: the device gets thousands of small operations in one piece, and does not wait for the host between them.
 ///
 /// A recording reads and writes where it did when it was made. So batches are copied to a place that stays; gradients
-/// are set to 0 and not freed; parameters and buffers are to be changed in place only, which is checked: what has moved
-/// is recorded anew. A parameter that has had a gradient once has one in every step.
+/// are set to 0 and not freed, and what a pass makes is added to them behind it; parameters and buffers are to be
+/// changed in place only, which is checked: what has moved is recorded anew. A parameter that has had a gradient once
+/// has one in every step.
 ///
 /// What cannot be recorded runs as it would without all this, and the log says why, once. Nothing else differs.
 class StepGraphs {
  public:
-  /// Forward and backward pass of a batch: adds to the gradients; gives the loss and its parts for the log, without a
-  /// graph. It is kept, and run for other batches of the same shapes, so it holds what it needs by value, and decides
-  /// by nothing that changes from step to step.
+  /// Forward and backward pass of a batch: adds to the gradients, of which it finds none; gives the loss and its parts
+  /// for the log, without a graph. It is kept, and run for other batches of the same shapes, so it holds what it needs
+  /// by value, and decides by nothing that changes from step to step.
   using Pass = std::function<tasks::Losses(const Batch& batch)>;
 
   /// Passes over batches of a shape before one is recorded: libraries choose and prepare their kernels meanwhile.
@@ -60,6 +61,7 @@ class StepGraphs {
   std::string obstacle(const Batch& batch) const;
   Shape* shape_of(const Batch& batch, int64_t per_step);
   tasks::Losses rehearse(const Batch& batch, const Pass& pass);
+  tasks::Losses run_freshly(const Batch& batch, const Pass& pass) const;
   void record(Shape& shape, const Batch& batch, const Pass& pass);
   tasks::Losses replay(Shape& shape, const Batch& batch);
   bool gradients_lie_still() const;

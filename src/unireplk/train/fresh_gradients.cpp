@@ -1,0 +1,58 @@
+#include "unireplk/train/fresh_gradients.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/empty_like.h>
+
+#include <map>
+#include <utility>
+
+namespace unireplk::train {
+namespace {
+
+/// Whether both lie in memory in one order: strides of single elements mean nothing.
+bool has_order_of(const at::Tensor& tensor, const at::Tensor& other) {
+  for (int64_t i = 0; i < tensor.dim(); ++i) {
+    if (tensor.size(i) != 1 && tensor.stride(i) != other.stride(i)) return false;
+  }
+  return true;
+}
+
+/// `gradient` with the strides of `place`. A single tensor of other strides would make LibTorch add all one by one.
+at::Tensor laid_out_as(const at::Tensor& place, const at::Tensor& gradient) {
+  if (gradient.strides() == place.strides()) return gradient;
+  if (has_order_of(gradient, place)) return gradient.as_strided(place.sizes(), place.strides());
+  return at::empty_like(place).copy_(gradient);
+}
+
+}  // namespace
+
+FreshGradients::FreshGradients(const std::vector<at::Tensor>& parameters) : parameters_(parameters) {
+  for (const auto& parameter : parameters_) kept_.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
+}
+
+FreshGradients::~FreshGradients() {
+  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = kept_[i];
+}
+
+void FreshGradients::add() {
+  struct Lists {
+    std::vector<at::Tensor> kept, fresh;
+  };
+  const at::NoGradGuard no_grad;
+  std::map<at::ScalarType, Lists> by_type;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor fresh = std::exchange(parameters_[i].mutable_grad(), at::Tensor());
+    if (!fresh.defined()) continue;
+    if (!kept_[i].defined()) {
+      kept_[i] = fresh;
+      continue;
+    }
+    Lists& lists = by_type[kept_[i].scalar_type()];
+    lists.kept.push_back(kept_[i]);
+    lists.fresh.push_back(laid_out_as(kept_[i], fresh));
+  }
+  for (const auto& [type, lists] : by_type) at::_foreach_add_(lists.kept, lists.fresh);
+}
+
+}  // namespace unireplk::train
