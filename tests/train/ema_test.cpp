@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <limits>
 #include <stdexcept>
 
 #include "support/catch.h"
@@ -10,6 +11,7 @@
 #include "unireplk/io/state_file.h"
 #include "unireplk/models/state_dict.h"
 #include "unireplk/models/unireplknet.h"
+#include "unireplk/train/fused.h"
 
 namespace unireplk::train {
 namespace {
@@ -81,6 +83,84 @@ TEST_CASE("Ema: a skipped step leaves the averages alone, to the bit") {
   ema.update(at::ones({}));
   const SavedAverages after(ema);
   for (const auto* name : {"weight", "running_mean"}) CHECK(after[name].equal(before[name]));
+}
+
+/// Values that arithmetic would change where it should not.
+at::Tensor oddities() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  return at::tensor({-0.0F, 1.0F, kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 1e-42F, 3.0F});
+}
+
+bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  return a.cpu().contiguous().view(at::kInt).equal(b.cpu().contiguous().view(at::kInt));
+}
+
+/// A network whose values are not all finite, with averages that are not either.
+void check_skip_of_oddities(at::Device device) {
+  MovingNetImpl net(7);
+  net.weight.set_data(oddities());
+  net.to(device);
+  Ema ema(net, 0.75);
+  const at::NoGradGuard no_grad;
+  net.weight.copy_(oddities().flip(0));
+  ema.update(at::ones({}, at::TensorOptions(device)));
+  CHECK(same_bits(SavedAverages(ema)["weight"], oddities()));
+  net.weight.fill_(0.5);
+  ema.update(at::zeros({}, at::TensorOptions(device)));
+  CHECK(SavedAverages(ema)["weight"][6].item<float>() == 3.0F + 0.25F * (0.5F - 3.0F));
+}
+
+TEST_CASE("Ema: a skipped step leaves what is not finite alone, to the bit") { check_skip_of_oddities(at::kCPU); }
+
+TEST_CASE("Ema: on a GPU, averages are those of a CPU, and a skipped step leaves them alone to the bit", "[cuda]") {
+  if (!at::hasCUDA()) {
+    WARN("SKIPPED: no CUDA device");
+    return;
+  }
+  const at::Device gpu(at::kCUDA, 0);
+  check_skip_of_oddities(gpu);
+  MovingNetImpl net, on_gpu;
+  on_gpu.register_buffer("large", at::zeros({3, 8 << 20}));  // more than is taken at once
+  on_gpu.register_buffer("larger", at::zeros({9 << 20}));
+  on_gpu.to(gpu);
+  Ema ema(net, 0.9), ema_on_gpu(on_gpu, 0.9);
+  for (int64_t t = 1; t <= 5; ++t) {
+    for (auto* each : {&net, &on_gpu}) each->move(t);
+    for (const auto& buffer : on_gpu.buffers()) {
+      if (buffer.numel() > (1 << 20)) buffer.fill_(static_cast<double>(t));
+    }
+    ema.update(taken());
+    ema_on_gpu.update(taken().to(gpu));
+  }
+  const SavedAverages expected(ema), actual(ema_on_gpu);
+  CHECK(at::allclose(actual["weight"].cpu(), expected["weight"], 1.3e-6, 1e-6));
+  CHECK(at::allclose(actual["running_mean"].cpu(), expected["running_mean"], 1.3e-6, 1e-6));
+  CHECK(actual["num_batches_tracked"].item<int64_t>() == (int64_t{1} << 53) + 5);
+  double large = 0;
+  for (int64_t t = 1; t <= 5; ++t) large += 0.1 * (static_cast<double>(t) - large);
+  for (const auto* name : {"large", "larger"}) {
+    CHECK(at::allclose(actual[name].cpu().to(at::kDouble), at::full({1}, large, at::kDouble), 1e-5));
+  }
+}
+
+TEST_CASE("move_together: moves each average by its share of the way, in pieces of any size", "[numeric]") {
+  const int64_t most_bytes = GENERATE(1, 40, 1 << 20);
+  const auto type = GENERATE(at::kFloat, at::kDouble);
+  std::vector<at::Tensor> averages, values, expected;
+  for (int64_t size = 0; size < 9; ++size) {
+    averages.push_back((at::arange(size * 2, type) + 0.5).view({size, 2}).t());
+    values.push_back((at::arange(size * 2, type) * 7).sin().view({size, 2}).t());
+    expected.push_back(averages.back() + 0.3 * (values.back() - averages.back()));
+  }
+  move_together(averages, values, at::scalar_tensor(0.3, at::kDouble), most_bytes);
+  for (size_t i = 0; i < averages.size(); ++i) CHECK(at::allclose(averages[i], expected[i], 1.3e-6, 1e-6));
+}
+
+TEST_CASE("move_together: share 0 leaves every bit alone") {
+  const auto average = oddities(), other = at::ones({3});
+  move_together({average, other}, {oddities().flip(0), at::full({3}, std::nan(""))}, at::zeros({}, at::kDouble));
+  CHECK(same_bits(average, oddities()));
+  CHECK(other.equal(at::ones({3})));
 }
 
 TEST_CASE("Ema: a swap lends the averages to the network, and takes them back") {

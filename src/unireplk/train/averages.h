@@ -27,17 +27,26 @@ class Averages : public Stateful {
   void load(const StateReader& reader) override;
 
  protected:
-  /// Move the averages towards the network's values. \param share  of the way: double scalar.
+  /// Move the averages towards the network's values. \param share  of the way: double scalar; 0 leaves the floating
+  ///                                                               ones alone, to the bit.
   void mix_in(const at::Tensor& share);
 
  private:
+  /// Averages and the network's values, parallel.
+  struct Entries {
+    std::vector<at::Tensor> averages, values;
+  };
+
+  Entries& entries_for(const at::Tensor& average, const at::Tensor& value);
+  void move_floating(const at::Tensor& share);
   void exchange();
 
   bool exchanged_ = false;
   NamedTensors averages_;
   NamedTensors values_;  ///< the network's own tensors, parallel to averages_
-  std::vector<at::Tensor> floating_averages_, floating_values_;
-  std::vector<at::Tensor> integer_averages_, integer_values_;
+  Entries together_;     ///< for move_together()
+  Entries floating_;     ///< moved one by one
+  Entries integers_;
 };
 
 }  // namespace unireplk::train

@@ -4,10 +4,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "unireplk/tensor/state.h"
 
-/// What optimizers share that run LibTorch's fused updates.
+/// What is shared by all that runs LibTorch's fused updates.
 namespace unireplk::train {
 
 /// The gradient in the memory order of its parameter: a fused update walks both with one index.
@@ -15,6 +16,15 @@ at::Tensor aligned_gradient(const at::Tensor& parameter);
 
 /// Copy an entry of a checkpoint into `target`. \throws UserError when the shape differs.
 void restore_entry(at::Tensor target, const StateReader& reader, const std::string& key);
+
+/// Move each of `averages` towards that of `values`, by a few operations for all of them.
+/// \param averages    of one type and device. Those of `values` have their sizes and strides.
+/// \param share       of the way, scalar on any device: 0 leaves every bit of the averages alone, whatever they or
+///                    the values are.
+/// \param most_bytes  of memory at a time, unless one tensor is larger.
+/// Numerics: as a float32 share, rounded to the averages' type once.
+void move_together(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& values,
+                   const at::Tensor& share, int64_t most_bytes = int64_t{64} << 20);
 
 /// `skip` of Optimizer::step() as a fused update takes it.
 inline std::optional<at::Tensor> found_inf(const at::Tensor& skip) {
