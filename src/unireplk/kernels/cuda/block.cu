@@ -37,7 +37,7 @@ class Cutter {
 };
 
 /// [taps][channels] from each branch's [channels][taps].
-__global__ void pack_branches_kernel(BlockParameters parameters, int channels, bool is_flipped, float* packed) {
+__global__ void pack_branches_kernel(BlockParameters parameters, int channels, float* packed, float* flipped) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= kAllTaps * channels) return;
   const int c = i % channels, tap = i / channels;
@@ -45,7 +45,9 @@ __global__ void pack_branches_kernel(BlockParameters parameters, int channels, b
   for (int b = 0; b < kBranches; ++b) {
     const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first, of_branch = tap - first;
     if (of_branch < 0 || of_branch >= taps) continue;
-    packed[i] = parameters.weight[b][int64_t{c} * taps + (is_flipped ? taps - 1 - of_branch : of_branch)];
+    const float weight = parameters.weight[b][int64_t{c} * taps + of_branch];
+    packed[i] = weight;
+    if (flipped) flipped[int64_t{first + taps - 1 - of_branch} * channels + c] = weight;
   }
 }
 
@@ -96,9 +98,9 @@ BlockParameters parameters_of(const BlockWeights& weights) {
   return parameters;
 }
 
-void pack_branches(const BlockParameters& parameters, int channels, bool is_flipped, float* packed, Stream stream) {
+void pack_branches(const BlockParameters& parameters, int channels, float* packed, float* flipped, Stream stream) {
   pack_branches_kernel<<<ceil_div(int64_t{kAllTaps} * channels, kThreads), kThreads, 0, stream>>>(parameters, channels,
-                                                                                                  is_flipped, packed);
+                                                                                                  packed, flipped);
 }
 
 bool has_block_kernel(const BlockShape& shape) {

@@ -15,8 +15,7 @@ namespace {
 
 static_assert(kCoefficients == 3 + 3 * kBranches);
 
-constexpr int kRowsAtOnce = 2;     // of dx that a thread computes
-constexpr int kWarpsOfBranch = 4;  // that add up what a branch makes of the correlation
+constexpr int kRowsAtOnce = 2;  // of dx that a thread computes
 
 /// Gradients of norms, on the device.
 struct NormGradients {
@@ -25,58 +24,67 @@ struct NormGradients {
   float* outer_beta;
 };
 
+/// sum_p dy z_b of each branch, by a thread's taps.
+__device__ __forceinline__ void add_branches_of(const TeamMember& me, const float* packed, const float* correlation,
+                                                int channels, double (&sums)[kBranches]) {
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) {
+    const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first;
+#pragma unroll
+    for (int from = 0; from < taps; from += kTeams) {
+      const int tap = from + me.team;
+      if (tap >= taps) continue;
+      sums[b] += static_cast<double>(packed[int64_t{first + tap} * channels + me.channel]) *
+                 correlation[int64_t{large_tap(b, tap)} * channels + me.channel];
+    }
+  }
+}
+
 /// Gradients of all norms and the coefficients of what follows, from the correlation of x with dy.
-__global__ void __launch_bounds__(kBranches* kWarpsOfBranch* kLanes)
+__global__ void __launch_bounds__(kTeamThreads)
     norm_gradients_kernel(BlockParameters parameters, const float* packed, const float* moments,
                           const float* correlation, int channels, double eps, double pixels, NormGradients gradients,
                           float* coefficients) {
-  __shared__ double parts[kBranches][kWarpsOfBranch][kLanes];  // of sum_p dy z_b
-  const int c = blockIdx.x * kLanes + threadIdx.x, branch = threadIdx.y / kWarpsOfBranch;
-  const bool is_channel = c < channels;
-  double part = 0;
-  if (is_channel) {
-    const int first = first_of_branch(branch), taps = first_of_branch(branch + 1) - first;
-    for (int tap = threadIdx.y % kWarpsOfBranch; tap < taps; tap += kWarpsOfBranch) {
-      part += static_cast<double>(packed[int64_t{first + tap} * channels + c]) *
-              correlation[int64_t{large_tap(branch, tap)} * channels + c];
-    }
+  __shared__ TeamMoments of_team;
+  __shared__ Slopes slopes;
+  __shared__ double totals[kBranches][kTeamChannels];   // sum_p dy z_b
+  __shared__ double centred[kBranches][kTeamChannels];  // sum_p dy (z_b - mean_b)
+  const TeamMember me(channels);
+  const int c = me.channel, b = me.team, column = me.column;
+  double sums[kBranches] = {}, sum = 0;
+  if (me.is_channel) {
+    if (b < kMomentRows) of_team[b][column] = moments[int64_t{b} * channels + c];
+    if (b < kBranches) sum = correlation[int64_t{kLargeTaps} * channels + c];
+    add_branches_of(me, packed, correlation, channels, sums);
   }
-  parts[branch][threadIdx.y % kWarpsOfBranch][threadIdx.x] = part;
-  __syncthreads();
-  if (!is_channel || threadIdx.y != 0) return;
-  const double sum = correlation[int64_t{kLargeTaps} * channels + c];
-  const auto of = slopes_of(parameters, moments, channels, c, eps);
-  double centred[kBranches];  // sum_p dy (z_b - mean_b)
-  double outer = 0;
-#pragma unroll
-  for (int b = 0; b < kBranches; ++b) {
-    centred[b] = -of.mean[b] * sum;
-    for (const auto& warp : parts[b]) centred[b] += warp[threadIdx.x];
-    outer += of.slope[b] * centred[b];
-  }
-  outer /= of.outer_deviation;
-  gradients.outer_gamma[c] = static_cast<float>(outer);
-  gradients.outer_beta[c] = static_cast<float>(sum);
+  add_teams(sums, totals);
+  if (me.is_channel && b < kBranches) centred[b][column] = totals[b][column] - of_team[b][column] * sum;
+  find_slopes(me, parameters, of_team, eps, slopes);
+  if (!me.is_channel || b >= kBranches) return;
   const auto set = [&](int row, double value) {
     coefficients[int64_t{row} * channels + c] = static_cast<float>(value);
   };
-  set(kMeanOfGradient, sum / pixels);
-  set(kKappa, outer / (pixels * of.outer_deviation));
-  set(kOuterSlope, of.outer_slope);
+  double outer = 0, with_sum = 0;  // covariance of z_b with the normalised sum
 #pragma unroll
-  for (int b = 0; b < kBranches; ++b) {
-    double with_sum = 0;  // covariance of z_b with the normalised sum
-#pragma unroll
-    for (int d = 0; d < kBranches; ++d) {
-      const int pair = b < d ? pair_of(b, d) : pair_of(d, b);
-      with_sum += moments[int64_t{kBranches + pair} * channels + c] * of.slope[d];
-    }
-    const double gamma = of.outer_slope / of.deviation[b] * (centred[b] - outer / of.outer_deviation * with_sum);
-    gradients.gamma[b][c] = static_cast<float>(gamma);
-    set(row_of_slope(b), of.slope[b]);
-    set(row_of_pull(b), of.slope[b] * gamma / (pixels * of.deviation[b]));
-    set(row_of_mean(b), of.mean[b]);
+  for (int d = 0; d < kBranches; ++d) {
+    outer += slopes.slope[d][column] * centred[d][column];
+    const int pair = b < d ? pair_of(b, d) : pair_of(d, b);
+    with_sum += of_team[kBranches + pair][column] * slopes.slope[d][column];
   }
+  const double outer_inverse = slopes.outer_inverse[column], outer_slope = slopes.outer_slope[column];
+  const double slope = slopes.slope[b][column], inverse = slopes.inverse[b][column], share = 1 / pixels;
+  outer *= outer_inverse;
+  const double gamma = outer_slope * inverse * (centred[b][column] - outer * outer_inverse * with_sum);
+  at_branch(gradients.gamma, b)[c] = static_cast<float>(gamma);
+  set(row_of_slope(b), slope);
+  set(row_of_pull(b), slope * gamma * inverse * share);
+  set(row_of_mean(b), of_team[b][column]);
+  if (b != 0) return;
+  gradients.outer_gamma[c] = static_cast<float>(outer);
+  gradients.outer_beta[c] = static_cast<float>(sum);
+  set(kMeanOfGradient, sum * share);
+  set(kKappa, outer * outer_inverse * share);
+  set(kOuterSlope, outer_slope);
 }
 
 /// dz[branch][image][pixel][channel]
@@ -212,15 +220,17 @@ __global__ void __launch_bounds__(kJobsOfBlock* kLanes)
   correlate_branch<0, kTile, kColumns>(map, x + c, dz + c, map.images * map.plane(), chunk, job, out);
 }
 
-/// weight[branch] [channels][taps] from [kAllTaps][channels].
-__global__ void unpack_branches_kernel(const float* sums, int channels, WeightGradients gradients) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= kAllTaps * channels) return;
+/// The sums over chunks of partial[chunk][kAllTaps][channels], unpacked.
+__global__ void __launch_bounds__(kWarps* kLanes)
+    add_branches_kernel(const float* partial, int chunks, int channels, WeightGradients gradients) {
+  const int columns = kAllTaps * channels, i = blockIdx.x * kLanes + threadIdx.x;
+  const float sum = sum_chunks(partial, chunks, columns, i);
+  if (threadIdx.y != 0 || i >= columns) return;
   const int c = i % channels, tap = i / channels;
 #pragma unroll
   for (int b = 0; b < kBranches; ++b) {
     const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first, of_branch = tap - first;
-    if (of_branch >= 0 && of_branch < taps) gradients.weight[b][int64_t{c} * taps + of_branch] = sums[i];
+    if (of_branch >= 0 && of_branch < taps) gradients.weight[b][int64_t{c} * taps + of_branch] = sum;
   }
 }
 
@@ -251,9 +261,10 @@ int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, con
   return chunks;
 }
 
+/// \return as launch_images(), of all images.
 template <class T>
-void launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
-                   Stream stream) {
+int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
+                  Stream stream) {
   const int at_once = images_at_once(element, map), chunk = chunk_images(map);
   const bool has_products = has_row_planes(element, map);
   int chunks = 0;
@@ -265,7 +276,7 @@ void launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* 
     chunks +=
         launch_images(some, chunk, x + offset, dy + offset, dx ? dx + offset : nullptr, workspace, partial, stream);
   }
-  if (!has_products) add_chunks(workspace.partial, chunks, kAllTaps, map.channels, workspace.sums, stream);
+  return chunks;
 }
 
 /// workspace.correlation = that of x with dy.
@@ -292,7 +303,7 @@ void launch_norms(const BlockShape& shape, const BlockParameters& parameters, co
   norms.outer_gamma = gradients.gamma;
   norms.outer_beta = gradients.beta;
   const double pixels = static_cast<double>(shape.map.images * shape.map.height * shape.map.width);
-  norm_gradients_kernel<<<ceil_div(channels, kLanes), dim3(kLanes, kBranches * kWarpsOfBranch), 0, stream>>>(
+  norm_gradients_kernel<<<ceil_div(channels, kTeamChannels), kTeamThreads, 0, stream>>>(
       parameters, workspace.packed, moments, workspace.correlation, channels, shape.eps, pixels, norms,
       workspace.coefficients);
 }
@@ -305,26 +316,25 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
   const auto map = map_of(shape.map);
   const auto workspace = divide_workspace(element, shape.map, memory);
   const auto parameters = parameters_of(weights);
-  pack_branches(parameters, map.channels, false, workspace.packed, stream);
-  pack_branches(parameters, map.channels, true, workspace.flipped, stream);
+  pack_branches(parameters, map.channels, workspace.packed, dx ? workspace.flipped : nullptr, stream);
   launch_correlation(element, map, x, dy, workspace, stream);
   launch_norms(shape, parameters, moments, gradients, workspace, stream);
   WeightGradients of_weights{};
   for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;
   const bool has_products = has_row_planes(element, map);
+  int chunks = 0;
   if (!has_products || dx) {
     with_type(element, [&]<class T>(T) {
-      launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx), workspace,
-                    stream);
+      chunks = launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx),
+                             workspace, stream);
     });
   }
   if (has_products) {
     const float* products = moments + int64_t{kMomentRows} * map.channels;
     return weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
   }
-  constexpr int kThreads = 256;
-  unpack_branches_kernel<<<ceil_div(int64_t{kAllTaps} * map.channels, kThreads), kThreads, 0, stream>>>(
-      workspace.sums, map.channels, of_weights);
+  add_branches_kernel<<<ceil_div(int64_t{kAllTaps} * map.channels, kLanes), dim3(kLanes, kWarps), 0, stream>>>(
+      workspace.partial, chunks, map.channels, of_weights);
 }
 
 }  // namespace unireplk::kernels::cuda

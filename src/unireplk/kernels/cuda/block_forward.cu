@@ -95,45 +95,59 @@ __global__ void __launch_bounds__(kWarps* kLanes, 2)
   for (int row = 0; row < kMomentRows; ++row) out[int64_t{1 + row} * map.channels] = mine[row * kStride];
 }
 
-/// moments[kMomentRows][channels], means and covariance, from those of thread blocks. A warp for each row.
-__global__ void __launch_bounds__(kMomentRows* kLanes)
-    merge_moments_kernel(const float* partial, int blocks, int channels, float* moments) {
-  __shared__ double means[kBranches][kLanes];
-  const int c = blockIdx.x * kLanes + threadIdx.x, row = threadIdx.y;
-  const bool is_channel = c < channels;
-  const int64_t step = int64_t{1 + kMomentRows} * channels;
-  const auto at = [&](int block, int of_row) {
-    return static_cast<double>(partial[block * step + of_row * channels + c]);
-  };
-  double pixels = 0, sum = 0;
-  if (is_channel && row < kBranches) {
-#pragma unroll 8
-    for (int block = 0; block < blocks; ++block) {
-      pixels += at(block, 0);
-      sum += at(block, 0) * at(block, 1 + row);
+/// What is added up to merge the moments of thread blocks. Means are taken as they differ from those of the first
+/// thread block: then little cancels.
+__device__ __forceinline__ void add_moments(const TeamMember& me, const float* partial, int blocks, int channels,
+                                            double (&sums)[kMomentRows]) {
+  const float* mine = partial + me.channel;
+  float shift[kBranches];
+#pragma unroll
+  for (int b = 0; b < kBranches; ++b) shift[b] = mine[int64_t{1 + b} * channels];
+  for (int block = me.team; block < blocks; block += kTeams) {
+    const float* row = mine + block * int64_t{1 + kMomentRows} * channels;
+    const double count = *row;
+    double delta[kBranches];
+#pragma unroll
+    for (int b = 0; b < kBranches; ++b) delta[b] = static_cast<double>(row[int64_t{1 + b} * channels]) - shift[b];
+#pragma unroll
+    for (int b = 0; b < kBranches; ++b) {
+      const double weighted = count * delta[b];
+      sums[b] += weighted;
+#pragma unroll
+      for (int d = b; d < kBranches; ++d) {
+        const int of_pair = kBranches + pair_of(b, d);
+        sums[of_pair] += row[int64_t{1 + of_pair} * channels] + weighted * delta[d];
+      }
     }
-    means[row][threadIdx.x] = sum / pixels;
-    moments[int64_t{row} * channels + c] = static_cast<float>(sum / pixels);
+  }
+}
+
+/// From the moments of all thread blocks. All threads of a block call it, and may read what they come to then.
+__device__ __forceinline__ void merge_moments_of(const TeamMember& me, const float* partial, int blocks, int channels,
+                                                 double pixels, TeamMoments& moments) {
+  __shared__ double totals[kMomentRows][kTeamChannels];
+  double sums[kMomentRows] = {};
+  if (me.is_channel) add_moments(me, partial, blocks, channels, sums);
+  add_teams(sums, totals);
+  const int row = me.team;
+  if (me.is_channel && row < kBranches) {
+    const float shift = partial[int64_t{1 + row} * channels + me.channel];
+    moments[row][me.column] = static_cast<float>(shift + totals[row][me.column] / pixels);
+  } else if (me.is_channel && row < kMomentRows) {
+    int b = 0, d = row - kBranches;
+    while (d >= kBranches - b) d -= kBranches - b++;
+    d += b;
+    const double products = totals[row][me.column] - totals[b][me.column] * totals[d][me.column] / pixels;
+    moments[row][me.column] = static_cast<float>(b == d && products < 0 ? 0 : products / pixels);
   }
   __syncthreads();
-  if (!is_channel || row < kBranches) return;
-  int b = 0, d = row - kBranches;
-  while (d >= kBranches - b) d -= kBranches - b++;
-  d += b;
-  const double mean_b = means[b][threadIdx.x], mean_d = means[d][threadIdx.x];
-#pragma unroll 8
-  for (int block = 0; block < blocks; ++block) {
-    pixels += at(block, 0);
-    sum += at(block, 1 + row) + at(block, 0) * (at(block, 1 + b) - mean_b) * (at(block, 1 + d) - mean_d);
-  }
-  moments[int64_t{row} * channels + c] = static_cast<float>(sum / pixels);
 }
 
 /// Running statistics, or null pointers.
 struct Running {
   float *mean[kBranches], *variance[kBranches];
   float *outer_mean, *outer_variance;
-  int64_t* batches[kBranches + 1];  // the outer norm's last; or null
+  int64_t *batches[kBranches], *outer_batches;  // each may be null
   double momentum;
 };
 
@@ -141,53 +155,68 @@ __device__ __forceinline__ void move(float* value, double momentum, double to) {
   *value = static_cast<float>((1 - momentum) * *value + momentum * to);
 }
 
-__device__ __forceinline__ void move_running(const Running& running, const BlockParameters& parameters,
-                                             const float* moments, const Slopes& slopes, double pixels, int channels,
-                                             int c) {
+/// A team moves those of one norm.
+__device__ __forceinline__ void move_running(const TeamMember& me, const Running& running,
+                                             const BlockParameters& parameters, const TeamMoments& moments,
+                                             const Slopes& slopes, double pixels) {
+  const int c = me.channel, b = me.team;
+  if (!running.outer_mean || !me.is_channel || b > kBranches) return;
   const double unbiased = pixels / (pixels - 1);
-  double mean = 0;
+  if (b < kBranches) {
+    move(at_branch(running.mean, b) + c, running.momentum, moments[b][me.column]);
+    const double variance = moments[kBranches + pair_of(b, b)][me.column];
+    move(at_branch(running.variance, b) + c, running.momentum, variance * unbiased);
+  } else {
+    double mean = 0;
 #pragma unroll
-  for (int b = 0; b < kBranches; ++b) {
-    mean += parameters.beta[b][c];
-    move(running.mean[b] + c, running.momentum, slopes.mean[b]);
-    const double variance = moments[int64_t{kBranches + pair_of(b, b)} * channels + c];
-    move(running.variance[b] + c, running.momentum, variance * unbiased);
+    for (const float* beta : parameters.beta) mean += beta[c];
+    move(running.outer_mean + c, running.momentum, mean);
+    move(running.outer_variance + c, running.momentum, slopes.outer_variance[me.column] * unbiased);
   }
-  move(running.outer_mean + c, running.momentum, mean);
-  move(running.outer_variance + c, running.momentum, slopes.outer_variance * unbiased);
   if (c != 0) return;
-#pragma unroll
-  for (int b = 0; b <= kBranches; ++b) {
-    if (running.batches[b]) ++*running.batches[b];
-  }
+  int64_t* const batches = b < kBranches ? at_branch(running.batches, b) : running.outer_batches;
+  if (batches) ++*batches;
 }
 
-/// merged[kLargeTaps][channels] and bias[channels]: the one convolution that branches and norms come to.
-__global__ void merge_branches_kernel(BlockParameters parameters, const float* packed, const float* moments,
-                                      int channels, double eps, double pixels, Running running, float* merged,
-                                      float* bias) {
-  const int c = blockIdx.x * kLanes + threadIdx.x;
-  if (c >= channels) return;
-  const auto slopes = slopes_of(parameters, moments, channels, c, eps);
-  for (int tap = threadIdx.y; tap < kLargeTaps; tap += blockDim.y) {
-    const int down = tap / kLargeSize - kLargeReach, right = tap % kLargeSize - kLargeReach;
-    double sum = 0;
+/// A tap of the merged kernel.
+__device__ __forceinline__ float merge_tap(const TeamMember& me, const Slopes& slopes, const float* packed,
+                                           int channels, int tap) {
+  const int down = tap / kLargeSize - kLargeReach, right = tap % kLargeSize - kLargeReach;
+  double sum = 0;
 #pragma unroll
-    for (int b = 0; b < kBranches; ++b) {
-      const int reach = branch_reach(b), dilation = branch_dilation(b), y = down + reach, x = right + reach;
-      const bool meets = y >= 0 && y <= 2 * reach && x >= 0 && x <= 2 * reach && y % dilation == 0 && x % dilation == 0;
-      if (!meets) continue;
-      const int of_branch = first_of_branch(b) + y / dilation * branch_size(b) + x / dilation;
-      sum += slopes.slope[b] * packed[int64_t{of_branch} * channels + c];
-    }
-    merged[int64_t{tap} * channels + c] = static_cast<float>(slopes.outer_slope * sum);
+  for (int b = 0; b < kBranches; ++b) {
+    const int reach = branch_reach(b), dilation = branch_dilation(b), y = down + reach, x = right + reach;
+    const bool meets = y >= 0 && y <= 2 * reach && x >= 0 && x <= 2 * reach && y % dilation == 0 && x % dilation == 0;
+    if (!meets) continue;
+    const int of_branch = first_of_branch(b) + y / dilation * branch_size(b) + x / dilation;
+    sum += slopes.slope[b][me.column] * packed[int64_t{of_branch} * channels + me.channel];
   }
-  if (threadIdx.y != 0) return;
+  return static_cast<float>(slopes.outer_slope[me.column] * sum);
+}
+
+/// moments[kMomentRows][channels], merged[kLargeTaps][channels] and bias[channels]: the one convolution that branches
+/// and norms come to.
+__global__ void __launch_bounds__(kTeamThreads)
+    merge_branches_kernel(BlockParameters parameters, const float* packed, const float* partial, int blocks,
+                          int channels, double eps, double pixels, Running running, float* moments, float* merged,
+                          float* bias) {
+  __shared__ TeamMoments of_team;
+  __shared__ Slopes slopes;
+  const TeamMember me(channels);
+  const int c = me.channel;
+  merge_moments_of(me, partial, blocks, channels, pixels, of_team);
+  find_slopes(me, parameters, of_team, eps, slopes);
+  move_running(me, running, parameters, of_team, slopes, pixels);
+  if (!me.is_channel) return;
+  if (me.team < kMomentRows) moments[int64_t{me.team} * channels + c] = of_team[me.team][me.column];
+  for (int tap = me.team; tap < kLargeTaps; tap += kTeams) {
+    merged[int64_t{tap} * channels + c] = merge_tap(me, slopes, packed, channels, tap);
+  }
+  if (me.team != 0) return;
   double shift = 0;
 #pragma unroll
-  for (int b = 0; b < kBranches; ++b) shift += slopes.slope[b] * slopes.mean[b];
-  bias[c] = static_cast<float>(parameters.outer_beta[c] - slopes.outer_slope * shift);
-  if (running.outer_mean) move_running(running, parameters, moments, slopes, pixels, channels, c);
+  for (int b = 0; b < kBranches; ++b) shift += slopes.slope[b][me.column] * of_team[b][me.column];
+  bias[c] = static_cast<float>(parameters.outer_beta[c] - slopes.outer_slope[me.column] * shift);
 }
 
 /// \return thread blocks, each with its partial moments.
@@ -215,7 +244,7 @@ Running pointers_of(const RunningStatistics* statistics) {
   }
   running.outer_mean = statistics->outer.mean;
   running.outer_variance = statistics->outer.variance;
-  running.batches[kBranches] = statistics->outer.batches;
+  running.outer_batches = statistics->outer.batches;
   running.momentum = statistics->momentum;
   return running;
 }
@@ -228,22 +257,19 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
   const auto map = map_of(shape.map);
   const auto workspace = divide_workspace(element, shape.map, memory);
   const auto parameters = parameters_of(weights);
-  pack_branches(parameters, map.channels, false, workspace.packed, stream);
-  const int groups = ceil_div(map.channels, kLanes);
+  pack_branches(parameters, map.channels, workspace.packed, nullptr, stream);
+  int blocks = 1;
   if (has_row_planes(element, map)) {
     write_row_planes(element, map, x, workspace.planes, stream);
-    second_moments(element, map, workspace.planes, workspace.packed, moments,
+    second_moments(element, map, workspace.planes, workspace.packed, workspace.partial,
                    moments + int64_t{kMomentRows} * map.channels, workspace.pairs, stream);
   } else {
-    int blocks = 0;
     with_type(element, [&]<class T>(T) { blocks = launch_moments(map, static_cast<const T*>(x), workspace, stream); });
-    merge_moments_kernel<<<groups, dim3(kLanes, kMomentRows), 0, stream>>>(workspace.partial, blocks, map.channels,
-                                                                           moments);
   }
   const double pixels = static_cast<double>(map.images) * map.height * map.width;
-  merge_branches_kernel<<<groups, dim3(kLanes, kWarps), 0, stream>>>(
-      parameters, workspace.packed, moments, map.channels, shape.eps, pixels, pointers_of(running), workspace.merged,
-      workspace.bias);
+  merge_branches_kernel<<<ceil_div(map.channels, kTeamChannels), kTeamThreads, 0, stream>>>(
+      parameters, workspace.packed, workspace.partial, blocks, map.channels, shape.eps, pixels, pointers_of(running),
+      moments, workspace.merged, workspace.bias);
   convolve(element, map, {.size = kLargeSize, .dilation = 1}, x, workspace.merged, workspace.bias, y, stream);
 }
 

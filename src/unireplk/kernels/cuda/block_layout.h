@@ -36,7 +36,7 @@ int images_at_once(Element element, const Map& map);
 
 BlockParameters parameters_of(const BlockWeights& weights);
 
-/// All branches' weights, packed as convolution.h says, flipped or not.
-void pack_branches(const BlockParameters& parameters, int channels, bool is_flipped, float* packed, Stream stream);
+/// All branches' weights, packed as convolution.h says, and flipped besides, unless `flipped` is null.
+void pack_branches(const BlockParameters& parameters, int channels, float* packed, float* flipped, Stream stream);
 
 }  // namespace unireplk::kernels::cuda

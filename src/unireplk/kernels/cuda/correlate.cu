@@ -71,21 +71,11 @@ __global__ void __launch_bounds__(kWarps* kLanes)
   *out = total;
 }
 
-/// A warp adds every kWarps-th chunk; then the first adds these sums in their order.
 __global__ void __launch_bounds__(kWarps* kLanes)
     add_chunks_kernel(const float* partial, int chunks, int64_t columns, float* sums) {
-  __shared__ double of_warps[kWarps][kLanes];
   const int64_t i = int64_t{blockIdx.x} * kLanes + threadIdx.x;
-  double sum = 0;
-  if (i < columns) {
-#pragma unroll 4
-    for (int chunk = threadIdx.y; chunk < chunks; chunk += kWarps) sum += partial[chunk * columns + i];
-  }
-  of_warps[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || i >= columns) return;
-  for (int warp = 1; warp < kWarps; ++warp) sum += of_warps[warp][threadIdx.x];
-  sums[i] = static_cast<float>(sum);
+  const float sum = sum_chunks(partial, chunks, columns, i);
+  if (threadIdx.y == 0 && i < columns) sums[i] = sum;
 }
 
 }  // namespace

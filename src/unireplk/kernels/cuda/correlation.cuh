@@ -82,4 +82,21 @@ struct Chunk {
   __device__ Chunk(const Map& map, int images) : first(blockIdx.x * images), last(min(first + images, map.images)) {}
 };
 
+/// The sum over chunks of partial[chunk][i], for the first of kWarps warps; all of a block call it. A warp adds every
+/// kWarps-th chunk; then the first adds these sums in their order.
+__device__ __forceinline__ float sum_chunks(const float* partial, int chunks, int64_t columns, int64_t i) {
+  __shared__ double of_warps[kWarps][kLanes];
+  double sum = 0;
+  if (i < columns) {
+#pragma unroll 8
+    for (int chunk = threadIdx.y; chunk < chunks; chunk += kWarps) sum += partial[chunk * columns + i];
+  }
+  of_warps[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y == 0) {
+    for (int warp = 1; warp < kWarps; ++warp) sum += of_warps[warp][threadIdx.x];
+  }
+  return static_cast<float>(sum);
+}
+
 }  // namespace unireplk::kernels::cuda

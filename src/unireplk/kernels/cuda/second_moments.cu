@@ -206,22 +206,19 @@ __global__ void __launch_bounds__(kTapThreads)
   }
   __syncthreads();
   const int warp = thread / kLanes;
+  if (thread == 0) moments[c] = static_cast<float>(pixels);
   if (warp < kBranches) {
     const double mean = sum_over_taps(weights, warp, of_taps + kBranches * kLargeTaps) / pixels;
     means[warp] = mean;
-    if (thread % kLanes == 0) moments[int64_t{warp} * channels + c] = static_cast<float>(mean);
+    if (thread % kLanes == 0) moments[int64_t{1 + warp} * channels + c] = static_cast<float>(mean);
   }
   __syncthreads();
   for (int pair = warp; pair < kPairs; pair += kTapWarps) {
     int b = 0, d = pair;
     while (d >= kBranches - b) d -= kBranches - b++;
     d += b;
-    const double product = sum_over_taps(weights, d, of_taps + b * kLargeTaps) / pixels;
-    const double covariance = product - means[b] * means[d];
-    if (thread % kLanes == 0) {
-      const bool is_negative = b == d && covariance < 0;  // not-a-number stays
-      moments[int64_t{kBranches + pair} * channels + c] = is_negative ? 0.F : static_cast<float>(covariance);
-    }
+    const double product = sum_over_taps(weights, d, of_taps + b * kLargeTaps) - pixels * means[b] * means[d];
+    if (thread % kLanes == 0) moments[int64_t{1 + kBranches + pair} * channels + c] = static_cast<float>(product);
   }
 }
 

@@ -22,7 +22,8 @@ int64_t second_moments_bytes(const Map& map);  ///< of workspace
 
 /// \param planes   write_row_planes()
 /// \param packed   [all taps][channels]
-/// \param moments  [kMomentRows][channels], written: means and covariances of the branches
+/// \param moments  [1 + kMomentRows][channels], written: the number of pixels, means of the branches and sums of their
+///                 centred products
 /// \param products [product_rows()][channels], written: Z_b[k] for b, then for k; then X[k] = sum_p x[p + k]
 /// Numerics: products of 16-bit values exact, sums over images in float32 for 16 to 64 of them and in float64 over
 /// these; products with weights in float32, covariances in float64.
