@@ -16,7 +16,10 @@ def print_cases(path):
     programs = list(dict.fromkeys(line["who"] for line in lines))
     cases = {}
     for line in lines:
-        cases.setdefault(line["case"], {})[line["who"]] = line["result"]["median_ms"]
+        result = line["result"]
+        cases.setdefault(line["case"], {})[line["who"]] = result["median_ms"]
+        if "single_kernels" in result:
+            cases.setdefault(line["case"] + ", large kernels alone", {})[line["who"]] = result["single_kernels"]["median_ms"]
     width = max(len(case) for case in cases)
     print("median ms".ljust(width), *(f"{program:>17}" for program in programs))
     for case, medians in cases.items():

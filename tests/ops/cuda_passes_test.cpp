@@ -162,7 +162,7 @@ TEST_CASE("add_normed_branch: on a GPU, several ranks come to what one does", "[
   check_two_ranks(inputs);
 }
 
-TEST_CASE("channel_layer_norm: on a GPU, against its parts, with all gradients", "[cuda]") {
+TEST_CASE("channel_layer_norm: on a GPU, against its parts, with all gradients", "[cuda][sanitize]") {
   if (is_skipped()) return;
   const Strict strict;
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
@@ -248,12 +248,7 @@ Tensors algebra(const at::Device& device, int64_t images, int64_t channels, bool
   return all;
 }
 
-TEST_CASE("passes: on a GPU, the algebra between them is that of the CPU", "[cuda]") {
-  if (is_skipped()) return;
-  const Strict strict;
-  const auto [images, channels] = GENERATE(table<int64_t, int64_t>(
-      {{1, 2}, {2, 5}, {9, 80}, {128, 640}, {3, 1037}, {70000, 3}, {600, 36}, {0, 12}, {1, 2560}}));
-  const bool has_factors = GENERATE(true, false);
+void check_algebra(int64_t images, int64_t channels, bool has_factors) {
   CAPTURE(images, channels, has_factors);
   const auto expected = algebra(at::kCPU, images, channels, has_factors);
   const auto got = algebra(at::kCUDA, images, channels, has_factors);
@@ -262,6 +257,84 @@ TEST_CASE("passes: on a GPU, the algebra between them is that of the CPU", "[cud
     CAPTURE(i);
     CHECK(got[i].equal(again[i]));
     CHECK(error_of(got[i], expected[i].to(at::kCUDA), 1e-6) <= test::kFusedGradientF32);
+  }
+}
+
+TEST_CASE("passes: on a GPU, the algebra between them is that of the CPU", "[cuda][sanitize]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto [images, channels] = GENERATE(
+      table<int64_t, int64_t>({{1, 2}, {2, 5}, {9, 80}, {128, 640}, {3, 1037}, {600, 36}, {0, 12}, {1, 2560}}));
+  check_algebra(images, channels, GENERATE(true, false));
+}
+
+TEST_CASE("passes: on a GPU, the algebra between them for very many images", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  check_algebra(70000, 3, GENERATE(true, false));
+}
+
+/// All passes over maps of a type on a device. They take maps as they are, and so no product of a library.
+Tensors over_maps(const at::Device& device, const Passes::Shape& shape, at::ScalarType type) {
+  unsigned seed = 0;
+  const auto values = [&](at::IntArrayRef sizes) {
+    at::manual_seed(++seed);
+    return at::randn(sizes).to(device);
+  };
+  const auto map = [&] { return values({shape.images, shape.pixels, shape.channels}).to(type); };
+  const auto vector = [&] { return values({shape.channels}); };
+  const auto table = [&] { return values({shape.images, shape.channels}); };
+  const auto x = map(), dy = map(), z = map(), wide = map().to(at::kFloat);
+  const auto passes = passes_for(x);
+  Tensors all;
+  const auto keep = [&](const auto&... tensors) { (all.push_back(tensors), ...); };
+
+  const auto centre = vector(), bias = vector(), factor = table(), slope = table(), shift = table();
+  const auto sums = passes->sum_rows(shape, dy, x, centre), of_wide = passes->sum_rows(shape, wide, x, centre);
+  const auto moments = passes->row_moments(shape, x);
+  keep(passes->sum_rows(shape, x, {}, {}).sums, sums.sums, sums.products, of_wide.sums, of_wide.products, moments.mean,
+       moments.variance);
+  for (const auto& a : {dy, wide}) {
+    const auto to = at::empty_like(a);
+    passes->combine_rows(shape, {.a = a, .factor = factor, .b = x, .centre = centre, .slope = slope, .shift = shift},
+                         to);
+    keep(to);
+  }
+  const auto scaled = at::empty_like(x);
+  passes->combine_rows(shape, {.a = x, .factor = factor}, scaled);
+
+  const auto products = passes->gelu_products(shape, dy, z, bias);
+  const auto gelu = passes->gelu_combine(shape, dy, factor, z, bias, slope);
+  keep(scaled, passes->gelu_squares(shape, z, bias), passes->gelu_scale(shape, z, bias, factor, bias),
+       products.products, products.sums, gelu.z, gelu.bias);
+
+  const auto image = x.view({shape.images, shape.pixels, 1, shape.channels}).permute({0, 3, 1, 2});
+  const auto gradient = wide.view({shape.images, shape.pixels, 1, shape.channels}).permute({0, 3, 1, 2});
+  for (const bool then_gelu : {false, true}) {
+    const Passes::LayerNorm norm{.weight = vector(), .bias = bias, .eps = 1e-6, .then_gelu = then_gelu};
+    const auto normed = passes->layer_norm(shape, image, norm);
+    const auto back = passes->layer_norm_backward(shape, gradient, image, norm, normed.mean, normed.inverse, true);
+    keep(normed.y, normed.mean, normed.inverse, back.x, back.weight, back.bias);
+  }
+  return all;
+}
+
+TEST_CASE("passes: on a GPU, those over maps are those of the CPU", "[cuda][sanitize]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto type = GENERATE(at::kFloat, at::kBFloat16);
+  const auto [images, pixels, channels] =
+      GENERATE(table<int64_t, int64_t, int64_t>({{2, 12, 16}, {3, 35, 6}, {2, 130, 80}, {1, 1, 9}}));
+  CAPTURE(type, images, pixels, channels);
+  const Passes::Shape shape{.images = images, .pixels = pixels, .channels = channels};
+  const auto expected = over_maps(at::kCPU, shape, type);
+  const auto got = over_maps(at::kCUDA, shape, type), again = over_maps(at::kCUDA, shape, type);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(got[i].equal(again[i]));
+    CHECK(got[i].scalar_type() == expected[i].scalar_type());
+    const double limit = got[i].scalar_type() == at::kFloat ? test::kFusedGradientF32 : unit_of(type);
+    CHECK(error_of(got[i], expected[i].to(at::kCUDA), 1e-3) <= limit);
   }
 }
 

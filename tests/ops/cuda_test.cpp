@@ -65,7 +65,7 @@ void check_depthwise(at::IntArrayRef shape, int64_t size, int64_t dilation, at::
   }
 }
 
-TEST_CASE("depthwise_conv2d: on a GPU, maps that kernels are made for", "[cuda]") {
+TEST_CASE("depthwise_conv2d: on a GPU, maps that kernels are made for", "[cuda][sanitize]") {
   if (is_skipped()) return;
   const Strict strict;
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
@@ -93,7 +93,7 @@ TEST_CASE("depthwise_conv2d: on a GPU, any map", "[cuda]") {
   check_depthwise({images, channels, height, width}, 13, 1, dtype);
 }
 
-TEST_CASE("depthwise_conv2d: on a GPU, any kernel", "[cuda]") {
+TEST_CASE("depthwise_conv2d: on a GPU, any kernel", "[cuda][sanitize]") {
   if (is_skipped()) return;
   const Strict strict;
   const auto dtype = GENERATE(at::kFloat, at::kHalf);
@@ -195,12 +195,27 @@ TEST_CASE("dilated_reparam: on a GPU, many images in parts of memory", "[cuda]")
   check_block(block, x, dy, dtype);
 }
 
-TEST_CASE("dilated_reparam: on a GPU, a small block", "[cuda]") {
+TEST_CASE("dilated_reparam: on a GPU, a small block", "[cuda][sanitize]") {
   if (is_skipped()) return;
   const Strict strict;
   const auto block = on_gpu(make_block(table_row(13), 8));
   const auto x = gpu_map({2, 8, 14, 14}, 1), dy = gpu_map(x.sizes(), 2);
   check_block(block, x, dy, GENERATE(at::kFloat, at::kBFloat16));
+}
+
+TEST_CASE("dilated_reparam: on a GPU, narrow maps of few images are near wide ones", "[cuda][sanitize]") {
+  if (is_skipped()) return;
+  const auto dtype = GENERATE(at::kBFloat16, at::kHalf);
+  const auto [images, channels, side] =
+      GENERATE(table<int64_t, int64_t, int64_t>({{1, 8, 28}, {2, 40, 14}, {5, 8, 7}, {3, 16, 12}, {2, 9, 14}}));
+  CAPTURE(dtype, images, channels, side);
+  const auto block = on_gpu(make_block(table_row(13), channels));
+  const auto x = gpu_map({images, channels, side, side}, 1, dtype).to(at::kFloat);
+  const auto dy = gpu_map(x.sizes(), 2, dtype).to(at::kFloat);
+  const auto wide = run_on(block, x, dy, at::kFloat, true), narrow = run_on(block, x, dy, dtype, true);
+  constexpr double kNear = 8.0 / 256;  // some roundings to bf16: whether a map is read as what it is
+  CHECK(error_of(narrow.y, wide.y) <= kNear);
+  CHECK(error_of(narrow.dx, wide.dx) <= kNear);
 }
 
 TEST_CASE("dilated_reparam: on a GPU, running statistics are left alone, absent or used", "[cuda]") {
