@@ -39,6 +39,14 @@ constexpr int large_tap(int branch, int tap) {
   return (start + tap / size * dilation) * kLargeSize + start + tap % size * dilation;
 }
 
+/// The branch's tap that lies on a tap of the large kernel, or -1.
+constexpr int branch_tap(int branch, int large) {
+  const int start = kLargeReach - branch_reach(branch), size = branch_size(branch), dilation = branch_dilation(branch);
+  const int y = large / kLargeSize - start, x = large % kLargeSize - start, span = dilation * size;
+  const bool meets = y >= 0 && y < span && x >= 0 && x < span && y % dilation == 0 && x % dilation == 0;
+  return meets ? y / dilation * size + x / dilation : -1;
+}
+
 /// Where covariance (b, d), b <= d, stands in the upper triangle.
 constexpr int pair_of(int b, int d) { return b * kBranches - b * (b - 1) / 2 + d - b; }
 

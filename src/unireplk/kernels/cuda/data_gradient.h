@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+
+#include "unireplk/kernels/cuda/element.h"
+
+/// The gradient of a block's input on tensor cores. Per channel, with g = dy, the branches' kernels w_b embedded in the
+/// large one's 13 x 13 taps, W = sum_b slope_b w_b, s the outer slope (block_coefficients.h) and sums over pixels p of
+/// the image, dx is linear in g and in x:
+///
+///   dx(q) = sum_j s W[j] g(q - j) + sum_q' B(q, q') x(q') + k(q)
+///   B(q, q') = - sum_p (s kappa W[q - p] W[q' - p] + sum_b pull_b w_b[q - p] w_b[q' - p])
+///   k(q) = - sum_p (s W[q - p] (mean of g - kappa sum_b slope_b mean_b) - sum_b pull_b mean_b w_b[q - p])
+///
+/// The first term is one convolution. The second is a small matrix for each pair of rows, times a row of all images;
+/// there are 97 of them (line_pairs.h), and their entries are sums over 97 kinds of pairs of columns. No branch is
+/// computed. Source: kernel specification, section 3, dz_b put into dx.
+namespace unireplk::kernels::cuda {
+
+struct Map;
+
+/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns, a multiple of
+/// 8 channels.
+bool has_data_gradient(Element element, const Map& map);
+
+/// Bytes of workspace, which starts at a multiple of 256 bytes.
+int64_t data_gradient_workspace(const Map& map);
+
+/// \param planes        x as [channels][images][height][pitch], 16-byte aligned: pitch 16 for at most 15 columns, else
+///                      32; images up to a multiple of 16, those that are not there finite. Columns behind the map's
+///                      may hold any finite value.
+/// \param dy, dx        16-byte aligned.
+/// \param packed        [kAllTaps][channels], the branches' weights.
+/// \param coefficients  [kCoefficients][channels]
+/// Numerics: B in float32, scaled by a power of two for each channel, rounded once to the element type; sums and k in
+/// float32. The two terms that are linear in x are rounded together, the first one is, and so is the sum.
+void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy, const float* packed,
+                         const float* coefficients, void* dx, void* workspace, Stream stream);
+
+}  // namespace unireplk::kernels::cuda

@@ -1,0 +1,50 @@
+#pragma once
+
+/// Pairs of lines of a map (rows, or columns) between which two convolutions of 13 taps, one behind the other, carry
+/// something: z(p) = sum_j w[j] x(p + j) and then out(q) = sum_j v[j] z(q - j), j in [-6, 6], p inside the map. Line q
+/// takes from line q' what the taps j = q - p and j' = q' - p make of it, over the lines p that both reach. Which p lie
+/// in the map depends on the border only where both lines are within 6 of it, so for maps of at least 12 lines there
+/// are 97 kinds of pairs, whatever the size: rows and columns have the same ones. Plain numbers, so that the host can
+/// check them.
+namespace unireplk::kernels::cuda {
+
+inline constexpr int kPairReach = 6;  ///< of a convolution
+inline constexpr int kPairTaps = 2 * kPairReach + 1;
+inline constexpr int kFarthest = 2 * kPairReach;  ///< distance q' - q of lines that meet
+inline constexpr int kDistances = 2 * kFarthest + 1;
+inline constexpr int kKinds = 97;
+inline constexpr int kNoKind = -1;
+inline constexpr int kFewestLines = 2 * kPairReach;  ///< of a map: no pair is near both borders
+
+constexpr int magnitude(int distance) { return distance < 0 ? -distance : distance; }
+
+/// Pairs of taps (j, j + distance).
+constexpr int tap_pairs(int distance) { return kPairTaps - magnitude(distance); }
+
+/// Pairs of lines of this distance within 6 of one border.
+constexpr int border_pairs(int distance) {
+  return magnitude(distance) < kPairReach ? kPairReach - magnitude(distance) : 0;
+}
+
+/// Kinds of one distance follow each other: all tap pairs; the first 7, 8, ..., of lines near the first border; the
+/// last 7, 8, ..., of lines near the other one.
+constexpr int kinds_of(int distance) { return 1 + 2 * border_pairs(distance); }
+
+constexpr int first_kind(int distance) {
+  const int border = border_pairs(distance);
+  const int of_opposite = border > 0 ? kPairReach + border * border : kFarthest - magnitude(distance);
+  return distance > 0 ? kKinds - of_opposite - kinds_of(distance) : of_opposite;
+}
+
+/// \return kNoKind if the lines do not meet.
+constexpr int kind_of(int line, int other, int lines) {
+  const int distance = other - line;
+  if (magnitude(distance) > kFarthest) return kNoKind;
+  const int low = distance < 0 ? other : line, high = distance < 0 ? line : other;
+  const int first = first_kind(distance);
+  if (high < kPairReach) return first + 1 + low;
+  if (low >= lines - kPairReach) return first + 1 + border_pairs(distance) + lines - 1 - high;
+  return first;
+}
+
+}  // namespace unireplk::kernels::cuda
