@@ -32,7 +32,7 @@ int64_t entry_of(const Image& x, int matrix, int i, int l) {
     for (int r = first; r <= last; ++r) total += x.at(r, i) * x.at(r + distance, l);
     return total;
   };
-  if (matrix < kDistances) return sum(matrix, 0, x.height - 1 - matrix);
+  if (matrix < kRowDistances) return sum(matrix, 0, x.height - 1 - matrix);
   for (const bool is_bottom : {false, true}) {
     for (int r = 0; r < kEdgeRows; ++r) {
       for (int s = r; s < kEdgeRows; ++s) {
@@ -80,7 +80,7 @@ TEST_CASE("row pairs: matrices and columns of two taps are those that both meet"
 
 TEST_CASE("row pairs: each pair of an edge has a matrix of its own") {
   std::set<int> matrices;
-  for (int distance = 0; distance < kDistances; ++distance) matrices.insert(distance);
+  for (int distance = 0; distance < kRowDistances; ++distance) matrices.insert(distance);
   for (const bool is_bottom : {false, true}) {
     for (int r = 0; r < kEdgeRows; ++r) {
       for (int s = r; s < kEdgeRows; ++s) matrices.insert(first_of_edge(is_bottom) + edge_pair(r, s));
@@ -92,10 +92,10 @@ TEST_CASE("row pairs: each pair of an edge has a matrix of its own") {
 }
 
 TEST_CASE("row pairs: a pair of rows is in one edge, or in none") {
-  for (int height = kNarrowestPaired; height <= kWidestPaired; ++height) {
+  for (int height = kFewestLines; height <= kMostLines; ++height) {
     int in_edges = 0;
     for (int r = 0; r < height; ++r) {
-      for (int s = r; s < height && s - r < kDistances; ++s) in_edges += is_edge_pair(r, s, height);
+      for (int s = r; s < height && s - r < kRowDistances; ++s) in_edges += is_edge_pair(r, s, height);
     }
     CHECK(in_edges == 2 * kEdgePairs);
   }

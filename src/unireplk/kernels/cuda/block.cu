@@ -6,6 +6,7 @@
 #include "unireplk/kernels/cuda/block_coefficients.h"
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
 
@@ -64,17 +65,17 @@ BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* wo
   of.bias = cutter.floats(channels);
   of.correlation = cutter.floats((kLargeTaps + 1) * channels);
   of.coefficients = cutter.floats(kCoefficients * channels);
-  of.sums = cutter.floats(kAllTaps * channels);
   const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, images_at_once(element, map));
-  const bool has_planes = has_row_planes(element, map);
+  const bool has_moments = has_second_moments(element, map);
   int64_t rows = std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps);
-  if (has_planes) rows = std::max<int64_t>(rows, int64_t{correlation_parts(map)} * (kLargeTaps + 1));
+  if (has_moments) rows = std::max<int64_t>(rows, int64_t{correlation_parts(map)} * (kLargeTaps + 1));
   of.partial = cutter.floats(rows * channels);
-  of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
-  if (has_planes) {
+  if (has_moments) {
     of.planes = cutter.bytes(row_planes_bytes(map));
     of.planes_of_dy = cutter.bytes(row_planes_bytes(map));
-    of.pairs = cutter.bytes(second_moments_bytes(map));
+    of.pairs = cutter.bytes(std::max(second_moments_bytes(map), data_gradient_workspace(map)));
+  } else {
+    of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
   }
   of.bytes = cutter.used();
   return of;
@@ -112,7 +113,7 @@ bool has_block_kernel(const BlockShape& shape) {
 }
 
 int64_t block_moments(Element element, const BlockShape& shape) {
-  return kMomentRows + (has_row_planes(element, map_of(shape.map)) ? product_rows() : 0);
+  return kMomentRows + (has_second_moments(element, map_of(shape.map)) ? product_rows() : 0);
 }
 
 int64_t block_workspace(Element element, const BlockShape& shape) {

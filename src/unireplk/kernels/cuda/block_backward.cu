@@ -6,6 +6,7 @@
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
 #include "unireplk/kernels/cuda/correlation.cuh"
+#include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
 #include "unireplk/kernels/cuda/weight_gradients.h"
@@ -235,7 +236,6 @@ __global__ void __launch_bounds__(kWarps* kLanes)
 }
 
 /// The passes over the pixels of some images, all of which `map` has.
-/// \param partial  sums for the gradients of weights, or null: those come from elsewhere.
 /// \return chunks of which `partial` has sums now.
 template <class T>
 int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
@@ -253,7 +253,6 @@ int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, con
       const auto grid = Tiles<kColumns, kTile, kRowsAtOnce>(map).grid(map, 2 * kResidentBlocks);
       transpose_branches_kernel<kTile, kColumns><<<grid, block, 0, stream>>>(map, dz, workspace.flipped, dx);
     }
-    if (!partial) return;
     const dim3 grid(chunks, ceil_div(map.channels, kLanes), kJobParts);
     correlate_branches_kernel<kTile, kColumns>
         <<<grid, dim3(kLanes, kJobsOfBlock), 0, stream>>>(map, chunk, x, dz, partial);
@@ -266,13 +265,12 @@ template <class T>
 int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
                   Stream stream) {
   const int at_once = images_at_once(element, map), chunk = chunk_images(map);
-  const bool has_products = has_row_planes(element, map);
   int chunks = 0;
   for (int first = 0; first < map.images; first += at_once) {
     Map some = map;
     some.images = std::min(at_once, map.images - first);
     const int64_t offset = first * map.plane();
-    float* partial = has_products ? nullptr : workspace.partial + int64_t{chunks} * kAllTaps * map.channels;
+    float* partial = workspace.partial + int64_t{chunks} * kAllTaps * map.channels;
     chunks +=
         launch_images(some, chunk, x + offset, dy + offset, dx ? dx + offset : nullptr, workspace, partial, stream);
   }
@@ -283,7 +281,7 @@ int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* d
 void launch_correlation(Element element, const Map& map, const void* x, const void* dy, const BlockWorkspace& workspace,
                         Stream stream) {
   int chunks = 0;
-  if (has_row_planes(element, map)) {
+  if (has_second_moments(element, map)) {
     write_row_planes(element, map, x, workspace.planes, stream);
     write_row_planes(element, map, dy, workspace.planes_of_dy, stream);
     correlate_planes(element, map, workspace.planes, workspace.planes_of_dy, workspace.partial, stream);
@@ -321,18 +319,18 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
   launch_norms(shape, parameters, moments, gradients, workspace, stream);
   WeightGradients of_weights{};
   for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;
-  const bool has_products = has_row_planes(element, map);
-  int chunks = 0;
-  if (!has_products || dx) {
-    with_type(element, [&]<class T>(T) {
-      chunks = launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx),
-                             workspace, stream);
-    });
-  }
-  if (has_products) {
+  if (has_second_moments(element, map)) {
     const float* products = moments + int64_t{kMomentRows} * map.channels;
-    return weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
+    weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
+    if (!dx) return;
+    return block_data_gradient(element, map, workspace.planes, dy, workspace.packed, workspace.coefficients, dx,
+                               workspace.pairs, stream);
   }
+  int chunks = 0;
+  with_type(element, [&]<class T>(T) {
+    chunks = launch_pixels(element, map, static_cast<const T*>(x), static_cast<const T*>(dy), static_cast<T*>(dx),
+                           workspace, stream);
+  });
   add_branches_kernel<<<ceil_div(int64_t{kAllTaps} * map.channels, kLanes), dim3(kLanes, kWarps), 0, stream>>>(
       workspace.partial, chunks, map.channels, of_weights);
 }

@@ -259,7 +259,7 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
   const auto parameters = parameters_of(weights);
   pack_branches(parameters, map.channels, workspace.packed, nullptr, stream);
   int blocks = 1;
-  if (has_row_planes(element, map)) {
+  if (has_second_moments(element, map)) {
     write_row_planes(element, map, x, workspace.planes, stream);
     second_moments(element, map, workspace.planes, workspace.packed, workspace.partial,
                    moments + int64_t{kMomentRows} * map.channels, workspace.pairs, stream);

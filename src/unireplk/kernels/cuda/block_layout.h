@@ -20,12 +20,11 @@ struct BlockWorkspace {
   float* bias;          ///< [channels]
   float* correlation;   ///< [taps of the large kernel + 1][channels]
   float* coefficients;  ///< [kCoefficients][channels]
-  float* sums;          ///< [all taps][channels]
   float* partial;       ///< of thread blocks
   void* gradients;      ///< [branches][images at once, height, width, channels], in the map's element type
-  void* planes;         ///< row planes of x, of maps that have them
-  void* planes_of_dy;   ///< and of its gradient's map
-  void* pairs;          ///< of second_moments()
+  void* planes;         ///< of maps that have second moments, in place of gradients: row planes of x
+  void* planes_of_dy;   ///< and of dy
+  void* pairs;          ///< and what second_moments() or block_data_gradient() works in
   int64_t bytes;
 };
 

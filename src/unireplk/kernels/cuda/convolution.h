@@ -42,6 +42,9 @@ int chunk_images(const Map& map);
 void correlate(Element element, const Map& map, const KernelShape& kernel, const void* x, const void* dy,
                float* partial, Stream stream);
 
+/// Whether the current device has the shared memory that correlate_planes() takes for maps of this size.
+bool can_correlate_planes(const Map& map);
+
 /// Parts of which correlate_planes() makes a sum each.
 int correlation_parts(const Map& map);
 

@@ -7,7 +7,7 @@ namespace unireplk::kernels::cuda {
 namespace {
 
 constexpr int kTaps = kTunedSize * kTunedSize;
-static_assert(kTunedSize == kDistances);
+static_assert(kTunedSize == kRowDistances);
 
 /// Bytes of shared memory: the planes, and when these are done a matrix for each warp.
 template <int kTiles>
@@ -53,6 +53,12 @@ __global__ void __launch_bounds__(kPairThreads)
 }
 
 }  // namespace
+
+bool can_correlate_planes(const Map& map) {
+  const auto planes = planes_of(map);
+  const size_t bytes = planes.pitch == 16 ? shared_bytes<1>(planes) : shared_bytes<2>(planes);
+  return static_cast<int64_t>(bytes) <= most_shared_bytes();
+}
 
 int correlation_parts(const Map& map) { return ImageParts(map).count; }
 

@@ -286,14 +286,6 @@ void launch(Element element, const Map& map, const uint16_t* planes, const T* dy
   }
 }
 
-/// What a thread block may have on the current device; 0 if there is none.
-int64_t most_shared_bytes() {
-  int device = 0, bytes = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return 0;
-  if (cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess) return 0;
-  return bytes;
-}
-
 }  // namespace
 
 bool has_data_gradient(Element element, const Map& map) {

@@ -102,6 +102,14 @@ void allow_shared(Kernel* kernel, size_t bytes) {
                        static_cast<int>(bytes));
 }
 
+/// What a thread block may have of shared memory on the current device; 0 if there is none.
+inline int64_t most_shared_bytes() {
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  if (cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess) return 0;
+  return bytes;
+}
+
 /// Call `run` with the tile and columns for a map's width, as constants; kAnyTile where no tiles fit.
 template <int kAnyTile, class Run>
 void with_tile(const Map& map, Run run) {

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "unireplk/kernels/cuda/line_pairs.h"
+
 /// Second moments of the images of a channel by pairs of rows, and what of them two taps of a kernel of reach 6 meet.
 /// Plain numbers, so that the host can check them.
 ///
@@ -13,13 +15,12 @@
 /// without the first or last few. Columns are cut the same way, by sums along diagonals.
 namespace unireplk::kernels::cuda {
 
-inline constexpr int kPairReach = 6;                                         ///< of taps
-inline constexpr int kEdgeRows = kPairReach;                                 ///< that some pairs of taps leave out
-inline constexpr int kDistances = 2 * kPairReach + 1;                        ///< of two rows
-inline constexpr int kEdgePairs = kEdgeRows * (kEdgeRows + 1) / 2;           ///< r <= s of the rows of one edge
-inline constexpr int kRowPairs = kDistances + 2 * kEdgePairs;                ///< matrices of a channel
-inline constexpr int kNarrowestPaired = 2 * kPairReach, kWidestPaired = 31;  ///< maps, in both directions
-inline constexpr int kImagesAtOnce = 16;                                     ///< that a product of matrices adds up
+inline constexpr int kEdgeRows = kPairReach;                        ///< that some pairs of taps leave out
+inline constexpr int kRowDistances = kFarthest + 1;                 ///< of rows r <= s
+inline constexpr int kEdgePairs = kEdgeRows * (kEdgeRows + 1) / 2;  ///< r <= s of the rows of one edge
+inline constexpr int kRowPairs = kRowDistances + 2 * kEdgePairs;    ///< matrices of a channel
+inline constexpr int kMostLines = 31;                               ///< of a map, in both directions
+inline constexpr int kImagesAtOnce = 16;                            ///< that a product of matrices adds up
 
 /// Planes of a map, [channel][image][row][pitch], in 16 bits: zeros behind the columns, but a 1 right behind them, so
 /// that products with a plane give its sums as well; and whole images of zeros until their number is a multiple of
@@ -41,7 +42,7 @@ struct RowPlanes {
 /// Number of the matrix of the pair r <= s of the six rows of an edge, among those of that edge.
 constexpr int edge_pair(int r, int s) { return r * kEdgeRows - r * (r - 1) / 2 + s - r; }
 
-constexpr int first_of_edge(bool is_bottom) { return kDistances + (is_bottom ? kEdgePairs : 0); }
+constexpr int first_of_edge(bool is_bottom) { return kRowDistances + (is_bottom ? kEdgePairs : 0); }
 
 /// Whether both rows of a pair lie in one edge.
 constexpr bool is_edge_pair(int r, int s, int height) { return s < kEdgeRows || r >= height - kEdgeRows; }

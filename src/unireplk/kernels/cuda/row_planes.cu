@@ -50,13 +50,7 @@ __global__ void __launch_bounds__(kThreads) row_planes_kernel(Map map, RowPlanes
   }
 }
 
-constexpr bool is_paired(int side) { return side >= kNarrowestPaired && side <= kWidestPaired; }
-
 }  // namespace
-
-bool has_row_planes(Element element, const Map& map) {
-  return element != Element::kFloat && is_paired(map.height) && is_paired(map.width) && map.channels % kGroup == 0;
-}
 
 int64_t row_planes_bytes(const Map& map) {
   return map.channels * planes_of(map).channel() * static_cast<int64_t>(sizeof(uint16_t));

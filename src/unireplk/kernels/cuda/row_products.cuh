@@ -1,9 +1,9 @@
 #pragma once
 
-#include <algorithm>
-#include <array>
+#include <cuda_pipeline_primitives.h>
 
-#include "unireplk/kernels/cuda/async_copy.cuh"
+#include <algorithm>
+
 #include "unireplk/kernels/cuda/direct.cuh"
 #include "unireplk/kernels/cuda/mma.cuh"
 #include "unireplk/kernels/cuda/row_pairs.h"
@@ -66,10 +66,12 @@ __device__ __forceinline__ void each_images(const RowPlanes& planes, const T* co
       uint16_t* to = shared + (buffer * kMaps + map) * Staged::values(planes);
       for (int image = threadIdx.x / kLanes; image < count; image += kPairWarps) {
         const T* of_image = channels[map] + int64_t{from + image} * values;
-        for (int at = 8 * lane; at < values; at += 8 * kLanes) copy_async(to + image * stride + at, of_image + at);
+        for (int at = 8 * lane; at < values; at += 8 * kLanes) {
+          __pipeline_memcpy_async(to + image * stride + at, of_image + at, sizeof(uint4));
+        }
       }
     }
-    end_copy_group();
+    __pipeline_commit();
   };
   stage(first, 0);
   int buffer = 0;
@@ -77,9 +79,9 @@ __device__ __forceinline__ void each_images(const RowPlanes& planes, const T* co
     const int next = from + Staged::kImages;
     if (next < last) {
       stage(next, 1 - buffer);
-      wait_for_copies<1>();
+      __pipeline_wait_prior(1);
     } else {
-      wait_for_copies<0>();
+      __pipeline_wait_prior(0);
     }
     __syncthreads();
     const uint16_t* images = shared + buffer * kMaps * Staged::values(planes);

@@ -2,6 +2,8 @@
 
 #include "unireplk/kernels/cuda/block_coefficients.h"
 #include "unireplk/kernels/cuda/branches.cuh"
+#include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_products.cuh"
 #include "unireplk/kernels/cuda/weight_gradients.h"
 
@@ -12,7 +14,7 @@ static_assert(kPairReach == kLargeReach);
 
 constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
 constexpr int kEdgePairsOfWarp = 2 * kEdgePairs / kPairWarps;
-static_assert(kPairWarps >= kDistances && kEdgePairsOfWarp * kPairWarps == 2 * kEdgePairs);
+static_assert(kPairWarps >= kRowDistances && kEdgePairsOfWarp * kPairWarps == 2 * kEdgePairs);
 
 /// partial[part][channel][kRowPairs][width][width + 1], those of a distance that are in no edge: a warp for each.
 template <class T, int kTiles>
@@ -25,7 +27,7 @@ __global__ void __launch_bounds__(kPairThreads)
   float sums[kTiles][2 * kTiles][4] = {};
   each_images<T, kTiles, 1>(planes, channel, first, min(first + images_of_part, planes.images), shared,
                             [&](const uint16_t* images) {
-                              if (distance >= kDistances) return;
+                              if (distance >= kRowDistances) return;
                               for (int r = 0; r + distance < planes.height; ++r) {
                                 if (is_edge_pair(r, r + distance, planes.height)) continue;
                                 const RowOfImages<kTiles> a(images, stride, r * planes.pitch),
@@ -33,7 +35,7 @@ __global__ void __launch_bounds__(kPairThreads)
                                 add_row_product<T, kTiles>(a, b, sums);
                               }
                             });
-  if (distance >= kDistances) return;
+  if (distance >= kRowDistances) return;
   float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * kRowPairs * planes.matrix();
   write_matrix<kTiles>(sums, planes.width, of_channel + distance * planes.matrix());
 }
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(kPairThreads)
   float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * kRowPairs * planes.matrix();
 #pragma unroll
   for (int i = 0; i < kEdgePairsOfWarp; ++i) {
-    write_matrix<kTiles>(sums[i], planes.width, of_channel + (kDistances + first_pair + i) * planes.matrix());
+    write_matrix<kTiles>(sums[i], planes.width, of_channel + (kRowDistances + first_pair + i) * planes.matrix());
   }
 }
 
@@ -99,12 +101,12 @@ __device__ __forceinline__ void leave_rows_out(float* entry, int matrix, int dis
   }
 }
 
-/// Running sums along diagonal l - i = `diagonal`, or along the last column for diagonal kDistances: in place.
+/// Running sums along diagonal l - i = `diagonal`, or along the last column for diagonal kRowDistances: in place.
 __device__ __forceinline__ void add_along(float* matrix, int diagonal, int width) {
   float sum = 0.F;
   for (int i = 0; i < width; ++i) {
-    const int l = diagonal == kDistances ? width : i + diagonal;
-    if (l < 0 || (l >= width && diagonal != kDistances)) continue;
+    const int l = diagonal == kRowDistances ? width : i + diagonal;
+    if (l < 0 || (l >= width && diagonal != kRowDistances)) continue;
     float& entry = matrix[i * (width + 1) + l];
     entry = sum += entry;
   }
@@ -181,12 +183,12 @@ __global__ void __launch_bounds__(kTapThreads)
   }
   for (int tap = thread; tap < kAllTaps; tap += kTapThreads) weights[tap] = packed[int64_t{tap} * channels + c];
   __syncthreads();
-  for (int i = thread; i < kDistances * matrix; i += kTapThreads)
+  for (int i = thread; i < kRowDistances * matrix; i += kTapThreads)
     leave_rows_out(memory + i % matrix, matrix, i / matrix);
   __syncthreads();
-  constexpr int kDiagonals = 2 * kDistances;  // -12 to 12, and the last column
+  constexpr int kDiagonals = 2 * kRowDistances;  // -12 to 12, and the last column
   for (int i = thread; i < kRowPairs * kDiagonals; i += kTapThreads) {
-    add_along(memory + i / kDiagonals * matrix, i % kDiagonals - kDistances + 1, planes.width);
+    add_along(memory + i / kDiagonals * matrix, i % kDiagonals - kRowDistances + 1, planes.width);
   }
   __syncthreads();
   const unsigned mask = ((1U << kLanesOfTap) - 1) << (thread % kLanes / kLanesOfTap * kLanesOfTap);
@@ -267,7 +269,17 @@ void launch_pairs(const Map& map, const T* planes, const ImageParts& parts, floa
   });
 }
 
+/// Bytes that a channel takes for its matrices, weights and products.
+size_t shared_bytes(const RowPlanes& planes) {
+  return sizeof(float) * (kRowPairs * planes.matrix() + kAllTaps + kRowsOfProducts * kLargeTaps);
+}
+
 }  // namespace
+
+bool has_second_moments(Element element, const Map& map) {
+  return has_data_gradient(element, map) && can_correlate_planes(map) &&
+         static_cast<int64_t>(shared_bytes(planes_of(map))) <= most_shared_bytes();
+}
 
 int64_t product_rows() { return int64_t{kRowsOfProducts} * kLargeTaps; }
 
@@ -286,7 +298,7 @@ void second_moments(Element element, const Map& map, const void* planes, const f
       launch_pairs(map, static_cast<const T*>(planes), parts, partial, stream);
     }
   });
-  const size_t bytes = sizeof(float) * (kRowPairs * of.matrix() + kAllTaps + kRowsOfProducts * kLargeTaps);
+  const size_t bytes = shared_bytes(of);
   allow_shared(second_moments_kernel, bytes);
   const double pixels = static_cast<double>(map.images) * map.height * map.width;
   second_moments_kernel<<<map.channels, kTapThreads, bytes, stream>>>(of, parts.count, partial, packed, pixels, moments,

@@ -15,6 +15,9 @@ namespace unireplk::kernels::cuda {
 
 struct Map;
 
+/// Whether maps of this type and size have them, and a data gradient (data_gradient.h), on the current device.
+bool has_second_moments(Element element, const Map& map);
+
 /// Rows of second_moments(): products of x with each branch, and with 1, for each tap of the large kernel.
 int64_t product_rows();
 
