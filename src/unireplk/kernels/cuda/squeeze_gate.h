@@ -3,8 +3,8 @@
 #include "unireplk/kernels/cuda/element.h"
 #include "unireplk/kernels/squeeze_gate.h"
 
-/// The gate of kernels/squeeze_gate.h on a CUDA device: a thread block takes an image. All pointers in its structs are
-/// the device's then.
+/// The gate of kernels/squeeze_gate.h on a CUDA device: a thread block takes a few images and a part of a weight's rows
+/// or columns, and sums are in a fixed order. All pointers in its structs are the device's then.
 namespace unireplk::kernels::cuda {
 
 void squeeze_gate(const SqueezeGate& gate, int64_t images, int64_t pixels, float* means, float* inner, float* to,
