@@ -108,7 +108,7 @@ void gelu_squares(Element element, const RowsShape& shape, const void* z, const 
       squares_kernel<kVector>
           <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(z), bias, workspace);
     });
-    add_chunks_of_images(plan, workspace, 1, 0, squares, nullptr, stream);
+    add_partial(plan, workspace, 1, of_images(squares), {}, stream);
   };
   with_vector(shape, run, z, bias);
 }
@@ -138,8 +138,7 @@ void gelu_products(Element element, const RowsShape& shape, const void* dy, cons
       products_kernel<kVector><<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(dy),
                                                                           static_cast<const T*>(z), bias, workspace);
     });
-    add_chunks_of_images(plan, workspace, 2, 0, products, nullptr, stream);
-    add_blocks(plan, workspace, 2, 1, sums, nullptr, stream);
+    add_partial(plan, workspace, 2, of_images(products), of_all(sums), stream);
   };
   with_vector(shape, run, dy, z, bias);
 }
@@ -154,7 +153,7 @@ void gelu_combine(Element element, const RowsShape& shape, const void* dy, const
                                                                          static_cast<const T*>(z), bias, slope,
                                                                          static_cast<T*>(dz), workspace);
     });
-    add_blocks(plan, workspace, 1, 0, dbias, nullptr, stream);
+    add_partial(plan, workspace, 1, of_all(dbias), {}, stream);
   };
   with_vector(shape, run, dy, factor, z, bias, slope, dz);
 }

@@ -191,7 +191,7 @@ void layer_norm_backward(Element element, const RowsShape& shape, const float* d
             shape.images * shape.pixels, plan.channels, dy, values, norm, mean, inverse, static_cast<T*>(dx));
       });
     });
-    add_blocks(plan, workspace, 2, 0, dweight, dbias, stream);
+    add_partial(plan, workspace, 2, of_all(dweight), of_all(dbias), stream);
   };
   with_vector(shape, run, dy, x, norm.weight, norm.bias, dx);
 }

@@ -183,7 +183,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
         sums_kernel<kVector>
             <<<grid_of(plan), kRowThreads, 0, stream>>>(plan, static_cast<const T*>(a.values), workspace);
       });
-      return add_chunks_of_images(plan, workspace, 1, 0, sums, nullptr, stream);
+      return add_partial(plan, workspace, 1, of_images(sums), {}, stream);
     }
     with_type(b.element, [&]<class T>(T) {
       const auto launch = [&]<class A>(A) {
@@ -192,7 +192,7 @@ void sum_rows(const RowsShape& shape, const MapValues& a, const MapValues& b, co
       };
       a.element == b.element ? launch(T{}) : launch(float{});
     });
-    add_chunks_of_images(plan, workspace, 2, 0, sums, products, stream);
+    add_partial(plan, workspace, 2, of_images(sums), of_images(products), stream);
   };
   with_vector(shape, run, a.values, products ? b.values : nullptr, products ? centre : nullptr);
 }

@@ -65,14 +65,17 @@ __device__ __forceinline__ void write_sums(const RowPlan& plan, const float (&su
   }
 }
 
-/// table[image][channel]: sums over the chunks of an image of sum number `which` of partial[thread
-/// block][sums][channels]. \param next  the same of the sum behind it, or null: not wanted.
-void add_chunks_of_images(const RowPlan& plan, const float* partial, int sums, int which, float* table, float* next,
-                          Stream stream);
+/// Where a sum over thread blocks goes, if it is wanted.
+struct SumTarget {
+  float* values = nullptr;
+  bool is_of_images = false;  ///< [images, channels], of an image's thread blocks; otherwise [channels], of all
+};
 
-/// total[channel]: the same over all thread blocks.
-void add_blocks(const RowPlan& plan, const float* partial, int sums, int which, float* total, float* next,
-                Stream stream);
+inline SumTarget of_images(float* table) { return {.values = table, .is_of_images = true}; }
+inline SumTarget of_all(float* vector) { return {.values = vector, .is_of_images = false}; }
+
+/// Sums over thread blocks of partial[thread block][sums][channels]: where the first of `sums` goes, and the second.
+void add_partial(const RowPlan& plan, const float* partial, int sums, SumTarget first, SumTarget second, Stream stream);
 
 /// Floats of partial sums of a pass, with whatever vectors.
 int64_t partial_sums(const RowsShape& shape, int sums);
