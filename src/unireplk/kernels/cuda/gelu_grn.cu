@@ -5,23 +5,34 @@
 namespace unireplk::kernels::cuda {
 namespace {
 
+/// A thread's channels of a pixel of both maps.
+template <int kVector, class T>
+struct TwoPacked {
+  Packed<kVector, T> z, dy;
+};
+
+template <int kVector, class T>
+__device__ __forceinline__ TwoPacked<kVector, T> fetch_two(const T* z, const T* dy) {
+  return {fetch<kVector>(z), fetch<kVector>(dy)};
+}
+
 template <int kVector, class T>
 __global__ void __launch_bounds__(kRowThreads, 4)
     squares_kernel(RowPlan plan, const T* __restrict__ z, const float* __restrict__ bias, float* partial) {
   const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
   float of_bias[kVector], sums[1][kVector] = {};
   load(bias + walk.channel, of_bias);
-#pragma unroll 2
-  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+  const auto visit = [&](int64_t, const Packed<kVector, T>& packed) {
     float x[kVector];
-    load(z + plan.offset(walk, pixel), x);
+    unpack(packed, x);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      x[i] += of_bias[i];
-      const float h = gelu(x[i]);
+      const float h = gelu<T>(x[i] + of_bias[i]);
       sums[0][i] = fmaf(h, h, sums[0][i]);
     }
-  }
+  };
+  each_pixel<pixels_ahead<kVector, T>(1)>(
+      plan, walk, [&](int64_t at) { return fetch<kVector>(z + at); }, visit);
   write_sums(plan, sums, partial);
 }
 
@@ -34,17 +45,15 @@ __global__ void __launch_bounds__(kRowThreads, 4)
   load(bias + walk.channel, of_bias);
   load(factor + walk.image * plan.channels + walk.channel, factors);
   load_or(shift, walk.channel, 0.F, shifts);
-#pragma unroll 2
-  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+  const auto visit = [&](int64_t at, const Packed<kVector, T>& packed) {
     float x[kVector];
-    load(z + plan.offset(walk, pixel), x);
+    unpack(packed, x);
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      x[i] += of_bias[i];
-      x[i] = fmaf(gelu(x[i]), factors[i], shifts[i]);
-    }
-    store(x, to + plan.offset(walk, pixel));
-  }
+    for (int i = 0; i < kVector; ++i) x[i] = fmaf(gelu<T>(x[i] + of_bias[i]), factors[i], shifts[i]);
+    store(x, to + at);
+  };
+  each_pixel<pixels_ahead<kVector, T>(1)>(
+      plan, walk, [&](int64_t at) { return fetch<kVector>(z + at); }, visit);
 }
 
 template <int kVector, class T>
@@ -54,18 +63,18 @@ __global__ void __launch_bounds__(kRowThreads, 4)
   const RowWalk walk = plan.walk(blockIdx.x, static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x));
   float of_bias[kVector], sums[2][kVector] = {};
   load(bias + walk.channel, of_bias);
-#pragma unroll 2
-  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+  const auto visit = [&](int64_t, const TwoPacked<kVector, T>& packed) {
     float x[kVector], g[kVector];
-    load(z + plan.offset(walk, pixel), x);
-    load(dy + plan.offset(walk, pixel), g);
+    unpack(packed.z, x);
+    unpack(packed.dy, g);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      x[i] += of_bias[i];
-      sums[0][i] = fmaf(g[i], gelu(x[i]), sums[0][i]);
+      sums[0][i] = fmaf(g[i], gelu<T>(x[i] + of_bias[i]), sums[0][i]);
       sums[1][i] += g[i];
     }
-  }
+  };
+  each_pixel<pixels_ahead<kVector, T>(2)>(
+      plan, walk, [&](int64_t at) { return fetch_two<kVector>(z + at, dy + at); }, visit);
   write_sums(plan, sums, partial);
 }
 
@@ -79,19 +88,20 @@ __global__ void __launch_bounds__(kRowThreads, 4)
   load(bias + walk.channel, of_bias);
   load(factor + walk.image * plan.channels + walk.channel, factors);
   load(slope + walk.image * plan.channels + walk.channel, slopes);
-  for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
+  const auto visit = [&](int64_t at, const TwoPacked<kVector, T>& packed) {
     float x[kVector], g[kVector];
-    load(z + plan.offset(walk, pixel), x);
-    load(dy + plan.offset(walk, pixel), g);
+    unpack(packed.z, x);
+    unpack(packed.dy, g);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      x[i] += of_bias[i];
-      const float cdf = normal_cdf(x[i]);
-      g[i] = fmaf(g[i], factors[i], x[i] * cdf * slopes[i]) * gelu_slope(x[i], cdf);
+      const Gelu h = gelu_with_slope<T>(x[i] + of_bias[i]);
+      g[i] = fmaf(g[i], factors[i], h.value * slopes[i]) * h.slope;
       sums[0][i] += g[i];
     }
-    store(g, dz + plan.offset(walk, pixel));
-  }
+    store(g, dz + at);
+  };
+  each_pixel<pixels_ahead<kVector, T>(2)>(
+      plan, walk, [&](int64_t at) { return fetch_two<kVector>(z + at, dy + at); }, visit);
   write_sums(plan, sums, partial);
 }
 

@@ -6,8 +6,8 @@
 #include "unireplk/kernels/rows.h"
 
 /// The passes of kernels/gelu_grn.h on a CUDA device. Maps z, dy, dz and what is made of z are of one element type,
-/// bias, tables and vectors float32. Here h = gelu(z + bias) by the error function of the device, in float32. Sums are
-/// in float32 within a thread block and in float64 over these.
+/// bias, tables and vectors float32. Here h = gelu(z + bias), in float32: by the error function of the device, or of
+/// maps in 16 bits as gelu.h has it. Sums are in float32 within a thread block and in float64 over these.
 namespace unireplk::kernels::cuda {
 
 /// Floats of workspace that each function below asks for.

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kRowThreads)
 #pragma unroll
       for (int i = 0; i < kVector; ++i) {
         values[i] = fmaf((values[i] - centre) * scale, weight[i], bias[i]);
-        if (norm.then_gelu) values[i] = gelu(values[i]);
+        if (norm.then_gelu) values[i] = gelu<float>(values[i]);
       }
       store(values, y + pixel * channels + c);
     }
@@ -81,8 +81,7 @@ __device__ __forceinline__ void load_gradient(const float* dy, const T* x, const
   for (int i = 0; i < kVector; ++i) {
     normal[i] = (normal[i] - mean) * inverse;
     if (!norm.then_gelu) continue;
-    const float value = fmaf(normal[i], weight[i], bias[i]);
-    g[i] *= gelu_slope(value, normal_cdf(value));
+    g[i] *= gelu_with_slope<float>(fmaf(normal[i], weight[i], bias[i])).slope;
   }
 }
 

@@ -1,24 +1,61 @@
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
+#include "unireplk/kernels/cuda/gelu.h"
 #include "unireplk/kernels/cuda/row_plan.h"
 #include "unireplk/kernels/cuda/values.cuh"
 
 /// What passes over maps have in common: vectors of channels in and out of memory, sums of thread blocks, GELU.
 namespace unireplk::kernels::cuda {
 
+/// A thread's channels of a pixel, as they lie in memory.
 template <int kVector, class T>
-__device__ __forceinline__ void load(const T* from, float (&to)[kVector]) {
+struct Packed {
+  static constexpr int kParts = kVector * static_cast<int>(sizeof(T)) / static_cast<int>(sizeof(uint4));
+  uint4 parts[kParts];
+};
+
+template <class T>
+struct Packed<1, T> {
+  static constexpr int kParts = 1;
+  T value;
+};
+
+template <int kVector, class T>
+__device__ __forceinline__ Packed<kVector, T> fetch(const T* from) {
+  Packed<kVector, T> packed;
   if constexpr (kVector == 1) {
-    to[0] = to_float(*from);
+    packed.value = *from;
   } else {
-    constexpr int kParts = kVector * static_cast<int>(sizeof(T)) / static_cast<int>(sizeof(uint4));
-    uint4 parts[kParts];
 #pragma unroll
-    for (int i = 0; i < kParts; ++i) parts[i] = reinterpret_cast<const uint4*>(from)[i];
-    const T* values = reinterpret_cast<const T*>(parts);
+    for (int i = 0; i < packed.kParts; ++i) packed.parts[i] = reinterpret_cast<const uint4*>(from)[i];
+  }
+  return packed;
+}
+
+template <int kVector, class T>
+__device__ __forceinline__ void unpack(const Packed<kVector, T>& packed, float (&to)[kVector]) {
+  if constexpr (kVector == 1) {
+    to[0] = to_float(packed.value);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    const auto* pairs = reinterpret_cast<const uint32_t*>(packed.parts);
+#pragma unroll
+    for (int i = 0; i < kVector; i += 2) {  // one instruction for each value
+      to[i] = __uint_as_float(pairs[i / 2] << 16);
+      to[i + 1] = __uint_as_float(pairs[i / 2] & 0xFFFF0000U);
+    }
+  } else {
+    const T* values = reinterpret_cast<const T*>(packed.parts);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) to[i] = to_float(values[i]);
   }
+}
+
+template <int kVector, class T>
+__device__ __forceinline__ void load(const T* from, float (&to)[kVector]) {
+  unpack(fetch<kVector>(from), to);
 }
 
 template <int kVector, class T>
@@ -34,6 +71,32 @@ __device__ __forceinline__ void store(const float (&from)[kVector], T* to) {
 #pragma unroll
     for (int i = 0; i < kParts; ++i) reinterpret_cast<uint4*>(to)[i] = parts[i];
   }
+}
+
+/// Call visit(at, values) for each pixel of a thread, with the offset of its channels in a map and what fetch(at) gave.
+/// Loads of kAhead pixels are on their way at once.
+template <int kAhead, class Fetch, class Visit>
+__device__ __forceinline__ void each_pixel(const RowPlan& plan, const RowWalk& walk, Fetch fetch, Visit visit) {
+  const int64_t step = int64_t{plan.rows} * plan.channels;
+  int64_t at = plan.offset(walk, walk.first);
+  // no device's memory holds chunks of so many pixels that their number is none of these
+  for (auto left = static_cast<int>(walk.last - walk.first); left > 0; left -= kAhead * plan.rows) {
+    decltype(fetch(at)) values[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      if (i * plan.rows < left) values[i] = fetch(at + i * step);
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i, at += step) {
+      if (i * plan.rows < left) visit(at, values[i]);
+    }
+  }
+}
+
+/// Pixels that a thread has on their way at once of `maps` maps: 64 bytes, or one.
+template <int kVector, class T>
+constexpr int pixels_ahead(int maps) {
+  return std::max(1, 4 / (maps * Packed<kVector, T>::kParts));
 }
 
 /// Coefficients of a thread's channels, or one value for all of them where there are none.
@@ -83,11 +146,39 @@ int64_t partial_sums(const RowsShape& shape, int sums);
 /// The standard normal distribution's function.
 __device__ __forceinline__ float normal_cdf(float x) { return fmaf(0.5F, erff(x * 0.70710678118654752F), 0.5F); }
 
-__device__ __forceinline__ float gelu(float x) { return x * normal_cdf(x); }
+/// 2^x; 0 below the normal numbers. Within 2 units of the last place.
+__device__ __forceinline__ float power_of_two(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
 
-/// The derivative of gelu(), with cdf = normal_cdf(x).
-__device__ __forceinline__ float gelu_slope(float x, float cdf) {
-  return fmaf(x * 0.39894228040143268F, __expf(-0.5F * x * x), cdf);
+/// max(x, 0); not-a-number stays.
+__device__ __forceinline__ float positive_part(float x) {
+  float positive;
+  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(positive) : "f"(x));
+  return positive;
+}
+
+struct Gelu {
+  float value, slope;  ///< slope: the derivative
+};
+
+/// At x, for values of a map of type T: exact, or as gelu.h has it. What is not asked for costs nothing.
+template <class T>
+__device__ __forceinline__ Gelu gelu_with_slope(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    const float cdf = normal_cdf(x);
+    return {x * cdf, fmaf(x * 0.39894228040143268F, __expf(-0.5F * x * x), cdf)};
+  } else {
+    const float size = fminf(fabsf(x), kGeluEnd), tail = power_of_two(log2_tail(size));
+    return {gelu_from(positive_part(x), size, tail), gelu_slope_from(x, size, tail, power_of_two(log2_density(x)))};
+  }
+}
+
+template <class T>
+__device__ __forceinline__ float gelu(float x) {
+  return gelu_with_slope<T>(x).value;
 }
 
 inline bool is_empty(const RowsShape& shape) { return shape.images * shape.pixels * shape.channels == 0; }
