@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <cmath>
 #include <limits>
+#include <tuple>
 #include <vector>
 
 #include "ops/against_parts.h"
@@ -15,6 +17,7 @@
 #include "unireplk/ops/grn.h"
 #include "unireplk/ops/normed_branch.h"
 #include "unireplk/ops/passes.h"
+#include "unireplk/ops/rows.h"
 #include "unireplk/ops/squeeze_excite.h"
 #include "unireplk/tensor/autocast.h"
 
@@ -72,6 +75,42 @@ TEST_CASE("linear_gelu_grn: on a GPU, a channel of zeros, the ends of GELU, no i
   const auto y = run_graph(inputs, dtype, graph)[0];
   CHECK(at::isfinite(y[0]).all().item<bool>());
   CHECK(at::isnan(y[1]).all().item<bool>());
+}
+
+/// What rounding to a 16-bit type changes values by at most.
+at::Tensor half_units(const at::Tensor& values, at::ScalarType dtype) {
+  const bool is_half = dtype == at::kHalf;
+  const auto exponents = std::get<1>(at::frexp(values)).to(at::kDouble);  // of values of 1/2 to 1
+  const auto units = at::exp2(exponents - (is_half ? 12.0 : 9.0));
+  return units.clamp_min(is_half ? 0x1p-25 : 0x1p-134);  // of the smallest numbers
+}
+
+TEST_CASE("gelu passes: on a GPU, the value and the derivative of each 16-bit number", "[cuda]") {
+  if (is_skipped()) return;
+  const auto dtype = GENERATE(at::kBFloat16, at::kHalf);
+  const int64_t channels = GENERATE(8, 4);
+  CAPTURE(dtype, channels);
+  const auto z =
+      at::arange(-32768, 32768, at::kInt).to(at::kShort).view(dtype).view({1, 1, -1, channels}).to(at::kCUDA);
+  const auto floats = z.options().dtype(at::kFloat);
+  const auto none = at::zeros({channels}, floats), zeros = at::zeros({1, channels}, floats), ones = zeros + 1;
+  const auto passes = passes_for(z);
+  const auto value = passes->gelu_scale(rows_of(z), z, none, ones, {}).to(at::kDouble);
+  const auto slope = passes->gelu_combine(rows_of(z), at::ones_like(z), ones, z, none, zeros).z.to(at::kDouble);
+  const auto x = z.to(at::kDouble), below = at::special_erfc(-x / std::sqrt(2.0)) / 2;
+  const auto expected = x * below, density = at::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0));
+  const auto is_finite = at::isfinite(x), is_far = x < -7;
+  const auto holds = [&](const at::Tensor& claim, const at::Tensor& where) {
+    return (claim | ~(where & is_finite)).all().item<bool>();
+  };
+  const auto error = (value - expected).abs();
+  CHECK(holds(error <= half_units(expected, dtype) * 1.125, ~is_far));
+  CHECK(holds((value <= 0) & (value > -1e-11), is_far));
+  const auto expected_slope = below + x * density;
+  CHECK(holds((slope - expected_slope).abs() <= half_units(expected_slope, dtype) + 6e-6, is_finite));
+  CHECK(at::isnan(x).equal(at::isnan(value)));
+  CHECK(value.masked_select(x == INFINITY).equal(x.masked_select(x == INFINITY)));
+  CHECK(value.masked_select(x == -INFINITY).eq(0).all().item<bool>());
 }
 
 TEST_CASE("squeeze_excite: on a GPU, against its parts, with all gradients", "[cuda]") {
