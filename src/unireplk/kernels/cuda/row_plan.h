@@ -48,7 +48,10 @@ struct RowPlan {
 
   constexpr int64_t blocks() const { return images * chunks; }  ///< of each piece
 
-  constexpr int64_t first_pixel(int64_t block) const { return block % chunks * chunk; }
+  /// A launch has fewer blocks than 2^31, and devices divide numbers of 64 bits slowly.
+  constexpr int64_t image(int64_t block) const { return static_cast<uint32_t>(block) / static_cast<uint32_t>(chunks); }
+
+  constexpr int64_t first_pixel(int64_t block) const { return (block - image(block) * chunks) * chunk; }
   constexpr int64_t last_pixel(int64_t block) const {
     const int64_t last = first_pixel(block) + chunk;
     return last < pixels ? last : pixels;
@@ -62,7 +65,7 @@ struct RowPlan {
 
   constexpr RowWalk walk(int64_t block, int piece, int thread) const {
     const int row = thread / columns, channel = (piece * columns + thread % columns) * vector;
-    RowWalk walk{.image = block / chunks};
+    RowWalk walk{.image = image(block)};
     if (row >= rows || channel >= channels) return walk;
     walk.channel = channel;
     walk.last = last_pixel(block);

@@ -38,8 +38,9 @@ struct SumPlan {
   constexpr int team(int thread) const { return thread / columns; }
 
   constexpr SumWalk walk(int64_t block, int thread) const {
-    SumWalk walk{.group = block / strips};
-    walk.channel = static_cast<int>(block % strips) * columns + thread % columns;
+    const auto number = static_cast<uint32_t>(block), of_group = static_cast<uint32_t>(strips);  // fewer than 2^31
+    SumWalk walk{.group = number / of_group};
+    walk.channel = static_cast<int>(number % of_group) * columns + thread % columns;
     if (walk.channel >= channels) return walk;
     walk.last = rows;
     walk.first = team(thread) < rows ? team(thread) : rows;
