@@ -93,7 +93,7 @@ __device__ __forceinline__ void each_pixel(const RowPlan& plan, const RowWalk& w
   }
 }
 
-/// Pixels that a thread has on their way at once of `maps` maps: 64 bytes, or one.
+/// Pixels of so many maps that a thread has on their way at once: four loads, or one pixel.
 template <int kVector, class T>
 constexpr int pixels_ahead(int maps) {
   return std::max(1, 4 / (maps * Packed<kVector, T>::kParts));
