@@ -337,7 +337,9 @@ Tensors over_maps(const at::Device& device, const Passes::Shape& shape, at::Scal
     const auto to = at::empty_like(a);
     passes->combine_rows(shape, {.a = a, .factor = factor, .b = x, .centre = centre, .slope = slope, .shift = shift},
                          to);
-    keep(to);
+    const auto sum = at::empty_like(a);
+    passes->combine_rows(shape, {.a = a, .b = x}, sum);
+    keep(to, sum);
   }
   const auto scaled = at::empty_like(x);
   passes->combine_rows(shape, {.a = x, .factor = factor}, scaled);

@@ -27,8 +27,8 @@ struct RowTerms {
   MapValues a;
   const float* factor = nullptr;  ///< [images, channels], or null: 1
   MapValues b = {};               ///< or null: nothing is added
-  const float* centre = nullptr;  ///< [channels]
-  const float* slope = nullptr;   ///< [images, channels]
+  const float* centre = nullptr;  ///< [channels], or null: 0
+  const float* slope = nullptr;   ///< [images, channels], or null: 1
   const float* shift = nullptr;   ///< [images, channels], or null: 0
 };
 

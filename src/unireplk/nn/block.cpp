@@ -6,6 +6,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/drop_path.h"
+#include "unireplk/ops/forked_map.h"
 #include "unireplk/ops/grn.h"
 #include "unireplk/ops/normed_branch.h"
 #include "unireplk/ops/shape_text.h"
@@ -62,8 +63,9 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_mask, 
                  options_.channels, ops::shape_text(x));
   if (runs_merged(pass)) return run_merged(x, drop_mask);
   if (pass.observer) return ops::add_branch(x, unfused(x, pass), gamma, drop_mask);
-  const auto fused = fused_hidden(mix(x, pass), grn->beta);
-  return add_output(x, to_nchw(pwconv2->forward(fused)), drop_mask, pass);
+  const auto [whole, narrow] = options_.kernel_size > 0 ? ops::fork_map(x) : ops::ForkedMap{.whole = x, .narrow = x};
+  const auto fused = fused_hidden(mix(narrow, pass), grn->beta);
+  return add_output(whole, to_nchw(pwconv2->forward(fused)), drop_mask, pass);
 }
 
 at::Tensor BlockImpl::run_merged(const at::Tensor& x, const at::Tensor& drop_mask) {

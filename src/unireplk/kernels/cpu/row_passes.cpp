@@ -73,7 +73,10 @@ void combine(const RowTerms& terms, int64_t pixels, int64_t channels, To* to) {
       Vec sum = these.of(a);
       if (terms.factor) sum = hn::Mul(sum, these.of(terms.factor));
       if (terms.shift) sum = hn::Add(sum, these.of(terms.shift));
-      if (b) sum = hn::MulAdd(hn::Sub(these.of(b), these.of(terms.centre)), these.of(terms.slope), sum);
+      if (b) {
+        const Vec other = terms.centre ? hn::Sub(these.of(b), these.of(terms.centre)) : these.of(b);
+        sum = terms.slope ? hn::MulAdd(other, these.of(terms.slope), sum) : hn::Add(sum, other);
+      }
       these.put(sum, to);
     }
     if (b) b += channels;

@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kRowThreads, 4)
   float factors[kVector], centres[kVector], slopes[kVector], shifts[kVector];
   load_or(factor, in_table, 1.F, factors);
   load_or(centre, walk.channel, 0.F, centres);
-  load_or(slope, in_table, 0.F, slopes);
+  load_or(slope, in_table, 1.F, slopes);
   load_or(shift, in_table, 0.F, shifts);
 #pragma unroll 2
   for (int64_t pixel = walk.first; pixel < walk.last; pixel += plan.rows) {
