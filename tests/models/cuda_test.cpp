@@ -5,6 +5,8 @@
 #include "support/golden.h"
 #include "support/tolerances.h"
 #include "unireplk/models/state_dict.h"
+#include "unireplk/nn/layers.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::models {
 namespace {
@@ -67,6 +69,36 @@ TEST_CASE("UniRepLKNet: gradients on a GPU equal those of the CPU in float64", "
     CAPTURE(expected[i].first);
     CHECK(test::relative_difference(actual[i].second, expected[i].second) <= 1e-8);
   }
+}
+
+TEST_CASE("Conv2d: on a GPU, few channels and a bias under autocast, with gradients", "[cuda]") {
+  if (is_skipped()) return;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const int64_t in = GENERATE(1, 3, 8, 40);
+  CAPTURE(dtype, in);
+  const ExactFloat32 exact;
+  nn::Conv2d conv(nn::Conv2dOptions{.in_channels = in, .out_channels = 24, .kernel_size = 3, .stride = 2});
+  test::fill({{"conv.weight", conv->weight}, {"conv.bias", conv->bias}});
+  conv->to(at::kCUDA);
+  const auto values = test::formula_input({2, in, 17, 20}).to(at::kCUDA).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto x = values.clone().requires_grad_(), weight = conv->weight.detach().to(at::kDouble).requires_grad_();
+  const auto bias = conv->bias.detach().to(at::kDouble).requires_grad_();
+  const auto judge_x = values.to(at::kDouble).requires_grad_();
+  const auto judge = at::conv2d(judge_x, weight, bias, {2, 2}, {1, 1});
+  const auto dy = test::formula_input(judge.sizes(), "dy").to(at::kCUDA, dtype);
+  judge.backward(dy.to(at::kDouble));
+  const auto y = [&] {
+    const AutocastGuard guard({.device = at::kCUDA, .enabled = dtype != at::kFloat, .dtype = dtype});
+    return conv->forward(x);
+  }();
+  CHECK(y.scalar_type() == dtype);
+  CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+  y.backward(dy);
+  const double tolerance = dtype == at::kFloat ? test::kOutputF32 : dtype == at::kHalf ? 4.0 / 2048 : 4.0 / 256;
+  CHECK(test::relative_difference(y.detach(), judge.detach()) <= tolerance);
+  CHECK(test::relative_difference(x.grad(), judge_x.grad()) <= tolerance);
+  CHECK(test::relative_difference(conv->weight.grad(), weight.grad()) <= tolerance);
+  CHECK(test::relative_difference(conv->bias.grad(), bias.grad()) <= tolerance);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "unireplk/nn/layers.h"
 
 #include <ATen/ops/batch_norm.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
@@ -11,11 +12,13 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/ops/batch_moments.h"
+#include "unireplk/ops/channel_bias.h"
 #include "unireplk/ops/channel_layer_norm.h"
 #include "unireplk/ops/depthwise_conv2d.h"
 #include "unireplk/ops/linear.h"
 #include "unireplk/ops/shared_batch_norm.h"
 #include "unireplk/ops/squeeze_excite.h"
+#include "unireplk/tensor/autocast.h"
 
 namespace unireplk::nn {
 namespace {
@@ -39,6 +42,19 @@ at::Tensor useful_taps(const at::Tensor& weight, int64_t dimension, int64_t side
   const int64_t useful_reach = std::min(reach, std::max<int64_t>(side - 1, 0) / dilation);
   if (useful_reach == reach) return weight;
   return weight.narrow(dimension, reach - useful_reach, 2 * useful_reach + 1);
+}
+
+/// cuDNN's kernels for tensor cores take channels by eights; those for an image's three compute without.
+constexpr int64_t kChannelsOfTensorCores = 8;
+
+bool wants_more_channels(const at::Tensor& x) {
+  const auto dtype = autocast_type(x);
+  return x.is_cuda() && (dtype == at::kBFloat16 || dtype == at::kHalf) && x.size(1) < kChannelsOfTensorCores;
+}
+
+/// A map or a kernel with channels of zeros behind its own.
+at::Tensor with_channels(const at::Tensor& tensor) {
+  return at::constant_pad_nd(tensor, {0, 0, 0, 0, 0, kChannelsOfTensorCores - tensor.size(1)});
 }
 
 }  // namespace
@@ -73,9 +89,13 @@ at::Tensor Conv2dImpl::apply(const at::Tensor& x, const at::Tensor& other_weight
   const auto weight_rows = useful_taps(other_weight, 2, x.size(2), options.dilation);
   const auto useful = useful_taps(weight_rows, 3, x.size(3), options.dilation);
   const auto padding = [&](int64_t dimension) { return options.dilation * (useful.size(dimension) - 1) / 2; };
-  const auto y = at::conv2d(x, useful, other_bias, {options.stride, options.stride}, {padding(2), padding(3)},
-                            {options.dilation, options.dilation}, options.groups);
-  return y.contiguous(at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
+  const bool adds_bias = ops::leaves_out_bias(x, other_bias), pads = options.groups == 1 && wants_more_channels(x);
+  const auto map = pads ? with_channels(x.to(autocast_type(x))).contiguous(at::MemoryFormat::ChannelsLast) : x;
+  auto y = at::conv2d(map, pads ? with_channels(useful) : useful, adds_bias ? at::Tensor() : other_bias,
+                      {options.stride, options.stride}, {padding(2), padding(3)}, {options.dilation, options.dilation},
+                      options.groups);
+  y = y.contiguous(at::MemoryFormat::ChannelsLast);  // float64 convolutions of ATen lose the layout; others keep it
+  return adds_bias ? ops::add_channel_bias(y, other_bias) : y;
 }
 
 void Conv2dImpl::assign(const at::Tensor& new_weight, const at::Tensor& new_bias) {
