@@ -21,24 +21,21 @@ std::set<TapPair> taps_between(int line, int other, int lines) {
   return taps;
 }
 
-/// What the kind's place among those of its distance says.
+/// What the place of a kind among those of a distance, 0 or more, says.
 std::set<TapPair> taps_of_kind(int distance, int place) {
   const int all = tap_pairs(distance), border = border_pairs(distance);
-  int first = 0, last = all;
-  if (place > border) {
-    first = all - (kPairReach + place - border);
-  } else if (place > 0) {
-    last = kPairReach + place;
-  }
+  const bool is_last = place > border, is_first = place > 0 && !is_last;
+  const int first = is_last ? all - (kPairReach + place - border) : 0;
+  const int last = is_first ? kPairReach + place : all;
   std::set<TapPair> taps;
-  for (int i = first; i < last; ++i) taps.emplace(i + std::max(0, -distance), i + std::max(0, distance));
+  for (int i = first; i < last; ++i) taps.emplace(i, i + distance);
   return taps;
 }
 
 TEST_CASE("line pairs: a kind says which taps meet, for all sizes of maps", "[numeric]") {
   for (int lines = kFewestLines; lines < 32; ++lines) {
     for (int line = 0; line < lines; ++line) {
-      for (int other = 0; other < lines; ++other) {
+      for (int other = line; other < lines; ++other) {
         const int kind = kind_of(line, other, lines), distance = other - line;
         const auto taps = taps_between(line, other, lines);
         REQUIRE((kind == kNoKind) == taps.empty());
@@ -46,19 +43,35 @@ TEST_CASE("line pairs: a kind says which taps meet, for all sizes of maps", "[nu
         const int place = kind - first_kind(distance);
         REQUIRE((place >= 0 && place < kinds_of(distance)));
         REQUIRE(taps_of_kind(distance, place) == taps);
-        REQUIRE(kind_of(other, line, lines) == first_kind(-distance) + place);
+        REQUIRE(is_inside(line, other, lines) == (taps.size() == static_cast<size_t>(tap_pairs(distance))));
+        if (is_inside(line, other, lines)) REQUIRE(kind == inside_kind(distance));
+        if (distance == 0) REQUIRE(own_kind(line, lines) == place);
+      }
+    }
+  }
+}
+
+TEST_CASE("line pairs: a kind and its opposite are those of the same lines", "[numeric]") {
+  for (int lines = kFewestLines; lines < 32; ++lines) {
+    for (int line = 0; line < lines; ++line) {
+      for (int other = line + 1; other < lines; ++other) {
+        const int kind = kind_of(line, other, lines), back = kind_of(other, line, lines);
+        REQUIRE(back == (kind == kNoKind ? kNoKind : opposite_kind(kind)));
+        if (kind != kNoKind && is_inside(line, other, lines)) REQUIRE(back == inside_kind(line - other));
       }
     }
   }
 }
 
 TEST_CASE("line pairs: kinds of the distances follow each other", "[numeric]") {
-  int next = 0;
-  for (int distance = -kFarthest; distance <= kFarthest; ++distance) {
+  int next = kKinds - kKindsAhead;
+  for (int distance = 0; distance <= kFarthest; ++distance) {
     CHECK(first_kind(distance) == next);
     next += kinds_of(distance);
   }
   CHECK(next == kKinds);
+  CHECK(opposite_kind(first_kind(1)) == kKinds - kKindsAhead - 1);  // those of a line with itself have no opposite
+  CHECK(opposite_kind(kKinds - 1) == 0);
 }
 
 /// Against the fragments of mma.m16n8k16: lane 4 n + k holds rows 2 k, 2 k + 1 (and those 8 on) of column n of the

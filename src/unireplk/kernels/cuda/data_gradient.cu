@@ -26,9 +26,11 @@ struct Cut {
   using Rows = StagedRows<kDepthTiles, kImages>;
   static constexpr int kTilesOfColumns = kColumnTiles, kTilesOfDepth = kDepthTiles, kTilesOfImages = kImageTiles;
 
-  static int64_t shared_bytes(int rows) {
-    return sizeof(uint16_t) * (kDistances * Matrix::kValues + rows * Rows::kRow);
-  }
+  /// Matrices in shared memory: those of rows far from borders, and after them all, where they are small.
+  static constexpr bool kStagesAll = kDepthTiles == 1;
+  static constexpr int kStaged = kDistances + (kStagesAll ? kKinds : 0);
+
+  static int64_t shared_bytes(int rows) { return sizeof(uint16_t) * (kStaged * Matrix::kValues + rows * Rows::kRow); }
 };
 
 /// Call `run` with the Cut of a map's width.
@@ -65,7 +67,8 @@ struct Workspace {
     };
     const int64_t channels = map.channels;
     matrices.flipped = static_cast<float*>(cut(channels * kLargeTaps * sizeof(float)));
-    matrices.offsets = static_cast<float*>(cut(channels * kOffsets * sizeof(float)));
+    matrices.offsets = static_cast<float*>(cut(channels * kOwnKinds * Of::Matrix::kColumns * sizeof(float)));
+    matrices.scales = static_cast<float*>(cut(channels * sizeof(float)));
     matrices.values = static_cast<uint4*>(cut(channels * kKinds * Of::Matrix::kValues * sizeof(uint16_t)));
     const int64_t images = std::min(images_at_once<Of>(map), map.images);
     products = cut(channels * images * map.height * Of::Matrix::kColumns * sizeof(uint16_t));
@@ -92,11 +95,12 @@ struct MatrixSource {
 
   static constexpr int kChunks = Matrix::kChunks * kLanes;
 
-  __device__ __forceinline__ void load(int kind, int distance, int lane, uint32_t (&words)[Matrix::kWords]) const {
-    if (kind == first_kind(distance)) {
-      load_matrix<Matrix>(inside + (distance + kFarthest) * kChunks, lane, words);
+  __device__ __forceinline__ void load(int line, int other, int lines, int lane,
+                                       uint32_t (&words)[Matrix::kWords]) const {
+    if (is_inside(line, other, lines)) {
+      load_matrix<Matrix>(inside + (other - line + kFarthest) * kChunks, lane, words);
     } else {
-      load_matrix<Matrix>(all + kind * kChunks, lane, words);
+      load_matrix<Matrix>(all + kind_of(line, other, lines) * kChunks, lane, words);
     }
   }
 };
@@ -114,9 +118,10 @@ __device__ __forceinline__ void stage(int rows, int images, const uint16_t* plan
                             planes + (int64_t{image} * rows + row) * Rows::kPitch + chunk * 8, sizeof(uint4));
   }
   constexpr int kChunks = MatrixSource<typename Of::Matrix>::kChunks;
-  for (int i = threadIdx.x; i < kDistances * kChunks; i += kPairThreads) {
-    const int distance = i / kChunks - kFarthest;
-    __pipeline_memcpy_async(inside + i, matrices + first_kind(distance) * kChunks + i % kChunks, sizeof(uint4));
+  for (int i = threadIdx.x; i < Of::kStaged * kChunks; i += kPairThreads) {
+    const int matrix = i / kChunks;
+    const int kind = matrix < kDistances ? inside_kind(matrix - kFarthest) : matrix - kDistances;
+    __pipeline_memcpy_async(inside + i, matrices + kind * kChunks + i % kChunks, sizeof(uint4));
   }
   __pipeline_commit();
   __pipeline_wait_prior(0);
@@ -156,7 +161,7 @@ __device__ __forceinline__ void add_rows_of_pair(
     places[depth] = other * Rows::kRow + Rows::place(Rows::fetched_image(lane), 2 * depth + Rows::fetched_chunk(lane));
   }
   uint32_t matrix[Of::Matrix::kWords];
-  int kind = kNoKind;  // of `matrix`
+  bool serves_second = false;  // what is in `matrix`
 #pragma unroll 1
   for (; other <= last; ++other) {
     uint32_t x[Of::kTilesOfImages][Of::kTilesOfDepth][4];
@@ -168,14 +173,13 @@ __device__ __forceinline__ void add_rows_of_pair(
       }
       places[depth] += Rows::kRow;
     }
-    const int of_second = q + 1 < rows ? kind_of(q + 1, other, rows) : kNoKind;
-    if (of_second != kNoKind) {
-      if (of_second != kind) source.load(of_second, other - q - 1, lane, matrix);
+    if (q + 1 < rows && other - q - 1 >= -kFarthest) {
+      if (!serves_second || !is_inside(q + 1, other, rows)) source.load(q + 1, other, rows, lane, matrix);
       multiply<T, Of>(x, matrix, sums[1]);
     }
-    kind = kind_of(q, other, rows);
-    if (kind == kNoKind) continue;
-    source.load(kind, other - q, lane, matrix);
+    if (other - q > kFarthest) break;
+    source.load(q, other, rows, lane, matrix);
+    serves_second = is_inside(q, other, rows);
     multiply<T, Of>(x, matrix, sums[0]);
   }
 }
@@ -193,7 +197,7 @@ __device__ __forceinline__ void store_words(const uint32_t (&words)[kWords], uin
   }
 }
 
-/// \param offsets  of the channel and the row's kind, and of the channel's scale.
+/// \param offsets  of the row, [kColumns].
 /// \param out      of the row of the block's first image.
 template <class T, class Of>
 __device__ __forceinline__ void store_row(const Map& map, int images, int lane, const float* offsets, float scale,
@@ -201,11 +205,10 @@ __device__ __forceinline__ void store_row(const Map& map, int images, int lane, 
                                           uint16_t* out) {
   using Matrix = typename Of::Matrix;
   const int first = Matrix::first_column(lane % 4);
-  float offset[2 * Of::kTilesOfColumns];
+  float2 offset[Of::kTilesOfColumns];
 #pragma unroll
-  for (int i = 0; i < 2 * Of::kTilesOfColumns; ++i) {
-    const int column = first + i;
-    offset[i] = column < map.width ? offsets[kind_of(column, column, map.width) - first_kind(0)] : 0.F;
+  for (int tile = 0; tile < Of::kTilesOfColumns; ++tile) {
+    offset[tile] = *reinterpret_cast<const float2*>(offsets + first + 2 * tile);
   }
 #pragma unroll
   for (int m = 0; m < Of::kTilesOfImages; ++m) {
@@ -217,8 +220,8 @@ __device__ __forceinline__ void store_row(const Map& map, int images, int lane, 
 #pragma unroll
       for (int tile = 0; tile < Of::kTilesOfColumns; ++tile) {
         const auto& sum = sums[m][tile];
-        words[tile] = pack_pair<T>(fmaf(sum[2 * half], scale, offset[2 * tile]),
-                                   fmaf(sum[2 * half + 1], scale, offset[2 * tile + 1]));
+        words[tile] =
+            pack_pair<T>(fmaf(sum[2 * half], scale, offset[tile].x), fmaf(sum[2 * half + 1], scale, offset[tile].y));
       }
       store_words(words, out + int64_t{image} * map.height * Matrix::kColumns + first);
     }
@@ -240,26 +243,27 @@ __global__ void __launch_bounds__(kPairThreads, kBlocksAtOnce)
   const int n0 = blockIdx.x * Of::kImages, c = blockIdx.y;
   const uint4* all = matrices.values + int64_t{c} * kKinds * MatrixSource<Matrix>::kChunks;
   uint4* inside = reinterpret_cast<uint4*>(memory);
-  uint16_t* staged = memory + kDistances * Matrix::kValues;
+  uint16_t* staged = memory + Of::kStaged * Matrix::kValues;
   const int64_t image_values = int64_t{map.height} * Of::Rows::kPitch;
   stage<Of>(map.height, padded - n0, planes + c * channel_values + n0 * image_values, all, inside, staged);
-  const MatrixSource<Matrix> source{all, inside};
-  const float* offsets = matrices.offsets + int64_t{c} * kOffsets;
-  const float scale = offsets[kOffsets - 1];
+  const MatrixSource<Matrix> source{Of::kStagesAll ? inside + kDistances * MatrixSource<Matrix>::kChunks : all, inside};
   const int pairs = (map.height + 1) / kRowsAtOnce;
+#pragma unroll 1
   for (int round = 0; round * kPairWarps < pairs; ++round) {
     const int rank = rank_of(warp, round, kPairWarps);
     if (rank >= pairs) continue;
     const int q = rows_in_order(rank, pairs) * kRowsAtOnce;
     float sums[kRowsAtOnce][Of::kTilesOfImages][Of::kTilesOfColumns][4] = {};
     add_rows_of_pair<T, Of>(q, map.height, lane, source, staged, sums);
+    const float* offsets = matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns;
+    const float scale = matrices.scales[c];
 #pragma unroll
     for (int r = 0; r < kRowsAtOnce; ++r) {
       const int row = q + r;
       if (row >= map.height) break;
-      const int kind = kind_of(row, row, map.height) - first_kind(0);
       uint16_t* out = products + ((int64_t{c} * map.images + n0) * map.height + row) * Matrix::kColumns;
-      store_row<T, Of>(map, map.images - n0, lane, offsets + kind * kOwnKinds, scale, sums[r], out);
+      store_row<T, Of>(map, map.images - n0, lane, offsets + own_kind(row, map.height) * Matrix::kColumns, scale,
+                       sums[r], out);
     }
   }
 }

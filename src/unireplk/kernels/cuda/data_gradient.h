@@ -14,7 +14,7 @@
 ///
 /// The first term is one convolution. The second is a small matrix for each pair of rows, times a row of all images;
 /// there are 97 of them (line_pairs.h), and their entries are sums over 97 kinds of pairs of columns. No branch is
-/// computed. Source: kernel specification, section 3, dz_b put into dx.
+/// computed. Source: kernel specification, section 3: z_b put into dz_b, and that into dx.
 namespace unireplk::kernels::cuda {
 
 struct Map;
@@ -27,13 +27,13 @@ bool has_data_gradient(Element element, const Map& map);
 int64_t data_gradient_workspace(const Map& map);
 
 /// \param planes        x as [channels][images][height][pitch], 16-byte aligned: pitch 16 for at most 15 columns, else
-///                      32; images up to a multiple of 16, those that are not there finite. Columns behind the map's
-///                      may hold any finite value.
-/// \param dy, dx        16-byte aligned.
-/// \param packed        [kAllTaps][channels], the branches' weights.
+///                      32; images up to a multiple of 16. Columns behind the map's may hold any finite values.
+/// \param dy, dx        16-byte aligned, dx is not dy.
+/// \param packed        [kAllTaps][channels], the branches' weights (branches.cuh).
 /// \param coefficients  [kCoefficients][channels]
-/// Numerics: B in float32, scaled by a power of two for each channel, rounded once to the element type; sums and k in
-/// float32. The two terms that are linear in x are rounded together, the first one is, and so is the sum.
+/// Numerics: B is summed in float32, multiplied by a power of two for each channel, which sums are divided by, and
+/// rounded once to the element type, as s W is. Sums of products and k are float32. The convolution, the rest and their
+/// sum are each rounded to the element type.
 void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy, const float* packed,
                          const float* coefficients, void* dx, void* workspace, Stream stream);
 

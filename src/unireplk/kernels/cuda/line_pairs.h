@@ -26,25 +26,47 @@ constexpr int border_pairs(int distance) {
   return magnitude(distance) < kPairReach ? kPairReach - magnitude(distance) : 0;
 }
 
-/// Kinds of one distance follow each other: all tap pairs; the first 7, 8, ..., of lines near the first border; the
-/// last 7, 8, ..., of lines near the other one.
+inline constexpr int kKindsAhead = 55;  ///< of distances 0 and more
+
+/// Kinds of a distance that is not negative, which follow each other: all tap pairs; the first 7, 8, ..., of lines near
+/// the first border; the last 7, 8, ..., of lines near the other one.
 constexpr int kinds_of(int distance) { return 1 + 2 * border_pairs(distance); }
 
+/// From kKinds - kKindsAhead on.
 constexpr int first_kind(int distance) {
   const int border = border_pairs(distance);
-  const int of_opposite = border > 0 ? kPairReach + border * border : kFarthest - magnitude(distance);
-  return distance > 0 ? kKinds - of_opposite - kinds_of(distance) : of_opposite;
+  return border > 0 ? 91 - (border + 1) * (border + 1) : 84 + distance;
+}
+
+/// The kind when two lines that are not the same change places.
+constexpr int opposite_kind(int kind) { return kKinds - 1 - kind; }
+
+/// Whether lines that meet do so with all taps.
+constexpr bool is_inside(int line, int other, int lines) {
+  const bool near_first = line < kPairReach && other < kPairReach;
+  const bool near_last = line >= lines - kPairReach && other >= lines - kPairReach;
+  return !near_first && !near_last;
+}
+
+/// The kind of lines for which is_inside() holds.
+constexpr int inside_kind(int distance) {
+  return distance < 0 ? opposite_kind(first_kind(-distance)) : first_kind(distance);
 }
 
 /// \return kNoKind if the lines do not meet.
 constexpr int kind_of(int line, int other, int lines) {
-  const int distance = other - line;
-  if (magnitude(distance) > kFarthest) return kNoKind;
-  const int low = distance < 0 ? other : line, high = distance < 0 ? line : other;
-  const int first = first_kind(distance);
-  if (high < kPairReach) return first + 1 + low;
-  if (low >= lines - kPairReach) return first + 1 + border_pairs(distance) + lines - 1 - high;
-  return first;
+  const int distance = magnitude(other - line);
+  if (distance > kFarthest) return kNoKind;
+  const int low = other < line ? other : line;
+  int kind = first_kind(distance);
+  if (!is_inside(line, other, lines)) {
+    kind += 1 + (low + distance < kPairReach ? low : border_pairs(distance) + lines - 1 - low - distance);
+  }
+  return other < line ? opposite_kind(kind) : kind;
 }
+
+/// Of a line with itself: 0, 1, ...
+inline constexpr int kOwnKinds = kinds_of(0);
+constexpr int own_kind(int line, int lines) { return kind_of(line, line, lines) - first_kind(0); }
 
 }  // namespace unireplk::kernels::cuda

@@ -13,45 +13,34 @@ namespace unireplk::kernels::cuda {
 
 static_assert(kPairTaps == kLargeSize);
 
-/// Kinds of a line with itself: first_kind(0) is the first.
-inline constexpr int kOwnKinds = kinds_of(0);
-
-/// Of a channel: k(q) for each kind of row and of column, and what the products of its matrices are to be multiplied
-/// with.
-inline constexpr int kOffsets = kOwnKinds * kOwnKinds + 1;
-
 struct PairMatrices {
   float* flipped;  ///< s W, the last tap first, [kLargeTaps][channels]
-  float* offsets;  ///< [channels][kOffsets]
+  float* offsets;  ///< k(q), [channels][kOwnKinds, of rows][PairMatrix::kColumns]
+  float* scales;   ///< [channels], with which products of matrices are to be multiplied
   uint4* values;   ///< [channels][kKinds], each laid out as PairMatrix says
 };
 
-inline constexpr int kTableThreads = 256;
+inline constexpr int kTableThreads = 384;
 inline constexpr int kRanks = 1 + kBranches;  // products of which B is made: those of W, of each branch
-inline constexpr int kLargest = 12;  // exponent of what no entry of a scaled B exceeds, well within half precision
+inline constexpr int kLargest = 12;           // exponent of what no entry of a scaled B exceeds: well within fp16
+inline constexpr int kFirstAhead = kKinds - kKindsAhead;
 
-/// What a tap gives products of taps.
-struct alignas(16) Ranks {
-  float of[8];
-};
-static_assert(kRanks <= 8);
-
-/// A thread block's channel, for one distance of rows.
-struct Tables {
-  Ranks left[kLargeTaps], right[kLargeTaps];         // B's terms are left(tap) right(tap')
-  float constant[kLargeTaps];                        // k's terms
-  float sizes[kLargeTaps];                           // of products of a tap with itself
-  float of_rows[kOwnKinds][kLargeTaps + kPairTaps];  // sums over rows: [tap column][column of tap'], those of k
-  float entries[kOwnKinds][kKinds];                  // and over columns, too
+/// Of a channel.
+struct PairTables {
+  float left[kRanks][kLargeTaps], right[kRanks][kLargeTaps];  // B is made of the products left(tap) right(tap')
+  float constant[kLargeTaps];                                 // k's terms
+  float sizes[kLargeTaps];                                    // of products of a tap with itself
+  float of_rows[kKindsAhead][kLargeTaps];     // sums over rows: [tap's column][column of tap'], rows in order
+  float constant_rows[kOwnKinds][kPairTaps];  // the same of k
+  float entries[kKindsAhead][kKinds];         // and over columns
+  float offsets[kOwnKinds][kOwnKinds];
 };
 
-/// Call store(kind from the distance's first on, sum of value(pair of taps) over those of the kind).
-template <class Value, class Store>
-__device__ __forceinline__ void add_kinds(int distance, Value value, Store store) {
+/// Call store(place of the kind among those of the distance, sum over its tap pairs).
+/// \param values  of the tap pairs of this distance, which is not negative, then zeros.
+template <class Store>
+__device__ __forceinline__ void add_kinds(int distance, const float (&values)[kPairTaps], Store store) {
   const int pairs = tap_pairs(distance), border = border_pairs(distance);
-  float values[kPairTaps];
-#pragma unroll
-  for (int i = 0; i < kPairTaps; ++i) values[i] = i < pairs ? value(i) : 0.F;
   float sum = 0.F;
 #pragma unroll
   for (int i = 0; i < kPairTaps; ++i) {
@@ -63,50 +52,44 @@ __device__ __forceinline__ void add_kinds(int distance, Value value, Store store
 #pragma unroll
   for (int i = kPairTaps - 1; i >= 0; --i) {
     sum += values[i];
-    const int low = pairs - i - kPairTaps + kPairReach;
+    const int low = pairs - i - kPairReach - 1;
     if (low >= 0 && low < border) store(1 + border + low, sum);
   }
 }
 
-/// The tap of each of a pair's two lines.
-__device__ __forceinline__ int tap_of_line(int distance, int pair) { return pair + max(0, -distance); }
-__device__ __forceinline__ int tap_of_other(int distance, int pair) { return pair + max(0, distance); }
-
-/// Tables of taps; and flipped, if it is not null.
+/// \param flipped  of the channel's first tap.
 __device__ __forceinline__ void load_taps(int channels, int c, const float* packed, const float* coefficients,
-                                          Tables& tables, float* flipped) {
+                                          PairTables& tables, float* flipped) {
   const auto coefficient = [&](int row) { return coefficients[int64_t{row} * channels + c]; };
+  const int tap = threadIdx.x;
+  if (tap >= kLargeTaps) return;
   const float outer = coefficient(kOuterSlope), kappa = coefficient(kKappa);
-  for (int tap = threadIdx.x; tap < kLargeTaps; tap += kTableThreads) {
-    float merged = 0.F, shift = 0.F, constant = 0.F, size = 0.F;
-    Ranks left{}, right{};
+  float merged = 0.F, shift = 0.F, constant = 0.F, size = 0.F;
+  const auto set = [&](int rank, float left, float right) {
+    tables.left[rank][tap] = left;
+    tables.right[rank][tap] = right;
+    size += fabsf(left * right);
+  };
 #pragma unroll
-    for (int b = 0; b < kBranches; ++b) {
-      const float slope = coefficient(row_of_slope(b)), pull = coefficient(row_of_pull(b));
-      const float mean = coefficient(row_of_mean(b));
-      const int of_branch = branch_tap(b, tap);
-      const float weight = of_branch < 0 ? 0.F : packed[int64_t{first_of_branch(b) + of_branch} * channels + c];
-      merged = fmaf(slope, weight, merged);
-      shift = fmaf(slope, mean, shift);
-      constant = fmaf(pull * mean, weight, constant);
-      left.of[1 + b] = -pull * weight;
-      right.of[1 + b] = weight;
-    }
-    left.of[0] = -outer * kappa * merged;
-    right.of[0] = merged;
-#pragma unroll
-    for (int rank = 0; rank < kRanks; ++rank) size += fabsf(left.of[rank] * right.of[rank]);
-    tables.left[tap] = left;
-    tables.right[tap] = right;
-    tables.constant[tap] = constant - outer * merged * (coefficient(kMeanOfGradient) - kappa * shift);
-    tables.sizes[tap] = size;
-    if (flipped) flipped[int64_t{kLargeTaps - 1 - tap} * channels + c] = outer * merged;
+  for (int b = 0; b < kBranches; ++b) {
+    const float slope = coefficient(row_of_slope(b)), pull = coefficient(row_of_pull(b));
+    const float mean = coefficient(row_of_mean(b));
+    const int of_branch = branch_tap(b, tap);
+    const float weight = of_branch < 0 ? 0.F : packed[int64_t{first_of_branch(b) + of_branch} * channels + c];
+    merged = fmaf(slope, weight, merged);
+    shift = fmaf(slope, mean, shift);
+    constant = fmaf(pull * mean, weight, constant);
+    set(1 + b, -pull * weight, weight);
   }
+  set(0, -outer * kappa * merged, merged);
+  tables.constant[tap] = constant - outer * merged * (coefficient(kMeanOfGradient) - kappa * shift);
+  tables.sizes[tap] = size;
+  flipped[int64_t{kLargeTaps - 1 - tap} * channels] = outer * merged;
 }
 
 /// Exponent of the power of two with which B is multiplied. No entry exceeds the sum of products of taps with
 /// themselves (Cauchy and Schwarz).
-__device__ __forceinline__ int exponent_of_scale(const Tables& tables) {
+__device__ __forceinline__ int exponent_of_scale(const PairTables& tables) {
   float sum = 0.F;
   for (int tap = threadIdx.x % kLanes; tap < kLargeTaps; tap += kLanes) sum += tables.sizes[tap];
 #pragma unroll
@@ -116,108 +99,133 @@ __device__ __forceinline__ int exponent_of_scale(const Tables& tables) {
   return kLargest - min(max(exponent, -100), 100);  // so that it and its reciprocal are normal numbers
 }
 
-/// Sums over the rows of tap pairs.
-__device__ __forceinline__ void add_rows(int distance, Tables& tables) {
-  const int items = kLargeTaps + (distance == 0 ? kPairTaps : 0);
-  for (int item = threadIdx.x; item < items; item += kTableThreads) {
-    const auto store = [&](int kind, float sum) { tables.of_rows[kind][item] = sum; };
-    if (item >= kLargeTaps) {
-      add_kinds(
-          0, [&](int row) { return tables.constant[row * kPairTaps + item - kLargeTaps]; }, store);
-      continue;
-    }
-    const Ranks* left = tables.left + tap_of_line(distance, 0) * kPairTaps + item / kPairTaps;
-    const Ranks* right = tables.right + tap_of_other(distance, 0) * kPairTaps + item % kPairTaps;
-    const auto product = [&](int row) {
-      const Ranks& a = left[row * kPairTaps];
-      const Ranks& b = right[row * kPairTaps];
-      float sum = 0.F;
+/// Sums over the rows of tap pairs, for distances from kFirst to kLast, of two columns of taps.
+template <int kFirst, int kLast>
+__device__ __forceinline__ void add_rows(int item, PairTables& tables) {
+  float values[kLast - kFirst + 1][kPairTaps] = {};
+#pragma unroll 1
+  for (int rank = 0; rank < kRanks; ++rank) {
+    float left[kPairTaps], right[kPairTaps];
 #pragma unroll
-      for (int rank = 0; rank < kRanks; ++rank) sum = fmaf(a.of[rank], b.of[rank], sum);
-      return sum;
-    };
-    add_kinds(distance, product, store);
+    for (int row = 0; row < kPairTaps; ++row) {
+      left[row] = tables.left[rank][row * kPairTaps + item / kPairTaps];
+      right[row] = tables.right[rank][row * kPairTaps + item % kPairTaps];
+    }
+#pragma unroll
+    for (int distance = kFirst; distance <= kLast; ++distance) {
+#pragma unroll
+      for (int row = 0; row + distance < kPairTaps; ++row) {
+        float& value = values[distance - kFirst][row];
+        value = fmaf(left[row], right[row + distance], value);
+      }
+    }
+  }
+#pragma unroll
+  for (int distance = kFirst; distance <= kLast; ++distance) {
+    float(*of_rows)[kLargeTaps] = tables.of_rows + first_kind(distance) - kFirstAhead;
+    add_kinds(distance, values[distance - kFirst], [&](int place, float sum) { of_rows[place][item] = sum; });
+  }
+}
+
+/// The same for all columns: half of the threads take the near distances, which are as much work as the others.
+__device__ __forceinline__ void add_rows(PairTables& tables) {
+  constexpr int kHalf = kTableThreads / 2, kNear = 3;
+  static_assert(kHalf >= kLargeTaps + kPairTaps && kHalf % kLanes == 0);
+  const int item = threadIdx.x % kHalf;
+  if (item < kLargeTaps) {
+    threadIdx.x < kHalf ? add_rows<0, kNear>(item, tables) : add_rows<kNear + 1, kFarthest>(item, tables);
+  } else if (threadIdx.x < kHalf && item < kLargeTaps + kPairTaps) {
+    const int column = item - kLargeTaps;
+    float values[kPairTaps];
+#pragma unroll
+    for (int row = 0; row < kPairTaps; ++row) values[row] = tables.constant[row * kPairTaps + column];
+    add_kinds(0, values, [&](int place, float sum) { tables.constant_rows[place][column] = sum; });
   }
 }
 
 /// Sums over the columns of those.
-/// \param offsets  of the channel.
-__device__ __forceinline__ void add_columns(int distance, float scale, Tables& tables, float* offsets) {
-  const int kinds = kinds_of(distance);
-  for (int item = threadIdx.x; item < kinds * kDistances; item += kTableThreads) {
-    const int kind = item / kDistances, across = item % kDistances - kFarthest;
-    const float* of_rows = tables.of_rows[kind];
-    const auto value = [&](int pair) {
-      return of_rows[tap_of_line(across, pair) * kPairTaps + tap_of_other(across, pair)];
-    };
-    float* entries = tables.entries[kind] + first_kind(across);
-    add_kinds(across, value, [&](int of_columns, float sum) { entries[of_columns] = sum * scale; });
+__device__ __forceinline__ void add_columns(float scale, PairTables& tables) {
+  for (int item = threadIdx.x; item < kKindsAhead * kDistances; item += kTableThreads) {
+    const int kind = item / kDistances, across = item % kDistances - kFarthest, distance = magnitude(across);
+    const float* of_rows = tables.of_rows[kind] + (across < 0 ? distance * kPairTaps : distance);
+    float values[kPairTaps];
+#pragma unroll
+    for (int i = 0; i < kPairTaps; ++i) values[i] = i + distance < kPairTaps ? of_rows[i * (kPairTaps + 1)] : 0.F;
+    const int first = inside_kind(across), step = across < 0 ? -1 : 1;
+    add_kinds(distance, values,
+              [&](int place, float sum) { tables.entries[kind][first + step * place] = sum * scale; });
   }
-  if (distance != 0) return;
-  for (int kind = threadIdx.x; kind < kOwnKinds; kind += kTableThreads) {
-    add_kinds(
-        0, [&](int column) { return tables.of_rows[kind][kLargeTaps + column]; },
-        [&](int of_columns, float sum) { offsets[kind * kOwnKinds + of_columns] = sum; });
-  }
+  if (threadIdx.x >= kOwnKinds) return;
+  const int kind = threadIdx.x;
+  add_kinds(0, tables.constant_rows[kind], [&](int place, float sum) { tables.offsets[kind][place] = sum; });
 }
 
-/// The matrices of a distance, or those of the opposite one, in which lines change places.
+/// The matrices of rows in order, and of those that change places: all but those of a row with itself.
 /// \param values  of the channel.
 template <class T, class Matrix>
-__device__ __forceinline__ void write_matrices(int distance, bool is_opposite, int columns, const Tables& tables,
-                                               uint4* values) {
-  constexpr int kChunks = Matrix::kChunks * kLanes, kAtOnce = kTableThreads / kChunks;
-  static_assert(kAtOnce > 0);
+__device__ __forceinline__ void write_matrices(bool is_opposite, int columns, const PairTables& tables, uint4* values) {
+  constexpr int kChunks = Matrix::kChunks * kLanes;
+  static_assert(kTableThreads % kChunks == 0);
   const int chunk = threadIdx.x % kChunks, lane = chunk % kLanes;
-  if (threadIdx.x >= kAtOnce * kChunks) return;
-  int kinds[8];
+  int of_columns[8];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     const auto at = Matrix::entry(lane, chunk / kLanes * 4 + i / 2);
     const int l = at.l + i % 2;
-    const bool is_inside = at.i < columns && l < columns;
-    kinds[i] = !is_inside ? kNoKind : is_opposite ? kind_of(l, at.i, columns) : kind_of(at.i, l, columns);
+    const bool is_map = at.i < columns && l < columns;
+    of_columns[i] = !is_map ? kNoKind : is_opposite ? kind_of(l, at.i, columns) : kind_of(at.i, l, columns);
   }
-  const int first = first_kind(is_opposite ? -distance : distance);
-  for (int kind = threadIdx.x / kChunks; kind < kinds_of(distance); kind += kAtOnce) {
-    const float* entries = tables.entries[kind];
+  const int first = is_opposite ? kOwnKinds : 0;
+#pragma unroll 2
+  for (int ahead = first + threadIdx.x / kChunks; ahead < kKindsAhead; ahead += kTableThreads / kChunks) {
     uint32_t words[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const auto entry = [&](int of) { return of == kNoKind ? 0.F : entries[of]; };
-      words[i] = pack_pair<T>(entry(kinds[2 * i]), entry(kinds[2 * i + 1]));
+      const auto entry = [&](int of) { return of == kNoKind ? 0.F : tables.entries[ahead][of]; };
+      words[i] = pack_pair<T>(entry(of_columns[2 * i]), entry(of_columns[2 * i + 1]));
     }
-    values[int64_t{first + kind} * kChunks + chunk] = {words[0], words[1], words[2], words[3]};
+    const int kind = kFirstAhead + ahead;
+    values[(is_opposite ? opposite_kind(kind) : kind) * kChunks + chunk] = {words[0], words[1], words[2], words[3]};
   }
 }
 
-/// A thread block: a channel and a distance of rows, with its opposite.
+/// \param offsets  of the channel.
+template <class Matrix>
+__device__ __forceinline__ void write_offsets(int columns, const PairTables& tables, float* offsets) {
+  for (int i = threadIdx.x; i < kOwnKinds * Matrix::kColumns; i += kTableThreads) {
+    const int column = i % Matrix::kColumns;
+    offsets[i] = column < columns ? tables.offsets[i / Matrix::kColumns][own_kind(column, columns)] : 0.F;
+  }
+}
+
+/// A thread block: a channel.
 template <class T, class Matrix>
 __global__ void __launch_bounds__(kTableThreads)
     pair_matrices_kernel(int columns, int channels, const float* packed, const float* coefficients,
                          PairMatrices matrices) {
-  __shared__ Tables tables;
-  const int c = blockIdx.x, distance = blockIdx.y;
-  float* offsets = matrices.offsets + int64_t{c} * kOffsets;
-  load_taps(channels, c, packed, coefficients, tables, distance == 0 ? matrices.flipped : nullptr);
+  extern __shared__ __align__(16) PairTables tables[];
+  const int c = blockIdx.x;
+  load_taps(channels, c, packed, coefficients, *tables, matrices.flipped + c);
   __syncthreads();
-  const int exponent = exponent_of_scale(tables);
-  if (distance == 0 && threadIdx.x == 0) offsets[kOffsets - 1] = ldexpf(1.F, -exponent);
-  add_rows(distance, tables);
+  const int exponent = exponent_of_scale(*tables);
+  if (threadIdx.x == 0) matrices.scales[c] = ldexpf(1.F, -exponent);
+  add_rows(*tables);
   __syncthreads();
-  add_columns(distance, ldexpf(1.F, exponent), tables, offsets);
+  add_columns(ldexpf(1.F, exponent), *tables);
   __syncthreads();
-  uint4* of_channel = matrices.values + int64_t{c} * kKinds * Matrix::kChunks * kLanes;
-  write_matrices<T, Matrix>(distance, false, columns, tables, of_channel);
-  if (distance != 0) write_matrices<T, Matrix>(distance, true, columns, tables, of_channel);
+  write_offsets<Matrix>(columns, *tables, matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns);
+  uint4* values = matrices.values + int64_t{c} * kKinds * Matrix::kChunks * kLanes;
+  write_matrices<T, Matrix>(false, columns, *tables, values);
+  write_matrices<T, Matrix>(true, columns, *tables, values);
 }
 
 /// \param columns  of the map.
 template <class T, class Matrix>
 void make_pair_matrices(int columns, int channels, const float* packed, const float* coefficients,
                         const PairMatrices& matrices, Stream stream) {
-  pair_matrices_kernel<T, Matrix>
-      <<<dim3(channels, kFarthest + 1), kTableThreads, 0, stream>>>(columns, channels, packed, coefficients, matrices);
+  auto* kernel = pair_matrices_kernel<T, Matrix>;
+  allow_shared(kernel, sizeof(PairTables));
+  kernel<<<channels, kTableThreads, sizeof(PairTables), stream>>>(columns, channels, packed, coefficients, matrices);
 }
 
 }  // namespace unireplk::kernels::cuda
