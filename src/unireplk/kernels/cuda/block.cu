@@ -6,6 +6,7 @@
 #include "unireplk/kernels/cuda/block_coefficients.h"
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/convolve_planes.h"
 #include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
@@ -73,7 +74,8 @@ BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* wo
   if (has_moments) {
     of.planes = cutter.bytes(row_planes_bytes(map));
     of.planes_of_dy = cutter.bytes(row_planes_bytes(map));
-    of.pairs = cutter.bytes(std::max(second_moments_bytes(map), data_gradient_workspace(map)));
+    of.pairs = cutter.bytes(
+        std::max({second_moments_bytes(map), convolve_planes_workspace(map), data_gradient_workspace(map)}));
   } else {
     of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
   }

@@ -2,6 +2,7 @@
 #include "unireplk/kernels/cuda/block_algebra.cuh"
 #include "unireplk/kernels/cuda/block_layout.h"
 #include "unireplk/kernels/cuda/convolution.h"
+#include "unireplk/kernels/cuda/convolve_planes.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
 
@@ -270,7 +271,11 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
   merge_branches_kernel<<<ceil_div(map.channels, kTeamChannels), kTeamThreads, 0, stream>>>(
       parameters, workspace.packed, workspace.partial, blocks, map.channels, shape.eps, pixels, pointers_of(running),
       moments, workspace.merged, workspace.bias);
-  convolve(element, map, {.size = kLargeSize, .dilation = 1}, x, workspace.merged, workspace.bias, y, stream);
+  if (has_second_moments(element, map)) {
+    convolve_planes(element, map, workspace.planes, workspace.merged, workspace.bias, y, workspace.pairs, stream);
+  } else {
+    convolve(element, map, {.size = kLargeSize, .dilation = 1}, x, workspace.merged, workspace.bias, y, stream);
+  }
 }
 
 }  // namespace unireplk::kernels::cuda

@@ -24,7 +24,7 @@ struct BlockWorkspace {
   void* gradients;      ///< [branches][images at once, height, width, channels], in the map's element type
   void* planes;         ///< of maps that have second moments, in place of gradients: row planes of x
   void* planes_of_dy;   ///< and of dy
-  void* pairs;          ///< and what second_moments() or block_data_gradient() works in
+  void* pairs;          ///< and what is worked in
   int64_t bytes;
 };
 

@@ -12,14 +12,14 @@ static_assert(kTunedSize == kRowDistances);
 /// Bytes of shared memory: the planes, and when these are done a matrix for each warp.
 template <int kTiles>
 size_t shared_bytes(const RowPlanes& planes) {
-  return std::max(StagedPlanes<kTiles, 2>::bytes(planes), sizeof(float) * kPairWarps * planes.matrix());
+  return std::max(StagedPlanes<kTiles, 2>::bytes(planes), sizeof(float) * kProductWarps * planes.matrix());
 }
 
 /// partial[part][tap][channel], and [part][kTaps][channel] for the sum of dy. A warp has the taps of one row: products
 /// of each row of dy with the row of x that the taps meet; a tap's sum lies along a diagonal, that of dy in the column
 /// of ones.
 template <class T, int kTiles>
-__global__ void __launch_bounds__(kPairThreads)
+__global__ void __launch_bounds__(kProductThreads)
     correlate_planes_kernel(RowPlanes planes, int images_of_part, const T* x, const T* dy, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
   using Staged = StagedPlanes<kTiles, 2>;
@@ -72,8 +72,8 @@ void correlate_planes(Element element, const Map& map, const void* x, const void
         const size_t bytes = shared_bytes<kTiles>(planes);
         allow_shared(kernel, bytes);
         const dim3 grid(map.channels, parts.count);
-        kernel<<<grid, kPairThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),
-                                                      static_cast<const T*>(dy), partial);
+        kernel<<<grid, kProductThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),
+                                                         static_cast<const T*>(dy), partial);
       });
     }
   });

@@ -12,9 +12,10 @@
 ///   B(q, q') = - sum_p (s kappa W[q - p] W[q' - p] + sum_b pull_b w_b[q - p] w_b[q' - p])
 ///   k(q) = - sum_p (s W[q - p] (mean of g - kappa sum_b slope_b mean_b) - sum_b pull_b mean_b w_b[q - p])
 ///
-/// The first term is one convolution. The second is a small matrix for each pair of rows, times a row of all images;
-/// there are 97 of them (line_pairs.h), and their entries are sums over 97 kinds of pairs of columns. No branch is
-/// computed. Source: kernel specification, section 3: z_b put into dz_b, and that into dx.
+/// The first term is one convolution. The second is a small matrix for each pair of rows, times a row of all images
+/// (pair_products.cuh); there are 97 of them (line_pairs.h), and their entries are sums over 97 kinds of pairs of
+/// columns (pair_matrices.cuh). No branch is computed. Source: kernel specification, section 3: z_b put into dz_b, and
+/// that into dx.
 namespace unireplk::kernels::cuda {
 
 struct Map;
@@ -36,5 +37,10 @@ int64_t data_gradient_workspace(const Map& map);
 /// sum are each rounded to the element type.
 void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy, const float* packed,
                          const float* coefficients, void* dx, void* workspace, Stream stream);
+
+/// The same from planes of dy, laid out as those of x: the convolution is that of convolve_planes.h.
+void block_data_gradient_of_planes(Element element, const Map& map, const void* planes, const void* dy_planes,
+                                   const float* packed, const float* coefficients, void* dx, void* workspace,
+                                   Stream stream);
 
 }  // namespace unireplk::kernels::cuda

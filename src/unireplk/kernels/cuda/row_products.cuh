@@ -12,8 +12,8 @@
 /// row][columns of another] of its own. kTiles: 16 columns each, of a plane's pitch.
 namespace unireplk::kernels::cuda {
 
-inline constexpr int kPairWarps = 14;  ///< more than there are distances
-inline constexpr int kPairThreads = kPairWarps * kLanes;
+inline constexpr int kProductWarps = 14;  ///< more than there are distances
+inline constexpr int kProductThreads = kProductWarps * kLanes;
 
 inline RowPlanes planes_of(const Map& map) { return {map.images, map.height, map.width}; }
 
@@ -64,7 +64,7 @@ __device__ __forceinline__ void each_images(const RowPlanes& planes, const T* co
 #pragma unroll
     for (int map = 0; map < kMaps; ++map) {
       uint16_t* to = shared + (buffer * kMaps + map) * Staged::values(planes);
-      for (int image = threadIdx.x / kLanes; image < count; image += kPairWarps) {
+      for (int image = threadIdx.x / kLanes; image < count; image += kProductWarps) {
         const T* of_image = channels[map] + int64_t{from + image} * values;
         for (int at = 8 * lane; at < values; at += 8 * kLanes) {
           __pipeline_memcpy_async(to + image * stride + at, of_image + at, sizeof(uint4));

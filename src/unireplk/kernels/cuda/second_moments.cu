@@ -13,12 +13,12 @@ namespace {
 static_assert(kPairReach == kLargeReach);
 
 constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
-constexpr int kEdgePairsOfWarp = 2 * kEdgePairs / kPairWarps;
-static_assert(kPairWarps >= kRowDistances && kEdgePairsOfWarp * kPairWarps == 2 * kEdgePairs);
+constexpr int kEdgePairsOfWarp = 2 * kEdgePairs / kProductWarps;
+static_assert(kProductWarps >= kRowDistances && kEdgePairsOfWarp * kProductWarps == 2 * kEdgePairs);
 
 /// partial[part][channel][kRowPairs][width][width + 1], those of a distance that are in no edge: a warp for each.
 template <class T, int kTiles>
-__global__ void __launch_bounds__(kPairThreads)
+__global__ void __launch_bounds__(kProductThreads)
     distances_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
   const int c = blockIdx.x, first = blockIdx.y * images_of_part, distance = threadIdx.x / kLanes;
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kPairThreads)
 
 /// The same of the pairs of rows of both edges: three for each warp.
 template <class T, int kTiles>
-__global__ void __launch_bounds__(kPairThreads)
+__global__ void __launch_bounds__(kProductThreads)
     edges_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
   const int c = blockIdx.x, first = blockIdx.y * images_of_part;
@@ -264,8 +264,8 @@ void launch_pairs(const Map& map, const T* planes, const ImageParts& parts, floa
     auto* edges = edges_kernel<T, kTiles>;
     allow_shared(distances, bytes);
     allow_shared(edges, bytes);
-    distances<<<grid, kPairThreads, bytes, stream>>>(of, parts.images, planes, partial);
-    edges<<<grid, kPairThreads, bytes, stream>>>(of, parts.images, planes, partial);
+    distances<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
+    edges<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
   });
 }
 
