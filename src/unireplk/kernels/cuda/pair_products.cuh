@@ -268,6 +268,7 @@ __device__ __forceinline__ void each_pair(int rows, Add add, Store store) {
     const int rank = rank_of(warp, round, kPairWarps);
     if (rank >= pairs) continue;
     const int q = rows_in_order(rank, pairs) * kRowsAtOnce;
+    __syncwarp();  // lanes store rows of different images
     typename Of::Sums sums = {};
     add(q, sums);
 #pragma unroll
