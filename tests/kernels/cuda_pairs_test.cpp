@@ -51,6 +51,30 @@ TEST_CASE("line pairs: a kind says which taps meet, for all sizes of maps", "[nu
   }
 }
 
+TEST_CASE("line pairs: of few lines each pair is a kind of its own, of the taps that meet", "[numeric]") {
+  for (int lines = 1; lines <= kMostFewLines; ++lines) {
+    std::set<int> kinds, ordered;
+    for (int line = 0; line < lines; ++line) {
+      CHECK(own_kind(line, lines) == line);
+      for (int other = 0; other < lines; ++other) {
+        kinds.insert(kind_of(line, other, lines));
+        CHECK_FALSE(is_inside(line, other, lines));
+        if (other < line) continue;
+        ordered.insert(ordered_pair(line, other, lines));
+        const int distance = other - line;
+        const TapPairs range(line, distance, lines);
+        std::set<TapPair> taps;
+        for (int i = range.first; i <= range.last; ++i) taps.emplace(i, i + distance);
+        CHECK(taps == taps_between(line, other, lines));
+      }
+    }
+    CHECK(kinds.size() == static_cast<size_t>(lines * lines));
+    CHECK(*kinds.rbegin() < kKinds);
+    CHECK(ordered.size() == static_cast<size_t>(ordered_pairs(lines)));
+    CHECK(*ordered.rbegin() < kKindsAhead);
+  }
+}
+
 TEST_CASE("line pairs: a kind and its opposite are those of the same lines", "[numeric]") {
   for (int lines = kFewestLines; lines < 32; ++lines) {
     for (int line = 0; line < lines; ++line) {

@@ -12,6 +12,7 @@
 #include "unireplk/train/fused.h"
 
 namespace unireplk::train {
+
 Averages::Averages(torch::nn::Module& network) : values_(models::state_dict(network)) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, value] : values_) {

@@ -323,8 +323,8 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
     const float* products = moments + int64_t{kMomentRows} * map.channels;
     weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
     if (!dx) return;
-    return block_data_gradient(element, map, workspace.planes, dy, workspace.packed, workspace.coefficients, dx,
-                               workspace.pairs, stream);
+    return block_data_gradient(element, map, workspace.planes, workspace.planes_of_dy, workspace.packed,
+                               workspace.coefficients, dx, workspace.pairs, stream);
   }
   int chunks = 0;
   with_type(element, [&]<class T>(T) {

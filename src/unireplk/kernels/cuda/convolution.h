@@ -25,11 +25,6 @@ bool can_convolve_bands(Element element, const Map& map, const KernelShape& kern
 void convolve_bands(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
                     Stream stream);
 
-/// The same, y = x convolved with weights, rounded, plus planes in the element type: [channels][images][height][pitch],
-/// of an even pitch that is not less than the map's width. x, y and planes are 16-byte aligned.
-void convolve_bands_onto(Element element, const Map& map, const void* x, const float* packed, const void* planes,
-                         int pitch, void* y, Stream stream);
-
 /// For kernels of kTunedSize, undilated. Any map and type.
 void convolve_tiles(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
                     Stream stream);

@@ -95,39 +95,10 @@ struct PixelPair {
   }
 };
 
-/// Planes that are added to the results: [channels][images][height][pitch].
-struct Addend {
-  const uint16_t* planes;
-  int pitch;
-};
-
-template <class T>
-__device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
-  T first[2], second[2];
-  memcpy(first, &a, sizeof a);
-  memcpy(second, &b, sizeof b);
-  return pack_pair<T>(to_float(first[0]) + to_float(second[0]), to_float(first[1]) + to_float(second[1]));
-}
-
-/// Add two neighbouring pixels of the planes of eight channels.
-/// \param addend  those of the first channel; `step` values on, of the next.
-/// \param plane   the same, in shared memory.
-template <class T>
-__device__ __forceinline__ void add_channels(const uint16_t* addend, int64_t step, uint16_t* plane, int stride) {
-  uint32_t terms[kGroup];
-#pragma unroll
-  for (int i = 0; i < kGroup; ++i) terms[i] = *reinterpret_cast<const uint32_t*>(addend + i * step);
-#pragma unroll
-  for (int i = 0; i < kGroup; ++i) {
-    auto* sum = reinterpret_cast<uint32_t*>(plane + i * stride);
-    *sum = add_pairs<T>(*sum, terms[i]);
-  }
-}
-
 /// A thread block: eight channels, kImages images at a time. Results take the place of the planes they come of.
-template <class T, int kBands, int kTiles, int kImages, bool kAdds>
+template <class T, int kBands, int kTiles, int kImages>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
-    convolve_bands_kernel(Map map, const T* x, const float* packed, const float* bias, Addend addend, T* y) {
+    convolve_bands_kernel(Map map, const T* x, const float* packed, const float* bias, T* y) {
   using Plane = BandedPlane<kSize, kBands, kTiles>;
   extern __shared__ __align__(16) uint16_t planes[];  // [image][channel][Plane]
   const int lane = threadIdx.x % kLanes, warp = threadIdx.x / kLanes;
@@ -191,11 +162,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
     for (int i = threadIdx.x; i < pairs * kImages; i += kThreads) {
       const PixelPair at(i, pairs_of_row, pairs);
       if (n0 + at.image >= map.images) continue;
-      if constexpr (kAdds) {
-        const int64_t step = int64_t{map.images} * map.height * addend.pitch;
-        const int64_t row = int64_t{n0 + at.image} * map.height + at.row;
-        add_channels<T>(addend.planes + c0 * step + row * addend.pitch + at.column, step, plane_of(at), Plane::kValues);
-      }
       uint4 first, second;
       join_channels(plane_of(at), Plane::kValues, first, second);
       T* pixel = y + pixel_of(at, n0);
@@ -205,35 +171,21 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
   }
 }
 
-template <int kBands, int kTiles, int kImages, bool kAdds, class T>
-void launch(const Map& map, const T* x, const float* packed, const float* bias, const Addend& addend, T* y,
-            Stream stream) {
-  auto* kernel = convolve_bands_kernel<T, kBands, kTiles, kImages, kAdds>;
+template <int kBands, int kTiles, int kImages, class T>
+void launch(const Map& map, const T* x, const float* packed, const float* bias, T* y, Stream stream) {
+  auto* kernel = convolve_bands_kernel<T, kBands, kTiles, kImages>;
   const size_t bytes = sizeof(uint16_t) * kImages * kGroup * BandedPlane<kSize, kBands, kTiles>::kValues;
   allow_shared(kernel, bytes);
   const int groups = map.channels / kGroup, sets = ceil_div(map.images, kImages);
   const int wanted = kProcessors * kBlocksAtOnce / groups;
   const int rounds = ceil_div(sets, wanted < 1 ? 1 : wanted);
-  kernel<<<dim3(ceil_div(sets, rounds), groups), kThreads, bytes, stream>>>(map, x, packed, bias, addend, y);
+  kernel<<<dim3(ceil_div(sets, rounds), groups), kThreads, bytes, stream>>>(map, x, packed, bias, y);
 }
 
-template <bool kAdds, class T>
-void launch_for(const Map& map, const T* x, const float* packed, const float* bias, const Addend& addend, T* y,
-                Stream stream) {
-  if (map.width <= kBand && map.height <= 2 * kTileRows) {
-    return launch<1, 2, 2, kAdds>(map, x, packed, bias, addend, y, stream);
-  }
-  launch<2, 4, 1, kAdds>(map, x, packed, bias, addend, y, stream);
-}
-
-template <bool kAdds>
-void launch_for(Element element, const Map& map, const void* x, const float* packed, const float* bias,
-                const Addend& addend, void* y, Stream stream) {
-  if (element == Element::kBFloat16) {
-    return launch_for<kAdds>(map, static_cast<const BFloat16*>(x), packed, bias, addend, static_cast<BFloat16*>(y),
-                             stream);
-  }
-  launch_for<kAdds>(map, static_cast<const Half*>(x), packed, bias, addend, static_cast<Half*>(y), stream);
+template <class T>
+void launch_for(const Map& map, const T* x, const float* packed, const float* bias, T* y, Stream stream) {
+  if (map.width <= kBand && map.height <= 2 * kTileRows) return launch<1, 2, 2>(map, x, packed, bias, y, stream);
+  launch<2, 4, 1>(map, x, packed, bias, y, stream);
 }
 
 }  // namespace
@@ -246,12 +198,10 @@ bool can_convolve_bands(Element element, const Map& map, const KernelShape& kern
 
 void convolve_bands(Element element, const Map& map, const void* x, const float* packed, const float* bias, void* y,
                     Stream stream) {
-  launch_for<false>(element, map, x, packed, bias, {}, y, stream);
-}
-
-void convolve_bands_onto(Element element, const Map& map, const void* x, const float* packed, const void* planes,
-                         int pitch, void* y, Stream stream) {
-  launch_for<true>(element, map, x, packed, nullptr, {static_cast<const uint16_t*>(planes), pitch}, y, stream);
+  if (element == Element::kBFloat16) {
+    return launch_for(map, static_cast<const BFloat16*>(x), packed, bias, static_cast<BFloat16*>(y), stream);
+  }
+  launch_for(map, static_cast<const Half*>(x), packed, bias, static_cast<Half*>(y), stream);
 }
 
 }  // namespace unireplk::kernels::cuda

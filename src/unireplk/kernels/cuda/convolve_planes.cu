@@ -94,8 +94,9 @@ void join_planes(const Map& map, const void* planes, int pitch, void* y, Stream 
 }
 
 bool can_convolve_planes(Element element, const Map& map) {
-  const auto fits = [](int lines) { return lines >= kFewestLines && lines < 32; };
-  if (element == Element::kFloat || map.channels % kGroup != 0 || !fits(map.height) || !fits(map.width)) return false;
+  const int fewest = std::min(map.height, map.width), most = std::max(map.height, map.width);
+  const bool fits = has_few(fewest) ? most <= kMostFewLines : most < 32;
+  if (element == Element::kFloat || map.channels % kGroup != 0 || !fits) return false;
   return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, false); }) <= most_shared_bytes();
 }
 

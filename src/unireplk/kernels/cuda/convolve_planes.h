@@ -11,8 +11,8 @@ namespace unireplk::kernels::cuda {
 
 struct Map;
 
-/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns, a multiple of
-/// 8 channels.
+/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns or at most 9
+/// of both, a multiple of 8 channels.
 bool can_convolve_planes(Element element, const Map& map);
 
 /// Bytes of workspace, which starts at a multiple of 256 bytes.

@@ -1,6 +1,5 @@
 #include "unireplk/kernels/cuda/data_gradient.h"
 
-#include "unireplk/kernels/cuda/convolution.h"
 #include "unireplk/kernels/cuda/convolve_planes.h"
 #include "unireplk/kernels/cuda/pair_matrices.cuh"
 #include "unireplk/kernels/cuda/pair_products.cuh"
@@ -30,36 +29,19 @@ struct Workspace {
   }
 };
 
-/// \param dy_planes  null: the convolution takes dy.
 template <class T, class Of>
-void launch(Element element, const Map& map, const void* planes, const T* dy, const void* dy_planes,
-            const float* packed, const float* coefficients, T* dx, void* memory, Stream stream) {
+void launch(Element element, const Map& map, const void* planes, const void* dy_planes, const float* packed,
+            const float* coefficients, void* dx, void* memory, Stream stream) {
   const Workspace<Of> workspace(map, memory);
   const auto& matrices = workspace.matrices;
-  make_pair_matrices<T, typename Of::Matrix>(map.width, map.channels, packed, coefficients, matrices, stream);
-  if (dy_planes) make_tap_matrices(element, map, matrices.flipped, workspace.taps, stream);
+  make_pair_matrices<T, typename Of::Matrix>(map, packed, coefficients, matrices, stream);
+  make_tap_matrices(element, map, matrices.flipped, workspace.taps, stream);
   each_images<Of>(map, [&](const Map& some, int first) {
     const PairTerm pairs{planes_from<Of>(planes, map, first), matrices.values, matrices.offsets, matrices.scales};
-    const int64_t offset = first * map.plane();
-    if (dy_planes) {
-      const TapTerm taps{planes_from<Of>(dy_planes, map, first), workspace.taps, nullptr};
-      multiply_pairs<T, Of, true, true>(some, pairs, taps, workspace.products, stream);
-      return join_planes(some, workspace.products, Of::Matrix::kColumns, dx + offset, stream);
-    }
-    multiply_pairs<T, Of, true, false>(some, pairs, {}, workspace.products, stream);
-    convolve_bands_onto(element, some, dy + offset, matrices.flipped, workspace.products, Of::Matrix::kColumns,
-                        dx + offset, stream);
-  });
-}
-
-void launch_for(Element element, const Map& map, const void* planes, const void* dy, const void* dy_planes,
-                const float* packed, const float* coefficients, void* dx, void* workspace, Stream stream) {
-  with_cut(map, [&]<class Of>(Of) {
-    const auto run = [&]<class T>(T) {
-      launch<T, Of>(element, map, planes, static_cast<const T*>(dy), dy_planes, packed, coefficients,
-                    static_cast<T*>(dx), workspace, stream);
-    };
-    element == Element::kBFloat16 ? run(BFloat16{}) : run(Half{});
+    const TapTerm taps{planes_from<Of>(dy_planes, map, first), workspace.taps, nullptr};
+    multiply_pairs<T, Of, true, true>(some, pairs, taps, workspace.products, stream);
+    join_planes(some, workspace.products, Of::Matrix::kColumns, static_cast<uint16_t*>(dx) + first * map.plane(),
+                stream);
   });
 }
 
@@ -67,7 +49,6 @@ void launch_for(Element element, const Map& map, const void* planes, const void*
 
 bool has_data_gradient(Element element, const Map& map) {
   if (!can_convolve_planes(element, map)) return false;
-  if (!can_convolve_bands(element, map, {.size = kTunedSize, .dilation = 1})) return false;
   return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, true); }) <= most_shared_bytes();
 }
 
@@ -75,15 +56,14 @@ int64_t data_gradient_workspace(const Map& map) {
   return with_cut(map, [&]<class Of>(Of) { return Workspace<Of>(map, nullptr).bytes; });
 }
 
-void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy, const float* packed,
-                         const float* coefficients, void* dx, void* workspace, Stream stream) {
-  launch_for(element, map, planes, dy, nullptr, packed, coefficients, dx, workspace, stream);
-}
-
-void block_data_gradient_of_planes(Element element, const Map& map, const void* planes, const void* dy_planes,
-                                   const float* packed, const float* coefficients, void* dx, void* workspace,
-                                   Stream stream) {
-  launch_for(element, map, planes, nullptr, dy_planes, packed, coefficients, dx, workspace, stream);
+void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy_planes,
+                         const float* packed, const float* coefficients, void* dx, void* workspace, Stream stream) {
+  with_cut(map, [&]<class Of>(Of) {
+    const auto run = [&]<class T>(T) {
+      launch<T, Of>(element, map, planes, dy_planes, packed, coefficients, dx, workspace, stream);
+    };
+    element == Element::kBFloat16 ? run(BFloat16{}) : run(Half{});
+  });
 }
 
 }  // namespace unireplk::kernels::cuda

@@ -20,27 +20,22 @@ namespace unireplk::kernels::cuda {
 
 struct Map;
 
-/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns, a multiple of
-/// 8 channels.
+/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns or at most 9
+/// of both, a multiple of 8 channels.
 bool has_data_gradient(Element element, const Map& map);
 
 /// Bytes of workspace, which starts at a multiple of 256 bytes.
 int64_t data_gradient_workspace(const Map& map);
 
-/// \param planes        x as [channels][images][height][pitch], 16-byte aligned: pitch 16 for at most 15 columns, else
-///                      32; images up to a multiple of 16. Columns behind the map's may hold any finite values.
-/// \param dy, dx        16-byte aligned, dx is not dy.
-/// \param packed        [kAllTaps][channels], the branches' weights (branches.cuh).
-/// \param coefficients  [kCoefficients][channels]
+/// \param planes, dy_planes  of x and of dy (row_planes.h): [channels][images][height][pitch], 16-byte aligned. Columns
+///                           behind the map's may hold any finite values.
+/// \param packed             [kAllTaps][channels], the branches' weights (branches.cuh).
+/// \param coefficients       [kCoefficients][channels]
+/// \param dx                 [images, height, width, channels], 16-byte aligned.
 /// Numerics: B is summed in float32, multiplied by a power of two for each channel, which sums are divided by, and
-/// rounded once to the element type, as s W is. Sums of products and k are float32. The convolution, the rest and their
-/// sum are each rounded to the element type.
-void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy, const float* packed,
-                         const float* coefficients, void* dx, void* workspace, Stream stream);
-
-/// The same from planes of dy, laid out as those of x: the convolution is that of convolve_planes.h.
-void block_data_gradient_of_planes(Element element, const Map& map, const void* planes, const void* dy_planes,
-                                   const float* packed, const float* coefficients, void* dx, void* workspace,
-                                   Stream stream);
+/// rounded once to the element type, as s W is. Sums of products and k are float32. What is linear in x and the sum of
+/// both are each rounded to the element type.
+void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy_planes,
+                         const float* packed, const float* coefficients, void* dx, void* workspace, Stream stream);
 
 }  // namespace unireplk::kernels::cuda

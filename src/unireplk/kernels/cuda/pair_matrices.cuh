@@ -198,10 +198,80 @@ __device__ __forceinline__ void write_offsets(int columns, const PairTables& tab
   }
 }
 
+static_assert(ordered_pairs(kMostFewLines) <= kKindsAhead && kMostFewLines * kMostFewLines <= kKinds);
+static_assert(kMostFewLines <= kOwnKinds);
+
+/// Of maps of few lines: sums over the rows of tap pairs, for each pair of rows in order.
+__device__ __forceinline__ void add_rows_of_few(int height, PairTables& tables) {
+  for (int item = threadIdx.x; item < ordered_pairs(height) * kLargeTaps; item += kTableThreads) {
+    const int pair = item / kLargeTaps, columns = item % kLargeTaps;
+    int low = 0;
+    while (ordered_pair(low + 1, low + 1, height) <= pair) ++low;
+    const int distance = pair - ordered_pair(low, low, height);
+    const TapPairs range(low, distance, height);
+    const int left = columns / kPairTaps, right = columns % kPairTaps + distance * kPairTaps;
+    float sum = 0.F;
+    for (int row = range.first; row <= range.last; ++row) {
+#pragma unroll
+      for (int rank = 0; rank < kRanks; ++rank) {
+        sum = fmaf(tables.left[rank][row * kPairTaps + left], tables.right[rank][row * kPairTaps + right], sum);
+      }
+    }
+    tables.of_rows[pair][columns] = sum;
+  }
+  for (int item = threadIdx.x; item < height * kPairTaps; item += kTableThreads) {
+    const int line = item / kPairTaps, column = item % kPairTaps;
+    const TapPairs range(line, 0, height);
+    float sum = 0.F;
+    for (int row = range.first; row <= range.last; ++row) sum += tables.constant[row * kPairTaps + column];
+    tables.constant_rows[line][column] = sum;
+  }
+}
+
+/// And sums over the columns of those, for each pair of columns.
+__device__ __forceinline__ void add_columns_of_few(int height, int width, float scale, PairTables& tables) {
+  for (int item = threadIdx.x; item < ordered_pairs(height) * width * width; item += kTableThreads) {
+    const int pair = item / (width * width), i = item / width % width, l = item % width;
+    const int distance = magnitude(l - i);
+    const TapPairs range(min(i, l), distance, width);
+    const float* of_rows = tables.of_rows[pair] + (l < i ? distance * kPairTaps : distance);
+    float sum = 0.F;
+    for (int tap = range.first; tap <= range.last; ++tap) sum += of_rows[tap * (kPairTaps + 1)];
+    tables.entries[pair][i * width + l] = sum * scale;
+  }
+  for (int item = threadIdx.x; item < height * width; item += kTableThreads) {
+    const TapPairs range(item % width, 0, width);
+    float sum = 0.F;
+    for (int tap = range.first; tap <= range.last; ++tap) sum += tables.constant_rows[item / width][tap];
+    tables.offsets[item / width][item % width] = sum;
+  }
+}
+
+/// \param values  of the channel.
+template <class T, class Matrix>
+__device__ __forceinline__ void write_matrices_of_few(int height, int width, const PairTables& tables, uint4* values) {
+  constexpr int kChunks = Matrix::kChunks * kLanes;
+  for (int item = threadIdx.x; item < height * height * kChunks; item += kTableThreads) {
+    const int kind = item / kChunks, chunk = item % kChunks, line = kind / height, other = kind % height;
+    const bool is_opposite = other < line;
+    const float* entries = tables.entries[ordered_pair(min(line, other), max(line, other), height)];
+    const auto entry = [&](int i, int l) {
+      return i < width && l < width ? entries[is_opposite ? l * width + i : i * width + l] : 0.F;
+    };
+    uint32_t words[4];
+#pragma unroll
+    for (int word = 0; word < 4; ++word) {
+      const auto at = Matrix::entry(chunk % kLanes, chunk / kLanes * 4 + word);
+      words[word] = pack_pair<T>(entry(at.i, at.l), entry(at.i, at.l + 1));
+    }
+    values[item] = {words[0], words[1], words[2], words[3]};
+  }
+}
+
 /// A thread block: a channel.
 template <class T, class Matrix>
 __global__ void __launch_bounds__(kTableThreads)
-    pair_matrices_kernel(int columns, int channels, const float* packed, const float* coefficients,
+    pair_matrices_kernel(int height, int width, int channels, const float* packed, const float* coefficients,
                          PairMatrices matrices) {
   extern __shared__ __align__(16) PairTables tables[];
   const int c = blockIdx.x;
@@ -209,23 +279,32 @@ __global__ void __launch_bounds__(kTableThreads)
   __syncthreads();
   const int exponent = exponent_of_scale(*tables);
   if (threadIdx.x == 0) matrices.scales[c] = ldexpf(1.F, -exponent);
-  add_rows(*tables);
-  __syncthreads();
-  add_columns(ldexpf(1.F, exponent), *tables);
-  __syncthreads();
-  write_offsets<Matrix>(columns, *tables, matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns);
+  const float scale = ldexpf(1.F, exponent);
   uint4* values = matrices.values + int64_t{c} * kKinds * Matrix::kChunks * kLanes;
-  write_matrices<T, Matrix>(false, columns, *tables, values);
-  write_matrices<T, Matrix>(true, columns, *tables, values);
+  if (has_few(height)) {
+    add_rows_of_few(height, *tables);
+    __syncthreads();
+    add_columns_of_few(height, width, scale, *tables);
+    __syncthreads();
+    write_matrices_of_few<T, Matrix>(height, width, *tables, values);
+  } else {
+    add_rows(*tables);
+    __syncthreads();
+    add_columns(scale, *tables);
+    __syncthreads();
+    write_matrices<T, Matrix>(false, width, *tables, values);
+    write_matrices<T, Matrix>(true, width, *tables, values);
+  }
+  write_offsets<Matrix>(width, *tables, matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns);
 }
 
-/// \param columns  of the map.
 template <class T, class Matrix>
-void make_pair_matrices(int columns, int channels, const float* packed, const float* coefficients,
-                        const PairMatrices& matrices, Stream stream) {
+void make_pair_matrices(const Map& map, const float* packed, const float* coefficients, const PairMatrices& matrices,
+                        Stream stream) {
   auto* kernel = pair_matrices_kernel<T, Matrix>;
   allow_shared(kernel, sizeof(PairTables));
-  kernel<<<channels, kTableThreads, sizeof(PairTables), stream>>>(columns, channels, packed, coefficients, matrices);
+  kernel<<<map.channels, kTableThreads, sizeof(PairTables), stream>>>(map.height, map.width, map.channels, packed,
+                                                                      coefficients, matrices);
 }
 
 }  // namespace unireplk::kernels::cuda

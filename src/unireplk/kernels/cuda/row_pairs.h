@@ -12,7 +12,8 @@
 /// where p + j runs over the rows r of the map for which p and p + k lie in it as well: of all pairs of rows k_y - j_y
 /// apart, the first j_y are left out when j_y > 0, the last -k_y when k_y < 0, and never both, for j_y <= k_y. So a
 /// few matrices do for all pairs of taps: for each distance of two rows the sum of P over all of them, and that sum
-/// without the first or last few. Columns are cut the same way, by sums along diagonals.
+/// without the first or last few. Maps of few lines are cut at both ends and have a matrix for each pair of rows,
+/// summed up from the first pair of its distance on. Columns are cut by sums along diagonals.
 namespace unireplk::kernels::cuda {
 
 inline constexpr int kEdgeRows = kPairReach;                        ///< that some pairs of taps leave out
@@ -40,7 +41,10 @@ struct RowPlanes {
 };
 
 /// Number of the matrix of the pair r <= s of the six rows of an edge, among those of that edge.
-constexpr int edge_pair(int r, int s) { return r * kEdgeRows - r * (r - 1) / 2 + s - r; }
+constexpr int edge_pair(int r, int s) { return ordered_pair(r, s, kEdgeRows); }
+
+/// Matrices of a channel.
+constexpr int row_pairs(int height) { return has_few(height) ? ordered_pairs(height) : kRowPairs; }
 
 constexpr int first_of_edge(bool is_bottom) { return kRowDistances + (is_bottom ? kEdgePairs : 0); }
 
@@ -56,14 +60,33 @@ constexpr int matrix_of_taps(int jy, int ky) {
   return ky - jy;
 }
 
-/// Columns i = first to last that tap jx meets while jx + distance meets i + distance. May be none.
-struct ColumnRange {
+/// Lines i = first to last that tap j meets while j + distance meets i + distance. May be none.
+struct LineRange {
   int first, last;
 
-  constexpr ColumnRange(int jx, int distance, int width) : first(jx > 0 ? jx : 0), last(width - 1) {
+  constexpr LineRange(int j, int distance, int lines) : first(j > 0 ? j : 0), last(lines - 1) {
     if (first < -distance) first = -distance;
-    if (jx < 0) last = width - 1 + jx;
-    if (last > width - 1 - distance) last = width - 1 - distance;
+    if (j < 0) last = lines - 1 + j;
+    if (last > lines - 1 - distance) last = lines - 1 - distance;
+  }
+};
+
+inline constexpr int kNoMatrix = -1;
+
+/// What taps of rows jy <= ky meet in is matrix `all` less matrix `before`; either may be none.
+struct TapMatrices {
+  int all = kNoMatrix, before = kNoMatrix;
+
+  constexpr TapMatrices(int jy, int ky, int height) {
+    if (!has_few(height)) {
+      all = matrix_of_taps(jy, ky);
+      return;
+    }
+    const int distance = ky - jy;
+    const LineRange rows(jy, distance, height);
+    if (rows.last < rows.first) return;
+    all = ordered_pair(rows.last, rows.last + distance, height);
+    if (rows.first > 0) before = ordered_pair(rows.first - 1, rows.first - 1 + distance, height);
   }
 };
 

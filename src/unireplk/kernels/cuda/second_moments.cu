@@ -14,9 +14,11 @@ static_assert(kPairReach == kLargeReach);
 
 constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
 constexpr int kEdgePairsOfWarp = 2 * kEdgePairs / kProductWarps;
+constexpr int kFewPairsOfWarp = 4;
 static_assert(kProductWarps >= kRowDistances && kEdgePairsOfWarp * kProductWarps == 2 * kEdgePairs);
+static_assert(kFewPairsOfWarp * kProductWarps >= ordered_pairs(kMostFewLines));
 
-/// partial[part][channel][kRowPairs][width][width + 1], those of a distance that are in no edge: a warp for each.
+/// partial[part][channel][row pair][width][width + 1], those of a distance that are in no edge: a warp for each.
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kProductThreads)
     distances_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
@@ -36,42 +38,62 @@ __global__ void __launch_bounds__(kProductThreads)
                               }
                             });
   if (distance >= kRowDistances) return;
-  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * kRowPairs * planes.matrix();
+  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * row_pairs(planes.height) * planes.matrix();
   write_matrix<kTiles>(sums, planes.width, of_channel + distance * planes.matrix());
 }
 
-/// The same of the pairs of rows of both edges: three for each warp.
-template <class T, int kTiles>
+/// A pair of rows that has a matrix of its own: those of both edges, or all of a map of few lines.
+struct OwnPair {
+  int row, other, matrix;
+
+  __device__ __forceinline__ OwnPair(const RowPlanes& planes, int pair) {
+    const bool is_few = has_few(planes.height);
+    const int lines = is_few ? planes.height : kEdgeRows, in_edge = pair % ordered_pairs(lines);
+    const int start = !is_few && pair >= kEdgePairs ? planes.height - kEdgeRows : 0;
+    int r = 0;
+    while (ordered_pair(r + 1, r + 1, lines) <= in_edge) ++r;
+    row = start + r;
+    other = row + in_edge - ordered_pair(r, r, lines);
+    matrix = (is_few ? 0 : kRowDistances) + pair;
+  }
+};
+
+__host__ __device__ constexpr int own_pairs(int height) {
+  return has_few(height) ? ordered_pairs(height) : 2 * kEdgePairs;
+}
+
+/// The same of own pairs: some for each warp.
+template <class T, int kTiles, int kPairsOfWarp>
 __global__ void __launch_bounds__(kProductThreads)
-    edges_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
+    own_pairs_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
   const int c = blockIdx.x, first = blockIdx.y * images_of_part;
-  const int first_pair = threadIdx.x / kLanes * kEdgePairsOfWarp;
-  int rows[kEdgePairsOfWarp], others[kEdgePairsOfWarp];
+  const int first_pair = threadIdx.x / kLanes * kPairsOfWarp, last_pair = own_pairs(planes.height) - 1;
+  int rows[kPairsOfWarp], others[kPairsOfWarp];
 #pragma unroll
-  for (int i = 0; i < kEdgePairsOfWarp; ++i) {
-    const int pair = first_pair + i, start = pair < kEdgePairs ? 0 : planes.height - kEdgeRows;
-    int r = 0;
-    while (r + 1 < kEdgeRows && edge_pair(r + 1, r + 1) <= pair % kEdgePairs) ++r;
-    rows[i] = start + r;
-    others[i] = start + r + pair % kEdgePairs - edge_pair(r, r);
+  for (int i = 0; i < kPairsOfWarp; ++i) {
+    const OwnPair pair(planes, min(first_pair + i, last_pair));
+    rows[i] = pair.row * planes.pitch;
+    others[i] = pair.other * planes.pitch;
   }
   const int stride = StagedPlanes<kTiles, 1>::stride(planes);
   const T* const channel[] = {from + c * planes.channel()};
-  float sums[kEdgePairsOfWarp][kTiles][2 * kTiles][4] = {};
+  float sums[kPairsOfWarp][kTiles][2 * kTiles][4] = {};
   each_images<T, kTiles, 1>(planes, channel, first, min(first + images_of_part, planes.images), shared,
                             [&](const uint16_t* images) {
+                              if (first_pair > last_pair) return;
 #pragma unroll
-                              for (int i = 0; i < kEdgePairsOfWarp; ++i) {
-                                const RowOfImages<kTiles> a(images, stride, rows[i] * planes.pitch),
-                                    b(images, stride, others[i] * planes.pitch);
+                              for (int i = 0; i < kPairsOfWarp; ++i) {
+                                const RowOfImages<kTiles> a(images, stride, rows[i]), b(images, stride, others[i]);
                                 add_row_product<T, kTiles>(a, b, sums[i]);
                               }
                             });
-  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * kRowPairs * planes.matrix();
+  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * row_pairs(planes.height) * planes.matrix();
 #pragma unroll
-  for (int i = 0; i < kEdgePairsOfWarp; ++i) {
-    write_matrix<kTiles>(sums[i], planes.width, of_channel + (kRowDistances + first_pair + i) * planes.matrix());
+  for (int i = 0; i < kPairsOfWarp; ++i) {
+    if (first_pair + i > last_pair) break;
+    const OwnPair pair(planes, first_pair + i);
+    write_matrix<kTiles>(sums[i], planes.width, of_channel + pair.matrix * planes.matrix());
   }
 }
 
@@ -101,6 +123,15 @@ __device__ __forceinline__ void leave_rows_out(float* entry, int matrix, int dis
   }
 }
 
+/// Of a map of few lines: running sums from the first pair of a distance on.
+__device__ __forceinline__ void add_rows_up(float* entry, int matrix, int distance, int height) {
+  float sum = 0.F;
+  for (int r = 0; r + distance < height; ++r) {
+    float& pair = entry[ordered_pair(r, r + distance, height) * matrix];
+    pair = sum += pair;
+  }
+}
+
 /// Running sums along diagonal l - i = `diagonal`, or along the last column for diagonal kRowDistances: in place.
 __device__ __forceinline__ void add_along(float* matrix, int diagonal, int width) {
   float sum = 0.F;
@@ -112,14 +143,23 @@ __device__ __forceinline__ void add_along(float* matrix, int diagonal, int width
   }
 }
 
-/// R[(jy, jx), (ky, kx)] of row_pairs.h, jy <= ky. \param sums  the matrix of jy and ky, summed along diagonals.
-__device__ __forceinline__ float product_of_taps(const float* sums, int jx, int kx, int width) {
+/// What columns jx and kx take of a matrix that is summed along diagonals.
+__device__ __forceinline__ float take_columns(const float* sums, int jx, int kx, int width) {
   const int distance = kx - jx;
-  const ColumnRange range(jx, distance, width);
+  const LineRange range(jx, distance, width);
   if (range.last < range.first) return 0.F;
   const float all = sums[range.last * (width + 2) + distance];
   const int before = range.first - 1;
   return before >= 0 && before + distance >= 0 ? all - sums[before * (width + 2) + distance] : all;
+}
+
+/// R[(jy, jx), (ky, kx)] of row_pairs.h, jy <= ky, from the matrices of both rows.
+__device__ __forceinline__ float product_of_taps(const float* matrices, const RowPlanes& planes,
+                                                 const TapMatrices& rows, int jx, int kx) {
+  if (rows.all == kNoMatrix) return 0.F;
+  const float all = take_columns(matrices + rows.all * planes.matrix(), jx, kx, planes.width);
+  if (rows.before == kNoMatrix) return all;
+  return all - take_columns(matrices + rows.before * planes.matrix(), jx, kx, planes.width);
 }
 
 /// A lane's share of Z_b[k] = sum_j w_b[j] R[j, k]: every kLanesOfTap-th row of taps.
@@ -132,11 +172,10 @@ __device__ __forceinline__ float product_with_branch(const float* matrices, cons
   for (int row = share; row < size; row += kLanesOfTap) {
     const int jy = row * dilation - reach;
     const bool is_first = jy <= ky;
-    const float* sums = matrices + (is_first ? matrix_of_taps(jy, ky) : matrix_of_taps(ky, jy)) * planes.matrix();
+    const TapMatrices rows(is_first ? jy : ky, is_first ? ky : jy, planes.height);
     for (int column = 0; column < size; ++column) {
       const int jx = column * dilation - reach;
-      const float product =
-          is_first ? product_of_taps(sums, jx, kx, planes.width) : product_of_taps(sums, kx, jx, planes.width);
+      const float product = product_of_taps(matrices, planes, rows, is_first ? jx : kx, is_first ? kx : jx);
       sum = fmaf(of_branch[row * size + column], product, sum);
     }
   }
@@ -145,9 +184,15 @@ __device__ __forceinline__ float product_with_branch(const float* matrices, cons
 
 /// X[k] = sum_p x[p + k], of the last column of the matrices.
 __device__ __forceinline__ float sum_at_tap(const float* matrices, const RowPlanes& planes, int ky, int kx) {
-  const float* sums = matrices + matrix_of_taps(ky, ky) * planes.matrix() + planes.width;
-  const int row = planes.width + 1, last = kx < 0 ? planes.width - 1 + kx : planes.width - 1;
-  return sums[last * row] - (kx > 0 ? sums[(kx - 1) * row] : 0.F);
+  const TapMatrices rows(ky, ky, planes.height);
+  const LineRange range(kx, 0, planes.width);
+  if (rows.all == kNoMatrix || range.last < range.first) return 0.F;
+  const auto take = [&](int matrix) {
+    const float* sums = matrices + matrix * planes.matrix() + planes.width;
+    const int row = planes.width + 1;
+    return sums[range.last * row] - (range.first > 0 ? sums[(range.first - 1) * row] : 0.F);
+  };
+  return rows.before == kNoMatrix ? take(rows.all) : take(rows.all) - take(rows.before);
 }
 
 __device__ __forceinline__ double sum_of_warp(double value) {
@@ -170,10 +215,10 @@ __device__ __forceinline__ double sum_over_taps(const float* weights, int b, con
 __global__ void __launch_bounds__(kTapThreads)
     second_moments_kernel(RowPlanes planes, int parts, const float* partial, const float* packed, double pixels,
                           float* moments, float* products) {
-  extern __shared__ float memory[];  // matrices [kRowPairs][width][width + 1], weights, products
+  extern __shared__ float memory[];  // matrices [row pair][width][width + 1], weights, products
   __shared__ double means[kBranches];
   const int c = blockIdx.x, channels = gridDim.x, thread = threadIdx.x, matrix = planes.matrix();
-  const int values = kRowPairs * matrix;
+  const int pairs = row_pairs(planes.height), values = pairs * matrix;
   float* weights = memory + values;
   float* of_taps = weights + kAllTaps;
   for (int i = thread; i < values; i += kTapThreads) {
@@ -183,11 +228,18 @@ __global__ void __launch_bounds__(kTapThreads)
   }
   for (int tap = thread; tap < kAllTaps; tap += kTapThreads) weights[tap] = packed[int64_t{tap} * channels + c];
   __syncthreads();
-  for (int i = thread; i < kRowDistances * matrix; i += kTapThreads)
-    leave_rows_out(memory + i % matrix, matrix, i / matrix);
+  const bool is_few = has_few(planes.height);
+  for (int i = thread; i < (is_few ? planes.height : kRowDistances) * matrix; i += kTapThreads) {
+    float* entry = memory + i % matrix;
+    if (is_few) {
+      add_rows_up(entry, matrix, i / matrix, planes.height);
+    } else {
+      leave_rows_out(entry, matrix, i / matrix);
+    }
+  }
   __syncthreads();
   constexpr int kDiagonals = 2 * kRowDistances;  // -12 to 12, and the last column
-  for (int i = thread; i < kRowPairs * kDiagonals; i += kTapThreads) {
+  for (int i = thread; i < pairs * kDiagonals; i += kTapThreads) {
     add_along(memory + i / kDiagonals * matrix, i % kDiagonals - kRowDistances + 1, planes.width);
   }
   __syncthreads();
@@ -260,18 +312,19 @@ void launch_pairs(const Map& map, const T* planes, const ImageParts& parts, floa
   with_tiles(of, [&]<int kTiles>() {
     const size_t bytes = StagedPlanes<kTiles, 1>::bytes(of);
     const dim3 grid(map.channels, parts.count);
-    auto* distances = distances_kernel<T, kTiles>;
-    auto* edges = edges_kernel<T, kTiles>;
-    allow_shared(distances, bytes);
-    allow_shared(edges, bytes);
-    distances<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
-    edges<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
+    const auto run = [&](auto* kernel) {
+      allow_shared(kernel, bytes);
+      kernel<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
+    };
+    if (has_few(of.height)) return run(own_pairs_kernel<T, 1, kFewPairsOfWarp>);
+    run(distances_kernel<T, kTiles>);
+    run(own_pairs_kernel<T, kTiles, kEdgePairsOfWarp>);
   });
 }
 
 /// Bytes that a channel takes for its matrices, weights and products.
 size_t shared_bytes(const RowPlanes& planes) {
-  return sizeof(float) * (kRowPairs * planes.matrix() + kAllTaps + kRowsOfProducts * kLargeTaps);
+  return sizeof(float) * (row_pairs(planes.height) * planes.matrix() + kAllTaps + kRowsOfProducts * kLargeTaps);
 }
 
 }  // namespace
@@ -284,7 +337,7 @@ bool has_second_moments(Element element, const Map& map) {
 int64_t product_rows() { return int64_t{kRowsOfProducts} * kLargeTaps; }
 
 int64_t second_moments_bytes(const Map& map) {
-  const int64_t values = int64_t{kRowPairs} * planes_of(map).matrix();
+  const int64_t values = int64_t{row_pairs(map.height)} * planes_of(map).matrix();
   return ImageParts(map).count * map.channels * values * static_cast<int64_t>(sizeof(float));
 }
 
