@@ -314,12 +314,13 @@ void block_backward(Element element, const BlockShape& shape, const BlockWeights
   const auto map = map_of(shape.map);
   const auto workspace = divide_workspace(element, shape.map, memory);
   const auto parameters = parameters_of(weights);
-  pack_branches(parameters, map.channels, workspace.packed, dx ? workspace.flipped : nullptr, stream);
+  const bool has_moments = has_second_moments(element, map);
+  pack_branches(parameters, map.channels, workspace.packed, dx && !has_moments ? workspace.flipped : nullptr, stream);
   launch_correlation(element, map, x, dy, workspace, stream);
   launch_norms(shape, parameters, moments, gradients, workspace, stream);
   WeightGradients of_weights{};
   for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;
-  if (has_second_moments(element, map)) {
+  if (has_moments) {
     const float* products = moments + int64_t{kMomentRows} * map.channels;
     weight_gradients(map, workspace.correlation, workspace.coefficients, products, of_weights, stream);
     if (!dx) return;

@@ -13,10 +13,7 @@ namespace {
 static_assert(kPairReach == kLargeReach);
 
 constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
-constexpr int kEdgePairsOfWarp = 2 * kEdgePairs / kProductWarps;
-constexpr int kFewPairsOfWarp = 4;
-static_assert(kProductWarps >= kRowDistances && kEdgePairsOfWarp * kProductWarps == 2 * kEdgePairs);
-static_assert(kFewPairsOfWarp * kProductWarps >= ordered_pairs(kMostFewLines));
+static_assert(kProductWarps >= kRowDistances);
 
 /// partial[part][channel][row pair][width][width + 1], those of a distance that are in no edge: a warp for each.
 template <class T, int kTiles>
@@ -68,7 +65,8 @@ __global__ void __launch_bounds__(kProductThreads)
     own_pairs_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
   const int c = blockIdx.x, first = blockIdx.y * images_of_part;
-  const int first_pair = threadIdx.x / kLanes * kPairsOfWarp, last_pair = own_pairs(planes.height) - 1;
+  const int warp = blockIdx.z * kProductWarps + threadIdx.x / kLanes;
+  const int first_pair = warp * kPairsOfWarp, last_pair = own_pairs(planes.height) - 1;
   int rows[kPairsOfWarp], others[kPairsOfWarp];
 #pragma unroll
   for (int i = 0; i < kPairsOfWarp; ++i) {
@@ -212,7 +210,7 @@ __device__ __forceinline__ double sum_over_taps(const float* weights, int b, con
 }
 
 /// A channel: products with all taps, and of these the moments.
-__global__ void __launch_bounds__(kTapThreads)
+__global__ void __launch_bounds__(kTapThreads, 1)
     second_moments_kernel(RowPlanes planes, int parts, const float* partial, const float* packed, double pixels,
                           float* moments, float* products) {
   extern __shared__ float memory[];  // matrices [row pair][width][width + 1], weights, products
@@ -311,14 +309,14 @@ void launch_pairs(const Map& map, const T* planes, const ImageParts& parts, floa
   const auto of = planes_of(map);
   with_tiles(of, [&]<int kTiles>() {
     const size_t bytes = StagedPlanes<kTiles, 1>::bytes(of);
-    const dim3 grid(map.channels, parts.count);
-    const auto run = [&](auto* kernel) {
+    const auto run = [&](auto* kernel, int blocks) {
       allow_shared(kernel, bytes);
+      const dim3 grid(map.channels, parts.count, blocks);
       kernel<<<grid, kProductThreads, bytes, stream>>>(of, parts.images, planes, partial);
     };
-    if (has_few(of.height)) return run(own_pairs_kernel<T, 1, kFewPairsOfWarp>);
-    run(distances_kernel<T, kTiles>);
-    run(own_pairs_kernel<T, kTiles, kEdgePairsOfWarp>);
+    constexpr int kPairsOfWarp = kTiles == 1 ? 3 : 2;  // whose sums registers hold
+    if (!has_few(of.height)) run(distances_kernel<T, kTiles>, 1);
+    run(own_pairs_kernel<T, kTiles, kPairsOfWarp>, ceil_div(own_pairs(of.height), kPairsOfWarp * kProductWarps));
   });
 }
 
