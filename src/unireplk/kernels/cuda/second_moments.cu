@@ -261,8 +261,10 @@ __global__ void __launch_bounds__(kTapThreads, 1)
   if (thread == 0) moments[c] = static_cast<float>(pixels);
   if (warp < kBranches) {
     const double mean = sum_over_taps(weights, warp, of_taps + kBranches * kLargeTaps) / pixels;
-    means[warp] = mean;
-    if (thread % kLanes == 0) moments[int64_t{1 + warp} * channels + c] = static_cast<float>(mean);
+    if (thread % kLanes == 0) {
+      means[warp] = mean;
+      moments[int64_t{1 + warp} * channels + c] = static_cast<float>(mean);
+    }
   }
   __syncthreads();
   for (int pair = warp; pair < kPairs; pair += kTapWarps) {
