@@ -182,15 +182,12 @@ __device__ __forceinline__ void move_running(const TeamMember& me, const Running
 /// A tap of the merged kernel.
 __device__ __forceinline__ float merge_tap(const TeamMember& me, const Slopes& slopes, const float* packed,
                                            int channels, int tap) {
-  const int down = tap / kLargeSize - kLargeReach, right = tap % kLargeSize - kLargeReach;
   double sum = 0;
 #pragma unroll
   for (int b = 0; b < kBranches; ++b) {
-    const int reach = branch_reach(b), dilation = branch_dilation(b), y = down + reach, x = right + reach;
-    const bool meets = y >= 0 && y <= 2 * reach && x >= 0 && x <= 2 * reach && y % dilation == 0 && x % dilation == 0;
-    if (!meets) continue;
-    const int of_branch = first_of_branch(b) + y / dilation * branch_size(b) + x / dilation;
-    sum += slopes.slope[b][me.column] * packed[int64_t{of_branch} * channels + me.channel];
+    const int of_branch = branch_tap(b, tap);
+    if (of_branch < 0) continue;
+    sum += slopes.slope[b][me.column] * packed[int64_t{first_of_branch(b) + of_branch} * channels + me.channel];
   }
   return static_cast<float>(slopes.outer_slope[me.column] * sum);
 }

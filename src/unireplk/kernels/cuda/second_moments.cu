@@ -12,8 +12,9 @@ namespace {
 
 static_assert(kPairReach == kLargeReach);
 
-constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
 static_assert(kProductWarps >= kRowDistances);
+
+constexpr int kRowsOfProducts = kBranches + 1;  // each of kLargeTaps
 
 /// partial[part][channel][row pair][width][width + 1], those of a distance that are in no edge: a warp for each.
 template <class T, int kTiles>
@@ -209,26 +210,40 @@ __device__ __forceinline__ double sum_over_taps(const float* weights, int b, con
   return sum_of_warp(sum);
 }
 
-/// A channel: products with all taps, and of these the moments.
-__global__ void __launch_bounds__(kTapThreads, 1)
-    second_moments_kernel(RowPlanes planes, int parts, const float* partial, const float* packed, double pixels,
-                          float* moments, float* products) {
-  extern __shared__ float memory[];  // matrices [row pair][width][width + 1], weights, products
-  __shared__ double means[kBranches];
-  const int c = blockIdx.x, channels = gridDim.x, thread = threadIdx.x, matrix = planes.matrix();
-  const int pairs = row_pairs(planes.height), values = pairs * matrix;
-  float* weights = memory + values;
-  float* of_taps = weights + kAllTaps;
-  for (int i = thread; i < values; i += kTapThreads) {
+/// What a thread block holds of its channel in shared memory.
+struct Channel {
+  int index, channels;  ///< of how many
+  float* matrices;      ///< [row_pairs()][width][width + 1]
+  float* weights;       ///< of all branches
+  float* of_taps;       ///< [kRowsOfProducts][kLargeTaps]
+
+  __device__ __forceinline__ Channel(const RowPlanes& planes, float* memory)
+      : index(blockIdx.x),
+        channels(gridDim.x),
+        matrices(memory),
+        weights(matrices + row_pairs(planes.height) * planes.matrix()),
+        of_taps(weights + kAllTaps) {}
+};
+
+__device__ __forceinline__ void load_channel(const RowPlanes& planes, int parts, const float* partial,
+                                             const float* packed, const Channel& of) {
+  const int values = row_pairs(planes.height) * planes.matrix();
+  for (int i = threadIdx.x; i < values; i += kTapThreads) {
     double sum = 0;
-    for (int part = 0; part < parts; ++part) sum += partial[(int64_t{part} * channels + c) * values + i];
-    memory[i] = static_cast<float>(sum);
+    for (int part = 0; part < parts; ++part) sum += partial[(int64_t{part} * of.channels + of.index) * values + i];
+    of.matrices[i] = static_cast<float>(sum);
   }
-  for (int tap = thread; tap < kAllTaps; tap += kTapThreads) weights[tap] = packed[int64_t{tap} * channels + c];
-  __syncthreads();
+  for (int tap = threadIdx.x; tap < kAllTaps; tap += kTapThreads) {
+    of.weights[tap] = packed[int64_t{tap} * of.channels + of.index];
+  }
+}
+
+/// From products of pairs of rows to what taps meet in: row_pairs.h.
+__device__ __forceinline__ void sum_matrices(const RowPlanes& planes, const Channel& of) {
+  const int matrix = planes.matrix();
   const bool is_few = has_few(planes.height);
-  for (int i = thread; i < (is_few ? planes.height : kRowDistances) * matrix; i += kTapThreads) {
-    float* entry = memory + i % matrix;
+  for (int i = threadIdx.x; i < (is_few ? planes.height : kRowDistances) * matrix; i += kTapThreads) {
+    float* entry = of.matrices + i % matrix;
     if (is_few) {
       add_rows_up(entry, matrix, i / matrix, planes.height);
     } else {
@@ -237,43 +252,69 @@ __global__ void __launch_bounds__(kTapThreads, 1)
   }
   __syncthreads();
   constexpr int kDiagonals = 2 * kRowDistances;  // -12 to 12, and the last column
-  for (int i = thread; i < pairs * kDiagonals; i += kTapThreads) {
-    add_along(memory + i / kDiagonals * matrix, i % kDiagonals - kRowDistances + 1, planes.width);
+  for (int i = threadIdx.x; i < row_pairs(planes.height) * kDiagonals; i += kTapThreads) {
+    add_along(of.matrices + i / kDiagonals * matrix, i % kDiagonals - kRowDistances + 1, planes.width);
   }
-  __syncthreads();
-  const unsigned mask = ((1U << kLanesOfTap) - 1) << (thread % kLanes / kLanesOfTap * kLanesOfTap);
-  for (int i = thread; i < kRowsOfProducts * kLargeTaps * kLanesOfTap; i += kTapThreads) {  // whole groups of lanes
+}
+
+/// Products of x with the branches, and with 1, at all taps.
+__device__ __forceinline__ void multiply_taps(const RowPlanes& planes, const Channel& of, float* products) {
+  const int group = threadIdx.x % kLanes / kLanesOfTap * kLanesOfTap;
+  const unsigned mask = ((1U << kLanesOfTap) - 1) << group;
+  for (int i = threadIdx.x; i < kRowsOfProducts * kLargeTaps * kLanesOfTap; i += kTapThreads) {  // of whole groups
     const int at = i / kLanesOfTap, branch = at / kLargeTaps, tap = at % kLargeTaps, share = i % kLanesOfTap;
     const int ky = tap / kLargeSize - kLargeReach, kx = tap % kLargeSize - kLargeReach;
-    float sum = branch < kBranches ? product_with_branch(memory, planes, weights, branch, ky, kx, share)
-                                   : (share == 0 ? sum_at_tap(memory, planes, ky, kx) : 0.F);
+    float sum = 0.F;
+    if (branch < kBranches) {
+      sum = product_with_branch(of.matrices, planes, of.weights, branch, ky, kx, share);
+    } else if (share == 0) {
+      sum = sum_at_tap(of.matrices, planes, ky, kx);
+    }
 #pragma unroll
-    for (int distance = kLanesOfTap / 2; distance > 0; distance /= 2) {
-      sum += __shfl_xor_sync(mask, sum, distance);
-    }
-    if (share == 0) {
-      of_taps[at] = sum;
-      products[int64_t{at} * channels + c] = sum;
-    }
+    for (int distance = kLanesOfTap / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(mask, sum, distance);
+    if (share != 0) continue;
+    of.of_taps[at] = sum;
+    products[int64_t{at} * of.channels + of.index] = sum;
   }
-  __syncthreads();
-  const int warp = thread / kLanes;
-  if (thread == 0) moments[c] = static_cast<float>(pixels);
+}
+
+/// A warp for each branch, then for each pair of them.
+__device__ __forceinline__ void write_moments(const Channel& of, double pixels, float* moments) {
+  __shared__ double means[kBranches];
+  const int warp = threadIdx.x / kLanes;
+  const bool is_first = threadIdx.x % kLanes == 0;
+  const auto set = [&](int row, double value) {
+    if (is_first) moments[int64_t{row} * of.channels + of.index] = static_cast<float>(value);
+  };
+  if (warp == 0) set(0, pixels);
   if (warp < kBranches) {
-    const double mean = sum_over_taps(weights, warp, of_taps + kBranches * kLargeTaps) / pixels;
-    if (thread % kLanes == 0) {
-      means[warp] = mean;
-      moments[int64_t{1 + warp} * channels + c] = static_cast<float>(mean);
-    }
+    const double mean = sum_over_taps(of.weights, warp, of.of_taps + kBranches * kLargeTaps) / pixels;
+    if (is_first) means[warp] = mean;
+    set(1 + warp, mean);
   }
   __syncthreads();
   for (int pair = warp; pair < kPairs; pair += kTapWarps) {
     int b = 0, d = pair;
     while (d >= kBranches - b) d -= kBranches - b++;
     d += b;
-    const double product = sum_over_taps(weights, d, of_taps + b * kLargeTaps) - pixels * means[b] * means[d];
-    if (thread % kLanes == 0) moments[int64_t{1 + kBranches + pair} * channels + c] = static_cast<float>(product);
+    const double product = sum_over_taps(of.weights, d, of.of_taps + b * kLargeTaps);
+    set(1 + kBranches + pair, product - pixels * means[b] * means[d]);
   }
+}
+
+/// A channel: products with all taps, and of these the moments.
+__global__ void __launch_bounds__(kTapThreads, 1)
+    second_moments_kernel(RowPlanes planes, int parts, const float* partial, const float* packed, double pixels,
+                          float* moments, float* products) {
+  extern __shared__ float memory[];
+  const Channel channel(planes, memory);
+  load_channel(planes, parts, partial, packed, channel);
+  __syncthreads();
+  sum_matrices(planes, channel);
+  __syncthreads();
+  multiply_taps(planes, channel, products);
+  __syncthreads();
+  write_moments(channel, pixels, moments);
 }
 
 constexpr int kGradientThreads = 256;
@@ -294,14 +335,11 @@ __global__ void __launch_bounds__(kGradientThreads)
   }
   const float of_h = coefficient(kOuterSlope) * (correlation[int64_t{tap} * channels + c] -
                                                  coefficient(kMeanOfGradient) * sum - coefficient(kKappa) * of_all);
-  const int down = tap / kLargeSize - kLargeReach, right = tap % kLargeSize - kLargeReach;
 #pragma unroll
   for (int b = 0; b < kBranches; ++b) {
-    const int reach = branch_reach(b), dilation = branch_dilation(b), y = down + reach, x = right + reach;
-    const bool meets = y >= 0 && y <= 2 * reach && x >= 0 && x <= 2 * reach && y % dilation == 0 && x % dilation == 0;
-    if (!meets) continue;
-    const int size = branch_size(b), of_branch = y / dilation * size + x / dilation;
-    gradients.weight[b][int64_t{c} * size * size + of_branch] =
+    const int of_branch = branch_tap(b, tap), taps = branch_size(b) * branch_size(b);
+    if (of_branch < 0) continue;
+    gradients.weight[b][int64_t{c} * taps + of_branch] =
         coefficient(row_of_slope(b)) * of_h - coefficient(row_of_pull(b)) * centred[b];
   }
 }
