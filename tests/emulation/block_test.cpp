@@ -1,0 +1,253 @@
+#include "unireplk/kernels/cuda/block.h"
+
+#include <cmath>
+#include <cstring>
+#include <initializer_list>
+#include <random>
+
+#include "emulation/block_judge.h"
+#include "emulation/device.h"
+#include "emulation/guarded.h"
+#include "support/catch.h"
+#include "support/tolerances.h"
+#include "unireplk/kernels/cuda/branches.cuh"
+
+namespace unireplk::emulation {
+namespace {
+
+using namespace kernels::cuda;
+
+struct Case {
+  int images, height, width, channels;
+  double mean;  // of x
+};
+
+/// Maps with and without second moments, rows of 16 and of 32 columns, one image, more than 16, and a mean far from 0.
+const std::initializer_list<Case> kCases = {
+    {3, 7, 7, 8, 0},   {20, 7, 7, 16, 1},  {1, 7, 8, 8, 0},    {3, 9, 7, 16, 0},   {3, 10, 10, 8, 0}, {1, 12, 12, 8, 0},
+    {1, 13, 31, 8, 1}, {3, 14, 14, 16, 0}, {20, 14, 14, 8, 3}, {3, 24, 12, 16, 0}, {1, 28, 28, 8, 0}};
+
+class Numbers {
+ public:
+  std::vector<float> normal(int64_t count, double mean, double deviation) {
+    std::vector<float> values(static_cast<size_t>(count));
+    for (auto& value : values) value = static_cast<float>(mean + deviation * normal_(bits_));
+    return values;
+  }
+
+  /// As maps of type T hold them.
+  template <class T>
+  std::vector<double> held(int64_t count, double mean) {
+    std::vector<double> values;
+    for (const float value : normal(count, mean, 1)) values.push_back(to_float(from_float<T>(value)));
+    return values;
+  }
+
+ private:
+  std::mt19937 bits_{1};
+  std::normal_distribution<double> normal_;
+};
+
+template <class T>
+BlockInputs inputs_of(const Case& of) {
+  Numbers numbers;
+  const int64_t channels = of.channels, values = int64_t{of.images} * of.height * of.width * channels;
+  return {.images = of.images,
+          .height = of.height,
+          .width = of.width,
+          .channels = of.channels,
+          .x = numbers.held<T>(values, of.mean),
+          .dy = numbers.held<T>(values, 0),
+          .weights = numbers.normal(kAllTaps * channels, 0, 0.1),
+          .gammas = numbers.normal(kBranches * channels, 1, 0.3),
+          .betas = numbers.normal(kBranches * channels, 0, 0.3),
+          .gamma = numbers.normal(channels, 1, 0.3),
+          .beta = numbers.normal(channels, 0, 0.3)};
+}
+
+kernels::BlockShape shape_of(const BlockInputs& in) {
+  kernels::BlockShape shape{.map = {in.images, in.height, in.width, in.channels}, .branches = {}, .eps = kEps};
+  for (int b = 0; b < kBranches; ++b) shape.branches.push_back({branch_size(b), branch_dilation(b)});
+  return shape;
+}
+
+kernels::BlockWeights weights_of(const BlockInputs& in) {
+  kernels::BlockWeights weights{.branches = {}, .gamma = in.gamma.data(), .beta = in.beta.data()};
+  for (int b = 0; b < kBranches; ++b) {
+    weights.branches.push_back({in.weights.data() + start_of_weights(b, in.channels),
+                                in.gammas.data() + b * in.channels, in.betas.data() + b * in.channels});
+  }
+  return weights;
+}
+
+template <class T>
+std::vector<double> widened(const Guarded<T>& values) {
+  std::vector<double> wide;
+  for (size_t i = 0; i < values.size(); ++i) wide.push_back(to_float(values.data()[i]));
+  return wide;
+}
+
+/// What a block reads and writes on a device, forward and backward.
+template <class T>
+class Run {
+ public:
+  Run(Element element, const BlockInputs& in)
+      : element_(element),
+        channels_(in.channels),
+        shape_(shape_of(in)),
+        weights_(weights_of(in)),
+        x_(in.x),
+        dy_(in.dy),
+        y(static_cast<int64_t>(in.x.size())),
+        dx(static_cast<int64_t>(in.x.size())),
+        outer(2 * channels_),
+        gammas(kBranches * channels_),
+        weights(static_cast<int64_t>(in.weights.size())),
+        running(2 * (kBranches + 1) * channels_),
+        moments(block_moments(element, shape_) * channels_),
+        workspace_(block_workspace(element, shape_)) {}
+
+  void forward() {
+    for (size_t i = 0; i < running.size(); ++i) {
+      running.data()[i] = static_cast<float>(i / static_cast<size_t>(channels_) % 2);
+    }
+    kernels::RunningStatistics statistics{.branches = {}, .outer = norm_of(kBranches), .momentum = kMomentum};
+    for (int b = 0; b < kBranches; ++b) statistics.branches.push_back(norm_of(b));
+    workspace_.poison();
+    block_forward(element_, shape_, weights_, &statistics, x_.data(), y.data(), moments.data(), workspace_.data(),
+                  nullptr);
+  }
+
+  void backward() {
+    kernels::BlockGradients gradients{
+        .branches = {}, .gamma = outer.data(), .beta = outer.data() + channels_, .x = nullptr};
+    for (int b = 0; b < kBranches; ++b) {
+      gradients.branches.push_back(
+          {weights.data() + start_of_weights(b, static_cast<int>(channels_)), gammas.data() + b * channels_});
+    }
+    workspace_.poison();
+    block_backward(element_, shape_, weights_, moments.data(), x_.data(), dy_.data(), gradients, dx.data(),
+                   workspace_.data(), nullptr);
+  }
+
+  bool has_second_moments() const { return block_moments(element_, shape_) > kMomentRows; }
+
+  bool is_intact() const {
+    return x_.is_intact() && dy_.is_intact() && y.is_intact() && dx.is_intact() && outer.is_intact() &&
+           gammas.is_intact() && weights.is_intact() && running.is_intact() && moments.is_intact() &&
+           workspace_.is_intact();
+  }
+
+ private:
+  kernels::RunningNorm norm_of(int row) {
+    float* const mean = running.data() + 2 * row * channels_;
+    return {.mean = mean, .variance = mean + channels_};
+  }
+
+  Element element_;
+  int64_t channels_;
+  kernels::BlockShape shape_;
+  kernels::BlockWeights weights_;
+  Guarded<T> x_, dy_;
+
+ public:
+  Guarded<T> y, dx;
+  Guarded<float> outer, gammas, weights, running, moments;
+
+ private:
+  Guarded<char> workspace_;
+};
+
+/// Root mean square, relative. Not a number if one value is none.
+double difference(const std::vector<double>& got, const std::vector<double>& expected) {
+  REQUIRE(got.size() == expected.size());
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    error += (got[i] - expected[i]) * (got[i] - expected[i]);
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(error / norm);
+}
+
+struct Tolerances {
+  double map, weights, rest;
+};
+
+template <class T>
+Tolerances tolerances(bool has_second_moments) {
+  if (std::is_same_v<T, float>) {
+    return {test::kEmulatedMapF32, test::kEmulatedParametersF32, test::kEmulatedParametersF32};
+  }
+  const double map = std::is_same_v<T, Half> ? test::kEmulatedMapF16 : test::kEmulatedMapBF16;
+  return {map, has_second_moments ? test::kEmulatedSecondMoments : map, test::kEmulatedParametersF32};
+}
+
+template <class T>
+void check_against_judge(Element element) {
+  for (const auto& of : kCases) {
+    const auto in = inputs_of<T>(of);
+    const auto expected = judge_block(in);
+    Run<T> run(element, in);
+    run.forward();
+    run.backward();
+    const auto tolerance = tolerances<T>(run.has_second_moments());
+    INFO(of.images << " x " << of.height << " x " << of.width << " x " << of.channels << ", mean " << of.mean
+                   << (run.has_second_moments() ? ", second moments" : ""));
+    CHECK(run.is_intact());
+    CHECK(difference(widened(run.y), expected.y) < tolerance.map);
+    CHECK(difference(widened(run.dx), expected.dx) < tolerance.map);
+    CHECK(difference(widened(run.weights), expected.weights) < tolerance.weights);
+    CHECK(difference(widened(run.outer), expected.outer) < tolerance.rest);
+    CHECK(difference(widened(run.gammas), expected.gammas) < tolerance.rest);
+    CHECK(difference(widened(run.running), expected.running) < tolerance.rest);
+  }
+}
+
+class Turned {
+ public:
+  Turned() { set_order(Order::kLastToFirst); }
+  ~Turned() { set_order(Order::kFirstToLast); }
+};
+
+template <class T>
+bool are_same(const Guarded<T>& a, const Guarded<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+void check_orders(Element element) {
+  for (const Case& of : {Case{3, 7, 8, 8, 0}, Case{3, 10, 10, 8, 0}, Case{3, 14, 14, 8, 0}, Case{1, 13, 31, 8, 1}}) {
+    const auto in = inputs_of<T>(of);
+    Run<T> one(element, in), other(element, in);
+    one.forward();
+    one.backward();
+    {
+      const Turned turned;
+      other.forward();
+      other.backward();
+    }
+    INFO(of.height << " x " << of.width);
+    CHECK(are_same(one.y, other.y));
+    CHECK(are_same(one.dx, other.dx));
+    CHECK(are_same(one.outer, other.outer));
+    CHECK(are_same(one.gammas, other.gammas));
+    CHECK(are_same(one.weights, other.weights));
+    CHECK(are_same(one.running, other.running));
+    CHECK(are_same(one.moments, other.moments));
+  }
+}
+
+TEST_CASE("emulated block: matches the definition in float32") { check_against_judge<float>(Element::kFloat); }
+
+TEST_CASE("emulated block: matches the definition in bf16") { check_against_judge<BFloat16>(Element::kBFloat16); }
+
+TEST_CASE("emulated block: matches the definition in fp16") { check_against_judge<Half>(Element::kHalf); }
+
+TEST_CASE("emulated block: the same bits in whichever order threads take their turns") {
+  check_orders<float>(Element::kFloat);
+  check_orders<BFloat16>(Element::kBFloat16);
+  check_orders<Half>(Element::kHalf);
+}
+
+}  // namespace
+}  // namespace unireplk::emulation
