@@ -45,9 +45,9 @@ inline constexpr double kDepthwiseWeightsF32 = 2e-6;
 inline constexpr double kFusedF32 = 2e-6;
 inline constexpr double kFusedGradientF32 = 1e-5;
 
-/// The block for CUDA devices, emulated, against float64, root mean square: maps are rounded to their type, twice where
-/// the kernel or a gradient is rounded before; gradients of weights from second moments are not. The mean of x, where it
-/// is three deviations from zero, takes a third of float32's digits of maps.
+/// The block for CUDA devices, emulated, against float64, root mean square. Maps are rounded to their type, and so are
+/// the merged kernel and, without second moments, gradients of branches, of which those of weights are sums. A mean of
+/// x three deviations from zero doubles what float32 loses of maps.
 inline constexpr double kEmulatedMapF32 = 6e-7;
 inline constexpr double kEmulatedMapF16 = 6e-4;
 inline constexpr double kEmulatedMapBF16 = 5e-3;

@@ -84,19 +84,24 @@ struct Operands {
     }
   }
 
-  float product(int row, int column) const {
-    float sum = 0.F;
-    for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][column];
-    return sum;
+  /// products[row][column], sums over the 16 in order.
+  void multiply(float (&products)[16][8]) const {
+    for (int row = 0; row < 16; ++row) {
+      for (int k = 0; k < 16; ++k) {
+        for (int column = 0; column < 8; ++column) products[row][column] += a[row][k] * b[k][column];
+      }
+    }
   }
 };
 
 template <class T>
 void add_all(const emulation::Handed& lanes) {
   const Operands<T> operands(lanes);
+  float products[16][8] = {};
+  operands.multiply(products);
   for (int lane = 0; lane < kLanes; ++lane) {
     float* sums = static_cast<const Product*>(lanes[lane])->sums;
-    for (int i = 0; i < 4; ++i) sums[i] += operands.product(lane / 4 + i / 2 * 8, lane % 4 * 2 + i % 2);
+    for (int i = 0; i < 4; ++i) sums[i] += products[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
   }
 }
 
