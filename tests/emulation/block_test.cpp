@@ -246,7 +246,6 @@ TEST_CASE("emulated block: matches the definition in fp16") { check_against_judg
 TEST_CASE("emulated block: the same bits in whichever order threads take their turns") {
   check_orders<float>(Element::kFloat);
   check_orders<BFloat16>(Element::kBFloat16);
-  check_orders<Half>(Element::kHalf);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ class Guarded {
   }
 
  private:
-  static constexpr size_t kAlignment = 256, kGuard = 256;
+  static constexpr size_t kAlignment = 256, kGuard = size_t{1} << 14;
   static constexpr unsigned char kMark = 0xa5;
 
   size_t bytes_;

@@ -86,18 +86,15 @@ Guarded<float> products_of(Element element, const IntegerMaps& in) {
   return products;
 }
 
-/// Sums over pixels of x under each tap with each branch, and alone.
-std::vector<float> expected_products(const IntegerMaps& in) {
-  std::vector<float> sums(static_cast<size_t>(product_rows() * in.map.channels));
-  for (int c = 0; c < in.map.channels; ++c) {
-    for (int p = 0; p < in.pixels(); ++p) {
-      std::array<double, kBranches + 1> factors{};
-      for (int b = 0; b < kBranches; ++b) factors[b] = in.branch(b, p, c);
-      factors[kBranches] = 1;
-      for (int row = 0; row < product_rows(); ++row) {
-        const double product = factors[row / kLargeTaps] * in.under(p, row % kLargeTaps, c);
-        sums[int64_t{row} * in.map.channels + c] += static_cast<float>(product);
-      }
+/// Sums over pixels of a channel of x under each tap with each branch, and alone.
+std::vector<float> expected_products(const IntegerMaps& in, int channel) {
+  std::vector<float> sums(static_cast<size_t>(product_rows()));
+  for (int p = 0; p < in.pixels(); ++p) {
+    std::array<double, kBranches + 1> factors{};
+    for (int b = 0; b < kBranches; ++b) factors[b] = in.branch(b, p, channel);
+    factors[kBranches] = 1;
+    for (int row = 0; row < product_rows(); ++row) {
+      sums[row] += static_cast<float>(factors[row / kLargeTaps] * in.under(p, row % kLargeTaps, channel));
     }
   }
   return sums;
@@ -116,50 +113,59 @@ std::vector<float> correlation_of(Element element, const IntegerMaps& in) {
   return correlation;
 }
 
-std::vector<float> expected_correlation(const IntegerMaps& in) {
-  std::vector<float> sums(static_cast<size_t>((kLargeTaps + 1) * in.map.channels));
-  for (int c = 0; c < in.map.channels; ++c) {
-    for (int p = 0; p < in.pixels(); ++p) {
-      const double dy = in.at(in.dy, p, c);
-      for (int tap = 0; tap <= kLargeTaps; ++tap) {
-        const double product = dy * (tap < kLargeTaps ? in.under(p, tap, c) : 1);
-        sums[int64_t{tap} * in.map.channels + c] += static_cast<float>(product);
-      }
-    }
+std::vector<float> expected_correlation(const IntegerMaps& in, int channel) {
+  std::vector<float> sums(static_cast<size_t>(kLargeTaps + 1));
+  for (int p = 0; p < in.pixels(); ++p) {
+    const double dy = in.at(in.dy, p, channel);
+    for (int tap = 0; tap < kLargeTaps; ++tap) sums[tap] += static_cast<float>(dy * in.under(p, tap, channel));
+    sums[kLargeTaps] += static_cast<float>(dy);
   }
   return sums;
 }
 
 const std::initializer_list<Map> kMaps = {{3, 7, 7, 8}, {1, 12, 12, 8}, {18, 9, 7, 8}, {2, 14, 14, 8}, {1, 13, 31, 8}};
 
-template <class T>
-void check_products(Element element) {
-  for (const auto& map : kMaps) {
-    INFO(map.images << " x " << map.height << " x " << map.width);
-    REQUIRE(has_second_moments(element, map));
-    const IntegerMaps in(map);
-    const auto products = products_of<T>(element, in);
-    CHECK(std::vector<float>(products.data(), products.data() + products.size()) == expected_products(in));
+/// Of so many channels that a thread block goes through more images than it stages at once.
+constexpr Map kManyChannels{33, 7, 7, 528};
+
+/// Compare eight channels of [rows][channels].
+template <class Expected>
+void check_channels(const IntegerMaps& in, const float* got, int64_t rows, Expected expected) {
+  for (int channel = 0; channel < in.map.channels; channel += in.map.channels / 8) {
+    std::vector<float> of_channel;
+    for (int64_t row = 0; row < rows; ++row) of_channel.push_back(got[row * in.map.channels + channel]);
+    INFO(in.map.images << " x " << in.map.height << " x " << in.map.width << ", channel " << channel);
+    CHECK(of_channel == expected(in, channel));
   }
 }
 
 template <class T>
-void check_correlation(Element element) {
-  for (const auto& map : kMaps) {
-    INFO(map.images << " x " << map.height << " x " << map.width);
-    const IntegerMaps in(map);
-    CHECK(correlation_of<T>(element, in) == expected_correlation(in));
-  }
+void check_products(Element element, const Map& map) {
+  REQUIRE(has_second_moments(element, map));
+  const IntegerMaps in(map);
+  check_channels(in, products_of<T>(element, in).data(), product_rows(), expected_products);
+}
+
+template <class T>
+void check_correlation(Element element, const Map& map) {
+  const IntegerMaps in(map);
+  check_channels(in, correlation_of<T>(element, in).data(), kLargeTaps + 1, expected_correlation);
 }
 
 TEST_CASE("emulated second moments: products with branches are exact where sums are") {
-  check_products<BFloat16>(Element::kBFloat16);
-  check_products<Half>(Element::kHalf);
+  for (const auto& map : kMaps) {
+    check_products<BFloat16>(Element::kBFloat16, map);
+    check_products<Half>(Element::kHalf, map);
+  }
+  check_products<BFloat16>(Element::kBFloat16, kManyChannels);
 }
 
 TEST_CASE("emulated correlation: exact where sums are") {
-  check_correlation<BFloat16>(Element::kBFloat16);
-  check_correlation<Half>(Element::kHalf);
+  for (const auto& map : kMaps) {
+    check_correlation<BFloat16>(Element::kBFloat16, map);
+    check_correlation<Half>(Element::kHalf, map);
+  }
+  check_correlation<BFloat16>(Element::kBFloat16, kManyChannels);
 }
 
 }  // namespace
