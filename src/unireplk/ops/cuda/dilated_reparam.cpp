@@ -35,7 +35,8 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const Launch launch(x);
     const auto& shape = block->shape;
     const auto y = empty_map(x);
-    const auto moments = at::empty({kernels::cuda::block_moments(element_of(x), shape), x.size(1)}, tensors[1].options());
+    const auto moments =
+        at::empty({kernels::cuda::block_moments(element_of(x), shape), x.size(1)}, tensors[1].options());
     const auto workspace = launch.workspace(kernels::cuda::block_workspace(element_of(x), shape));
     kernels::cuda::block_forward(element_of(x), shape, block_weights(tensors),
                                  block->running ? &*block->running : nullptr, x.const_data_ptr(), y.data_ptr(),
