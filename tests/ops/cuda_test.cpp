@@ -218,6 +218,18 @@ TEST_CASE("dilated_reparam: on a GPU, narrow maps of few images are near wide on
   CHECK(error_of(narrow.dx, wide.dx) <= kNear);
 }
 
+TEST_CASE("dilated_reparam: on a GPU, maps in the middle of other memory", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto block = on_gpu(make_block(table_row(13), 8));
+  const auto x = gpu_map({2, 8, 14, 14}, 1, at::kBFloat16);
+  const auto moved = at::empty({x.numel() + 1}, x.options().memory_format(std::nullopt))
+                         .as_strided(x.sizes(), x.strides(), /*storage_offset=*/1);
+  moved.copy_(x);
+  const auto expected = fused_dilated_reparam(block, x, false);
+  CHECK(fused_dilated_reparam(block, moved, false).equal(expected));
+}
+
 TEST_CASE("dilated_reparam: on a GPU, running statistics are left alone, absent or used", "[cuda]") {
   if (is_skipped()) return;
   auto block = copy_of(on_gpu(make_block(table_row(13), 8)), at::kFloat);

@@ -12,6 +12,7 @@
 #include "train/fake_recorder.h"
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
+#include "unireplk/train/fresh_gradients.h"
 
 namespace unireplk::train {
 namespace {
@@ -314,6 +315,17 @@ TEST_CASE("step graphs: clear forgets recordings and gradients, and begins anew"
   CHECK(product.counts.rehearsals == 4);
   product.steps(batch_of(1), 3);
   CHECK(product.counts.recordings == 2);
+}
+
+TEST_CASE("fresh gradients: a parameter that stands there twice keeps its sum") {
+  const auto weight = at::ones({2}).requires_grad_();
+  weight.mutable_grad() = at::full({2}, 3.0);
+  {
+    FreshGradients fresh({weight, weight});
+    weight.sum().backward();
+    fresh.add();
+  }
+  CHECK(weight.grad().equal(at::full({2}, 4.0)));
 }
 
 TEST_CASE("step graphs: an exception of a rehearsal comes through, and harms nothing") {

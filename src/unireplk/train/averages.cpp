@@ -32,17 +32,24 @@ Averages::Entries& Averages::entries_for(const at::Tensor& average, const at::Te
   return value.is_cuda() && value.scalar_type() == at::kFloat && has_one_order ? together_ : floating_;
 }
 
-void Averages::mix_in(const at::Tensor& share) {
+void Averages::mix_in(const at::Tensor& exact) {
   UNIREPLK_CHECK(!exchanged_, "the averages are in the network");
   const at::NoGradGuard no_grad;
-  move_floating(share);
+  move_floating(exact);
   if (!integers_.averages.empty()) at::_foreach_copy_(integers_.averages, integers_.values);
+}
+
+void Averages::take_over() {
+  for (const Entries* entries : {&together_, &floating_}) {
+    if (!entries->averages.empty()) at::_foreach_copy_(entries->averages, entries->values);
+  }
 }
 
 // That share 0 moves nothing is not left to arithmetic, where 0 times infinity would.
 void Averages::move_floating(const at::Tensor& exact) {
   const bool is_known = exact.is_cpu();  // asking another device would wait for it
   if (is_known && exact.item<double>() == 0) return;
+  if (is_known && exact.item<double>() == 1) return take_over();
   move_together(together_.averages, together_.values, exact);
   at::Tensor share = exact;
   for (size_t i = 0; i < floating_.averages.size(); ++i) {

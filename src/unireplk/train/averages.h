@@ -27,9 +27,9 @@ class Averages : public Stateful {
   void load(const StateReader& reader) override;
 
  protected:
-  /// Move the averages towards the network's values. \param share  of the way: double scalar; 0 leaves the floating
-  ///                                                               ones alone, to the bit.
-  void mix_in(const at::Tensor& share);
+  /// Move the averages towards the network's values. \param exact  the share of the way, double scalar; 0 leaves the
+  ///                                                               floating ones alone, to the bit.
+  void mix_in(const at::Tensor& exact);
 
  private:
   /// Averages and the network's values, parallel.
@@ -38,7 +38,8 @@ class Averages : public Stateful {
   };
 
   Entries& entries_for(const at::Tensor& average, const at::Tensor& value);
-  void move_floating(const at::Tensor& share);
+  void move_floating(const at::Tensor& exact);
+  void take_over();  ///< the network's floating values, as a share of 1 has it
   void exchange();
 
   bool exchanged_ = false;

@@ -31,8 +31,9 @@ FreshGradients::FreshGradients(const std::vector<at::Tensor>& parameters) : para
   for (const auto& parameter : parameters_) kept_.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
 }
 
+// The last first: of a parameter that stands there twice the first entry has the gradient.
 FreshGradients::~FreshGradients() {
-  for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = kept_[i];
+  for (size_t i = parameters_.size(); i-- > 0;) parameters_[i].mutable_grad() = kept_[i];
 }
 
 void FreshGradients::add() {

@@ -22,7 +22,7 @@ void restore_entry(at::Tensor target, const StateReader& reader, const std::stri
 /// \param share       of the way, scalar on any device: 0 leaves every bit of the averages alone, whatever they or
 ///                    the values are.
 /// \param most_bytes  of memory at a time, unless one tensor is larger.
-/// Numerics: as a float32 share, rounded to the averages' type once.
+/// Numerics: the distance of both and what is left of it are rounded each; of share 1 as well.
 void move_together(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& values,
                    const at::Tensor& share, int64_t most_bytes = int64_t{64} << 20);
 

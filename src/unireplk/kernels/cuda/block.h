@@ -25,7 +25,8 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
 
 /// \param gradients  `x` is not looked at.
 /// \param dx         [images, height, width, channels], or null: not wanted.
-/// Numerics: gradients of branches are rounded to the element type, as those of the parts one by one are.
+/// Numerics: gradients of branches are rounded to the element type, as those of the parts one by one are; where
+/// second_moments.h makes the products there are none, and dx is rounded as data_gradient.h says.
 void block_backward(Element element, const BlockShape& shape, const BlockWeights& weights, const float* moments,
                     const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* workspace,
                     Stream stream);

@@ -59,7 +59,7 @@ Planes planes_from(const void* values, const Map& map, int image) {
   return {static_cast<const uint16_t*>(values) + image * of_image, padded - image, padded * of_image};
 }
 
-/// What a kernel adds up. Null pointers: nothing of that sort.
+/// What a kernel adds up.
 struct PairTerm {
   Planes planes;
   const uint4* values;   ///< [channels][kKinds]

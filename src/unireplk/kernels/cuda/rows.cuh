@@ -79,7 +79,7 @@ template <int kAhead, class Fetch, class Visit>
 __device__ __forceinline__ void each_pixel(const RowPlan& plan, const RowWalk& walk, Fetch fetch, Visit visit) {
   const int64_t step = int64_t{plan.rows} * plan.channels;
   int64_t at = plan.offset(walk, walk.first);
-  // no device's memory holds chunks of so many pixels that their number is none of these
+  // a chunk's pixels fit an int, whatever memory a device has
   for (auto left = static_cast<int>(walk.last - walk.first); left > 0; left -= kAhead * plan.rows) {
     decltype(fetch(at)) values[kAhead];
 #pragma unroll

@@ -58,7 +58,7 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     const auto& x = saved[0];
     const Launch launch(x);
     const at::TensorList tensors(saved.data() + kSavedOfForward, saved.size() - kSavedOfForward);
-    const auto dy = upstream[0].contiguous(at::MemoryFormat::ChannelsLast);
+    const auto dy = aligned_map(upstream[0]);
     at::Tensor dx;
     if (x.requires_grad()) dx = empty_map(x);
     const auto [of_tensors, gradients] = block_gradients(tensors);
@@ -84,7 +84,7 @@ at::Tensor fused_dilated_reparam(const DilatedReparam& block, const at::Tensor& 
   fused->shape = block_shape(block, x);
   if (update_statistics) fused->running = running_statistics(block);
   const auto tensors = block_tensors(block);
-  const auto map = x.to(autocast_type(x)).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto map = aligned_map(x.to(autocast_type(x)));
   return FusedDilatedReparam::apply(fused, map, at::TensorList(tensors));  // no vector: that is no input
 }
 

@@ -4,6 +4,8 @@
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <cstdint>
+
 namespace unireplk::ops::cuda {
 
 using kernels::cuda::Element;
@@ -11,6 +13,13 @@ using kernels::cuda::Element;
 Element element_of(const at::Tensor& map) {
   if (map.scalar_type() == at::kFloat) return Element::kFloat;
   return map.scalar_type() == at::kBFloat16 ? Element::kBFloat16 : Element::kHalf;
+}
+
+at::Tensor aligned_map(const at::Tensor& map) {
+  constexpr uintptr_t kAlignment = 16;
+  const auto dense = map.contiguous(at::MemoryFormat::ChannelsLast);
+  const auto address = reinterpret_cast<uintptr_t>(dense.const_data_ptr());
+  return address % kAlignment == 0 ? dense : dense.clone(at::MemoryFormat::ChannelsLast);
 }
 
 bool is_plain_float(const at::Tensor& tensor) { return tensor.is_cuda() && tensor.scalar_type() == at::kFloat; }

@@ -11,6 +11,10 @@ namespace unireplk::ops::cuda {
 /// Of float32, bfloat16 or half.
 kernels::cuda::Element element_of(const at::Tensor& map);
 
+/// A map that kernels read 16 bytes at a time: channels last, and not in the middle of other memory. Itself if it is
+/// so.
+at::Tensor aligned_map(const at::Tensor& map);
+
 /// float32 on a CUDA device.
 bool is_plain_float(const at::Tensor& tensor);
 
