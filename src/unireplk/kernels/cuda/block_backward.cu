@@ -9,7 +9,7 @@
 #include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
-#include "unireplk/kernels/cuda/weight_gradients.h"
+#include "unireplk/kernels/cuda/weight_gradients.cuh"
 
 namespace unireplk::kernels::cuda {
 namespace {

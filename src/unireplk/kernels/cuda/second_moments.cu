@@ -5,7 +5,7 @@
 #include "unireplk/kernels/cuda/convolution.h"
 #include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_products.cuh"
-#include "unireplk/kernels/cuda/weight_gradients.h"
+#include "unireplk/kernels/cuda/weight_gradients.cuh"
 
 namespace unireplk::kernels::cuda {
 namespace {
