@@ -2,30 +2,13 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/empty_like.h>
 
 #include <map>
 #include <utility>
 
+#include "unireplk/train/fused.h"
+
 namespace unireplk::train {
-namespace {
-
-/// Whether both lie in memory in one order: strides of single elements mean nothing.
-bool has_order_of(const at::Tensor& tensor, const at::Tensor& other) {
-  for (int64_t i = 0; i < tensor.dim(); ++i) {
-    if (tensor.size(i) != 1 && tensor.stride(i) != other.stride(i)) return false;
-  }
-  return true;
-}
-
-/// `gradient` with the strides of `place`. A single tensor of other strides would make LibTorch add all one by one.
-at::Tensor laid_out_as(const at::Tensor& place, const at::Tensor& gradient) {
-  if (gradient.strides() == place.strides()) return gradient;
-  if (has_order_of(gradient, place)) return gradient.as_strided(place.sizes(), place.strides());
-  return at::empty_like(place).copy_(gradient);
-}
-
-}  // namespace
 
 FreshGradients::FreshGradients(const std::vector<at::Tensor>& parameters) : parameters_(parameters) {
   for (const auto& parameter : parameters_) kept_.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));

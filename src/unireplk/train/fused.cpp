@@ -9,12 +9,25 @@
 #include "unireplk/core/error.h"
 
 namespace unireplk::train {
+namespace {
 
-at::Tensor aligned_gradient(const at::Tensor& parameter) {
-  const at::Tensor& gradient = parameter.grad();
-  if (gradient.strides() == parameter.strides()) return gradient;
-  return at::empty_like(parameter).copy_(gradient);
+/// Whether both lie in memory in one order: strides of single elements mean nothing.
+bool has_order_of(const at::Tensor& tensor, const at::Tensor& other) {
+  for (int64_t i = 0; i < tensor.dim(); ++i) {
+    if (tensor.size(i) != 1 && tensor.stride(i) != other.stride(i)) return false;
+  }
+  return true;
 }
+
+}  // namespace
+
+at::Tensor laid_out_as(const at::Tensor& place, const at::Tensor& tensor) {
+  if (tensor.strides() == place.strides()) return tensor;
+  if (has_order_of(tensor, place)) return tensor.as_strided(place.sizes(), place.strides());
+  return at::empty_like(place).copy_(tensor);
+}
+
+at::Tensor aligned_gradient(const at::Tensor& parameter) { return laid_out_as(parameter, parameter.grad()); }
 
 // A step of plain gradient descent down half the squared distance, for LibTorch's knows how to be skipped.
 void move_together(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& values,

@@ -11,6 +11,10 @@
 /// What is shared by all that runs LibTorch's fused updates.
 namespace unireplk::train {
 
+/// `tensor` with the strides of `place`, which has its sizes: fused operations walk all tensors with one index, and one
+/// of other strides makes LibTorch take all by themselves.
+at::Tensor laid_out_as(const at::Tensor& place, const at::Tensor& tensor);
+
 /// The gradient in the memory order of its parameter: a fused update walks both with one index.
 at::Tensor aligned_gradient(const at::Tensor& parameter);
 
