@@ -10,33 +10,15 @@
 #include "unireplk/kernels/cuda/data_gradient.h"
 #include "unireplk/kernels/cuda/row_planes.h"
 #include "unireplk/kernels/cuda/second_moments.h"
+#include "unireplk/kernels/cuda/workspace_cutter.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kAlignment = 256;
 constexpr int64_t kGradientBytes = 40 << 20;  // of a cache of 50 MB, which x and dx want their part of
 
 int64_t bytes_of(Element element) { return element == Element::kFloat ? 4 : 2; }
-
-/// Hands out memory from the start of a workspace.
-class Cutter {
- public:
-  explicit Cutter(void* workspace) : start_(static_cast<std::byte*>(workspace)) {}
-
-  void* bytes(int64_t count) {
-    std::byte* const here = start_ ? start_ + used_ : nullptr;
-    used_ += (count + kAlignment - 1) / kAlignment * kAlignment;
-    return here;
-  }
-  float* floats(int64_t count) { return static_cast<float*>(bytes(count * static_cast<int64_t>(sizeof(float)))); }
-  int64_t used() const { return used_; }
-
- private:
-  std::byte* start_;
-  int64_t used_ = 0;
-};
 
 /// [taps][channels] from each branch's [channels][taps].
 __global__ void pack_branches_kernel(BlockParameters parameters, int channels, float* packed, float* flipped) {
@@ -58,19 +40,19 @@ __global__ void pack_branches_kernel(BlockParameters parameters, int channels, f
 BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* workspace) {
   const auto map = map_of(shape);
   const int64_t channels = map.channels;
-  Cutter cutter(workspace);
+  WorkspaceCutter cutter(workspace);
   BlockWorkspace of{};
-  of.packed = cutter.floats(kAllTaps * channels);
-  of.flipped = cutter.floats(kAllTaps * channels);
-  of.merged = cutter.floats(kLargeTaps * channels);
-  of.bias = cutter.floats(channels);
-  of.correlation = cutter.floats((kLargeTaps + 1) * channels);
-  of.coefficients = cutter.floats(kCoefficients * channels);
+  of.packed = cutter.cut<float>(kAllTaps * channels);
+  of.flipped = cutter.cut<float>(kAllTaps * channels);
+  of.merged = cutter.cut<float>(kLargeTaps * channels);
+  of.bias = cutter.cut<float>(channels);
+  of.correlation = cutter.cut<float>((kLargeTaps + 1) * channels);
+  of.coefficients = cutter.cut<float>(kCoefficients * channels);
   const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, images_at_once(element, map));
   const bool has_moments = has_second_moments(element, map);
   int64_t rows = std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps);
   if (has_moments) rows = std::max<int64_t>(rows, int64_t{correlation_parts(map)} * (kLargeTaps + 1));
-  of.partial = cutter.floats(rows * channels);
+  of.partial = cutter.cut<float>(rows * channels);
   if (has_moments) {
     of.planes = cutter.bytes(row_planes_bytes(map));
     of.planes_of_dy = cutter.bytes(row_planes_bytes(map));

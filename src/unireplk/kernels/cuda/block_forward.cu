@@ -135,9 +135,7 @@ __device__ __forceinline__ void merge_moments_of(const TeamMember& me, const flo
     const float shift = partial[int64_t{1 + row} * channels + me.channel];
     moments[row][me.column] = static_cast<float>(shift + totals[row][me.column] / pixels);
   } else if (me.is_channel && row < kMomentRows) {
-    int b = 0, d = row - kBranches;
-    while (d >= kBranches - b) d -= kBranches - b++;
-    d += b;
+    const auto [b, d] = OrderedPair(row - kBranches, kBranches);
     const double products = totals[row][me.column] - totals[b][me.column] * totals[d][me.column] / pixels;
     moments[row][me.column] = static_cast<float>(b == d && products < 0 ? 0 : products / pixels);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "unireplk/kernels/cuda/direct.cuh"
+#include "unireplk/kernels/cuda/line_pairs.h"
 
 /// The branches of a block with a large kernel 13, computed at once: one reading of x serves all.
 namespace unireplk::kernels::cuda {
@@ -9,7 +10,7 @@ inline constexpr int kBranches = 6;
 inline constexpr int kLargeSize = 13;
 inline constexpr int kLargeReach = kLargeSize / 2;
 inline constexpr int kLargeTaps = kLargeSize * kLargeSize;
-inline constexpr int kPairs = kBranches * (kBranches + 1) / 2;
+inline constexpr int kPairs = ordered_pairs(kBranches);
 inline constexpr int kMomentRows = kBranches + kPairs;
 
 constexpr int branch_size(int branch) {
@@ -48,7 +49,7 @@ constexpr int branch_tap(int branch, int large) {
 }
 
 /// Where covariance (b, d), b <= d, stands in the upper triangle.
-constexpr int pair_of(int b, int d) { return b * kBranches - b * (b - 1) / 2 + d - b; }
+constexpr int pair_of(int b, int d) { return ordered_pair(b, d, kBranches); }
 
 /// Add what the window of input row y + down gives output row y of the branches.
 template <int kBranch, int kLow, int kHigh, int kTile>

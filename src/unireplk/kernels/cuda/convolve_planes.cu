@@ -3,6 +3,7 @@
 #include "unireplk/kernels/cuda/direct.cuh"
 #include "unireplk/kernels/cuda/pair_products.cuh"
 #include "unireplk/kernels/cuda/planes.cuh"
+#include "unireplk/kernels/cuda/workspace_cutter.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
@@ -70,11 +71,6 @@ struct Workspace {
   }
 };
 
-template <class Run>
-void with_narrow_type(Element element, Run run) {
-  element == Element::kBFloat16 ? run(BFloat16{}) : run(Half{});
-}
-
 }  // namespace
 
 void make_tap_matrices(Element element, const Map& map, const float* packed, void* values, Stream stream) {
@@ -95,7 +91,7 @@ void join_planes(const Map& map, const void* planes, int pitch, void* y, Stream 
 
 bool can_convolve_planes(Element element, const Map& map) {
   const int fewest = std::min(map.height, map.width), most = std::max(map.height, map.width);
-  const bool fits = has_few(fewest) ? most <= kMostFewLines : most < 32;
+  const bool fits = has_few(fewest) ? most <= kMostFewLines : most <= kMostLines;
   if (element == Element::kFloat || map.channels % kGroup != 0 || !fits) return false;
   return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, false); }) <= most_shared_bytes();
 }
@@ -109,10 +105,10 @@ void convolve_planes(Element element, const Map& map, const void* planes, const 
   with_cut(map, [&]<class Of>(Of) {
     const Workspace<Of> workspace(map, memory);
     make_tap_matrices(element, map, packed, workspace.matrices, stream);
-    each_images<Of>(map, [&](const Map& some, int first) {
+    each_batch_of_images<Of>(map, [&](const Map& some, int first) {
       const TapTerm taps{planes_from<Of>(planes, map, first), workspace.matrices, bias};
-      with_narrow_type(
-          element, [&]<class T>(T) { multiply_pairs<T, Of, false, true>(some, {}, taps, workspace.products, stream); });
+      with_narrow_type(element,
+                       [&]<class T>(T) { multiply_pairs<T, Of, false>(some, {}, taps, workspace.products, stream); });
       join_planes(some, workspace.products, Of::Matrix::kColumns, static_cast<uint16_t*>(y) + first * map.plane(),
                   stream);
     });

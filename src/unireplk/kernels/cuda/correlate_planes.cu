@@ -65,17 +65,15 @@ int correlation_parts(const Map& map) { return ImageParts(map).count; }
 void correlate_planes(Element element, const Map& map, const void* x, const void* dy, float* partial, Stream stream) {
   const auto planes = planes_of(map);
   const ImageParts parts(map);
-  with_type(element, [&]<class T>(T) {
-    if constexpr (sizeof(T) == sizeof(uint16_t)) {
-      with_tiles(planes, [&]<int kTiles>() {
-        auto* kernel = correlate_planes_kernel<T, kTiles>;
-        const size_t bytes = shared_bytes<kTiles>(planes);
-        allow_shared(kernel, bytes);
-        const dim3 grid(map.channels, parts.count);
-        kernel<<<grid, kProductThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),
-                                                         static_cast<const T*>(dy), partial);
-      });
-    }
+  with_narrow_type(element, [&]<class T>(T) {
+    with_tiles(planes, [&]<int kTiles>() {
+      auto* kernel = correlate_planes_kernel<T, kTiles>;
+      const size_t bytes = shared_bytes<kTiles>(planes);
+      allow_shared(kernel, bytes);
+      const dim3 grid(map.channels, parts.count);
+      kernel<<<grid, kProductThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),
+                                                       static_cast<const T*>(dy), partial);
+    });
   });
 }
 

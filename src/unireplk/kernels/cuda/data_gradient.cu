@@ -3,6 +3,7 @@
 #include "unireplk/kernels/cuda/convolve_planes.h"
 #include "unireplk/kernels/cuda/pair_matrices.cuh"
 #include "unireplk/kernels/cuda/pair_products.cuh"
+#include "unireplk/kernels/cuda/workspace_cutter.h"
 
 namespace unireplk::kernels::cuda {
 namespace {
@@ -36,10 +37,10 @@ void launch(Element element, const Map& map, const void* planes, const void* dy_
   const auto& matrices = workspace.matrices;
   make_pair_matrices<T, typename Of::Matrix>(map, packed, coefficients, matrices, stream);
   make_tap_matrices(element, map, matrices.flipped, workspace.taps, stream);
-  each_images<Of>(map, [&](const Map& some, int first) {
+  each_batch_of_images<Of>(map, [&](const Map& some, int first) {
     const PairTerm pairs{planes_from<Of>(planes, map, first), matrices.values, matrices.offsets, matrices.scales};
     const TapTerm taps{planes_from<Of>(dy_planes, map, first), workspace.taps, nullptr};
-    multiply_pairs<T, Of, true, true>(some, pairs, taps, workspace.products, stream);
+    multiply_pairs<T, Of, true>(some, pairs, taps, workspace.products, stream);
     join_planes(some, workspace.products, Of::Matrix::kColumns, static_cast<uint16_t*>(dx) + first * map.plane(),
                 stream);
   });
@@ -59,10 +60,9 @@ int64_t data_gradient_workspace(const Map& map) {
 void block_data_gradient(Element element, const Map& map, const void* planes, const void* dy_planes,
                          const float* packed, const float* coefficients, void* dx, void* workspace, Stream stream) {
   with_cut(map, [&]<class Of>(Of) {
-    const auto run = [&]<class T>(T) {
+    with_narrow_type(element, [&]<class T>(T) {
       launch<T, Of>(element, map, planes, dy_planes, packed, coefficients, dx, workspace, stream);
-    };
-    element == Element::kBFloat16 ? run(BFloat16{}) : run(Half{});
+    });
   });
 }
 

@@ -16,6 +16,7 @@ inline constexpr int kKinds = 97;
 inline constexpr int kNoKind = -1;
 inline constexpr int kFewestLines = 2 * kPairReach;  ///< of a map where no pair is near both borders
 inline constexpr int kMostFewLines = 9;              ///< of a map in which each pair is a kind of its own
+inline constexpr int kMostLines = 31;                ///< of a map
 
 constexpr bool has_few(int lines) { return lines < kFewestLines; }
 
@@ -79,6 +80,16 @@ constexpr int own_kind(int line, int lines) {
 /// Number of the pair of lines r <= s among those of a map, or of an edge of it, of `lines` lines.
 constexpr int ordered_pair(int r, int s, int lines) { return r * lines - r * (r - 1) / 2 + s - r; }
 constexpr int ordered_pairs(int lines) { return lines * (lines + 1) / 2; }
+
+/// The pair r <= s of a number of ordered_pair().
+struct OrderedPair {
+  int r = 0, s;
+
+  constexpr OrderedPair(int number, int lines) {
+    while (ordered_pair(r + 1, r + 1, lines) <= number) ++r;
+    s = r + number - ordered_pair(r, r, lines);
+  }
+};
 
 /// Pairs of taps (i, i + distance), counted from 0 on, by which line `low` takes from line low + distance: those for
 /// which p lies in the map.

@@ -92,10 +92,8 @@ __device__ __forceinline__ void load_taps(int channels, int c, const float* pack
 __device__ __forceinline__ int exponent_of_scale(const PairTables& tables) {
   float sum = 0.F;
   for (int tap = threadIdx.x % kLanes; tap < kLargeTaps; tap += kLanes) sum += tables.sizes[tap];
-#pragma unroll
-  for (int lanes = kLanes / 2; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(~0U, sum, lanes);
   int exponent = 0;
-  frexpf(sum, &exponent);
+  frexpf(sum_of_warp(sum), &exponent);
   return kLargest - min(max(exponent, -100), 100);  // so that it and its reciprocal are normal numbers
 }
 
@@ -205,9 +203,8 @@ static_assert(kMostFewLines <= kOwnKinds);
 __device__ __forceinline__ void add_rows_of_few(int height, PairTables& tables) {
   for (int item = threadIdx.x; item < ordered_pairs(height) * kLargeTaps; item += kTableThreads) {
     const int pair = item / kLargeTaps, columns = item % kLargeTaps;
-    int low = 0;
-    while (ordered_pair(low + 1, low + 1, height) <= pair) ++low;
-    const int distance = pair - ordered_pair(low, low, height);
+    const auto [low, high] = OrderedPair(pair, height);
+    const int distance = high - low;
     const TapPairs range(low, distance, height);
     const int left = columns / kPairTaps, right = columns % kPairTaps + distance * kPairTaps;
     float sum = 0.F;

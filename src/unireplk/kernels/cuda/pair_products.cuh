@@ -9,6 +9,7 @@
 #include "unireplk/kernels/cuda/line_pairs.h"
 #include "unireplk/kernels/cuda/mma.cuh"
 #include "unireplk/kernels/cuda/pair_tiles.h"
+#include "unireplk/kernels/cuda/row_pairs.h"
 
 /// Products of rows of images with matrices, one for each pair of rows, summed up: planes of one channel become planes.
 /// Two sorts of matrices: those of line_pairs.h, and those of a convolution, which depend on the distance alone.
@@ -54,9 +55,8 @@ struct Planes {
 
 template <class Of>
 Planes planes_from(const void* values, const Map& map, int image) {
-  const int padded = ceil_div(map.images, 16) * 16;
-  const int64_t of_image = int64_t{map.height} * Of::Rows::kPitch;
-  return {static_cast<const uint16_t*>(values) + image * of_image, padded - image, padded * of_image};
+  const RowPlanes planes(map.images, map.height, map.width);
+  return {static_cast<const uint16_t*>(values) + image * planes.image(), planes.images - image, planes.channel()};
 }
 
 /// What a kernel adds up.
@@ -279,9 +279,9 @@ __device__ __forceinline__ void each_pair(int rows, Add add, Store store) {
   }
 }
 
-/// products[channel][image][row][Matrix::kColumns] = the terms' sum, each rounded. A thread block: a channel of
-/// Of::kImages images.
-template <class T, class Of, bool kHasPairs, bool kHasTaps>
+/// products[channel][image][row][Matrix::kColumns] = the sum of a convolution and, where there are some, of pairs, each
+/// rounded. A thread block: a channel of Of::kImages images.
+template <class T, class Of, bool kHasPairs>
 __global__ void __launch_bounds__(kPairThreads, kPairBlocks)
     pair_products_kernel(Map map, PairTerm pairs, TapTerm taps, uint16_t* products) {
   using Matrix = typename Of::Matrix;
@@ -309,21 +309,18 @@ __global__ void __launch_bounds__(kPairThreads, kPairBlocks)
           store_row<T, Of, false>(map, map.images - n0, pairs.scales[c], offset_at, sums, row_of(row));
         });
   }
-  if constexpr (kHasTaps) {
-    if constexpr (kHasPairs) __syncthreads();
-    stage_matrices<Of>(kPairTaps, taps.values + int64_t{c} * kPairTaps * Of::kChunks, matrices,
-                       [](int i) { return i; });
-    stage_rows<Of>(map.height, n0, c, taps.planes, staged);
-    wait_for_staged();
-    const TapSource<Of> source{matrices};
-    each_pair<Of>(
-        map.height, [&](int q, typename Of::Sums& sums) { multiply_rows<T, Of>(q, map.height, source, staged, sums); },
-        [&](int row, const auto& sums) {
-          const float bias = !kHasPairs && taps.bias ? taps.bias[c] : 0.F;
-          const auto offset_at = [&](int /*column*/) { return float2{bias, bias}; };
-          store_row<T, Of, kHasPairs>(map, map.images - n0, 1.F, offset_at, sums, row_of(row));
-        });
-  }
+  if constexpr (kHasPairs) __syncthreads();
+  stage_matrices<Of>(kPairTaps, taps.values + int64_t{c} * kPairTaps * Of::kChunks, matrices, [](int i) { return i; });
+  stage_rows<Of>(map.height, n0, c, taps.planes, staged);
+  wait_for_staged();
+  const TapSource<Of> source{matrices};
+  each_pair<Of>(
+      map.height, [&](int q, typename Of::Sums& sums) { multiply_rows<T, Of>(q, map.height, source, staged, sums); },
+      [&](int row, const auto& sums) {
+        const float bias = !kHasPairs && taps.bias ? taps.bias[c] : 0.F;
+        const auto offset_at = [&](int /*column*/) { return float2{bias, bias}; };
+        store_row<T, Of, kHasPairs>(map, map.images - n0, 1.F, offset_at, sums, row_of(row));
+      });
 }
 
 template <class Of>
@@ -332,9 +329,9 @@ int64_t shared_bytes_of_products(const Map& map, bool has_pairs) {
   return (matrices + int64_t{map.height} * Of::Rows::kRow) * static_cast<int64_t>(sizeof(uint16_t));
 }
 
-template <class T, class Of, bool kHasPairs, bool kHasTaps>
+template <class T, class Of, bool kHasPairs>
 void multiply_pairs(const Map& map, const PairTerm& pairs, const TapTerm& taps, uint16_t* products, Stream stream) {
-  auto* kernel = pair_products_kernel<T, Of, kHasPairs, kHasTaps>;
+  auto* kernel = pair_products_kernel<T, Of, kHasPairs>;
   const int64_t bytes = shared_bytes_of_products<Of>(map, kHasPairs);
   allow_shared(kernel, bytes);
   kernel<<<dim3(ceil_div(map.images, Of::kImages), map.channels), kPairThreads, bytes, stream>>>(map, pairs, taps,
@@ -358,7 +355,7 @@ int product_images(const Map& map) {
 
 /// Call run(map of some images, the first of them) for all.
 template <class Of, class Run>
-void each_images(const Map& map, Run run) {
+void each_batch_of_images(const Map& map, Run run) {
   const int at_once = product_images<Of>(map);
   for (int first = 0; first < map.images; first += at_once) {
     Map some = map;
@@ -366,24 +363,5 @@ void each_images(const Map& map, Run run) {
     run(some, first);
   }
 }
-
-/// Hands out memory from the start of a workspace, or counts it where that is a null pointer.
-class WorkspaceCutter {
- public:
-  explicit WorkspaceCutter(void* workspace) : start_(static_cast<std::byte*>(workspace)) {}
-
-  template <class Value>
-  Value* cut(int64_t count) {
-    constexpr int64_t kAlignment = 256;
-    std::byte* const here = start_ ? start_ + used_ : nullptr;
-    used_ += (count * static_cast<int64_t>(sizeof(Value)) + kAlignment - 1) / kAlignment * kAlignment;
-    return reinterpret_cast<Value*>(here);
-  }
-  int64_t used() const { return used_; }
-
- private:
-  std::byte* start_;
-  int64_t used_ = 0;
-};
 
 }  // namespace unireplk::kernels::cuda

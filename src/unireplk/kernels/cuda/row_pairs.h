@@ -16,12 +16,11 @@
 /// summed up from the first pair of its distance on. Columns are cut by sums along diagonals.
 namespace unireplk::kernels::cuda {
 
-inline constexpr int kEdgeRows = kPairReach;                        ///< that some pairs of taps leave out
-inline constexpr int kRowDistances = kFarthest + 1;                 ///< of rows r <= s
-inline constexpr int kEdgePairs = kEdgeRows * (kEdgeRows + 1) / 2;  ///< r <= s of the rows of one edge
-inline constexpr int kRowPairs = kRowDistances + 2 * kEdgePairs;    ///< matrices of a channel
-inline constexpr int kMostLines = 31;                               ///< of a map, in both directions
-inline constexpr int kImagesAtOnce = 16;                            ///< that a product of matrices adds up
+inline constexpr int kEdgeRows = kPairReach;                      ///< that some pairs of taps leave out
+inline constexpr int kRowDistances = kFarthest + 1;               ///< of rows r <= s
+inline constexpr int kEdgePairs = ordered_pairs(kEdgeRows);       ///< r <= s of the rows of one edge
+inline constexpr int kRowPairs = kRowDistances + 2 * kEdgePairs;  ///< matrices of a channel
+inline constexpr int kImagesAtOnce = 16;                          ///< that a product of matrices adds up
 
 /// Planes of a map, [channel][image][row][pitch], in 16 bits: zeros behind the columns, but a 1 right behind them, so
 /// that products with a plane give its sums as well; and whole images of zeros until their number is a multiple of

@@ -59,13 +59,11 @@ int64_t row_planes_bytes(const Map& map) {
 void write_row_planes(Element element, const Map& map, const void* x, void* planes, Stream stream) {
   const auto of = planes_of(map);
   const size_t bytes = sizeof(uint16_t) * kChannels * (of.image() + kGroup);
-  with_type(element, [&]<class T>(T) {
-    if constexpr (sizeof(T) == sizeof(uint16_t)) {
-      auto* kernel = row_planes_kernel<T>;
-      allow_shared(kernel, bytes);
-      const dim3 grid(of.images, ceil_div(map.channels, kChannels));
-      kernel<<<grid, kThreads, bytes, stream>>>(map, of, static_cast<const T*>(x), static_cast<T*>(planes));
-    }
+  with_narrow_type(element, [&]<class T>(T) {
+    auto* kernel = row_planes_kernel<T>;
+    allow_shared(kernel, bytes);
+    const dim3 grid(of.images, ceil_div(map.channels, kChannels));
+    kernel<<<grid, kThreads, bytes, stream>>>(map, of, static_cast<const T*>(x), static_cast<T*>(planes));
   });
 }
 

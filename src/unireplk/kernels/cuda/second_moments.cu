@@ -48,10 +48,9 @@ struct OwnPair {
     const bool is_few = has_few(planes.height);
     const int lines = is_few ? planes.height : kEdgeRows, in_edge = pair % ordered_pairs(lines);
     const int start = !is_few && pair >= kEdgePairs ? planes.height - kEdgeRows : 0;
-    int r = 0;
-    while (ordered_pair(r + 1, r + 1, lines) <= in_edge) ++r;
-    row = start + r;
-    other = row + in_edge - ordered_pair(r, r, lines);
+    const OrderedPair of_edge(in_edge, lines);
+    row = start + of_edge.r;
+    other = start + of_edge.s;
     matrix = (is_few ? 0 : kRowDistances) + pair;
   }
 };
@@ -194,12 +193,6 @@ __device__ __forceinline__ float sum_at_tap(const float* matrices, const RowPlan
   return rows.before == kNoMatrix ? take(rows.all) : take(rows.all) - take(rows.before);
 }
 
-__device__ __forceinline__ double sum_of_warp(double value) {
-#pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(~0U, value, distance);
-  return value;
-}
-
 /// sum_k w_b[k] of_taps[k] over the taps of branch b, for all lanes of a warp.
 __device__ __forceinline__ double sum_over_taps(const float* weights, int b, const float* of_taps) {
   const int first = first_of_branch(b), taps = first_of_branch(b + 1) - first;
@@ -294,9 +287,7 @@ __device__ __forceinline__ void write_moments(const Channel& of, double pixels, 
   }
   __syncthreads();
   for (int pair = warp; pair < kPairs; pair += kTapWarps) {
-    int b = 0, d = pair;
-    while (d >= kBranches - b) d -= kBranches - b++;
-    d += b;
+    const auto [b, d] = OrderedPair(pair, kBranches);
     const double product = sum_over_taps(of.weights, d, of.of_taps + b * kLargeTaps);
     set(1 + kBranches + pair, product - pixels * means[b] * means[d]);
   }
@@ -384,11 +375,8 @@ void second_moments(Element element, const Map& map, const void* planes, const f
   const ImageParts parts(map);
   auto* partial = static_cast<float*>(workspace);
   const auto of = planes_of(map);
-  with_type(element, [&]<class T>(T) {
-    if constexpr (sizeof(T) == sizeof(uint16_t)) {
-      launch_pairs(map, static_cast<const T*>(planes), parts, partial, stream);
-    }
-  });
+  with_narrow_type(element,
+                   [&]<class T>(T) { launch_pairs(map, static_cast<const T*>(planes), parts, partial, stream); });
   const size_t bytes = shared_bytes(of);
   allow_shared(second_moments_kernel, bytes);
   const double pixels = static_cast<double>(map.images) * map.height * map.width;

@@ -38,8 +38,7 @@ __device__ __forceinline__ void sum_rows_of(const SumPlan& plan, const SumWalk& 
 template <int kThreads>
 __device__ __forceinline__ double sum_of_block(double value) {
   __shared__ double of_warps[kThreads / kLanes];
-#pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(~0U, value, distance);
+  value = sum_of_warp(value);
   __syncthreads();  // of an earlier call
   if (threadIdx.x % kLanes == 0) of_warps[threadIdx.x / kLanes] = value;
   __syncthreads();

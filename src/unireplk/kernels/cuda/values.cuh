@@ -28,6 +28,14 @@ __device__ __forceinline__ T from_float(float value) {
   }
 }
 
+/// The sum of all lanes' values, for all of them.
+template <class Value>
+__device__ __forceinline__ Value sum_of_warp(Value value) {
+#pragma unroll
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(~0U, value, distance);
+  return value;
+}
+
 /// A map's counts as kernels take them.
 struct Map {
   int images, height, width, channels;
@@ -49,6 +57,12 @@ void with_type(Element element, Run run) {
   if (element == Element::kFloat) return run(float{});
   if (element == Element::kBFloat16) return run(BFloat16{});
   run(Half{});
+}
+
+/// The same of types of 16 bits.
+template <class Run>
+void with_narrow_type(Element element, Run run) {
+  element == Element::kBFloat16 ? run(BFloat16{}) : run(Half{});
 }
 
 }  // namespace unireplk::kernels::cuda
