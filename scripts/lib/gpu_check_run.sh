@@ -146,8 +146,10 @@ train-step s 128 bf16
 train-step t 64 fp32
 inference t 128 bf16
 inference t 1 bf16"
-  measured unireplk "branches t, batch 128, bf16" "${ours[@]}" branches --device cuda --variant t --batch 128 --size 224 \
-    --iters 20 --warmup 5 --precision bf16
+  case="branches t, batch 128, bf16"
+  options=(branches --device cuda --variant t --batch 128 --size 224 --iters 20 --warmup 5 --precision bf16)
+  measured unireplk "$case" "${ours[@]}" "${options[@]}"
+  measured "unireplk graphs" "$case" "${ours[@]}" "${options[@]}" --cuda-graphs
   python3 table.py results/bench.jsonl
 }
 

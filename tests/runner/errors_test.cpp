@@ -131,10 +131,13 @@ TEST_CASE("device: recorded steps are refused on a CPU") {
       unireplk({"train", "tests/fixtures/tiny.yaml", "device=cpu", "train.cuda_graphs=true", "--dry-run"});
   CHECK(train.exit_code == 2);
   CHECK_THAT(train.err, Catch::Contains("train.cuda_graphs: needs a CUDA device, and the run is on cpu"));
-  const auto bench = unireplk({"bench", "train-step", "--variant", "a", "--batch", "2", "--size", "32", "--classes",
-                               "4", "--device", "cpu", "--cuda-graphs"});
-  CHECK(bench.exit_code == 2);
-  CHECK_THAT(bench.err, Catch::Contains("--cuda-graphs: needs a CUDA device, got cpu"));
+  for (const char* what : {"train-step", "branches"}) {
+    INFO(what);
+    const auto bench = unireplk({"bench", what, "--variant", "a", "--batch", "2", "--size", "32", "--classes", "4",
+                                 "--device", "cpu", "--cuda-graphs"});
+    CHECK(bench.exit_code == 2);
+    CHECK_THAT(bench.err, Catch::Contains("--cuda-graphs: needs a CUDA device, got cpu"));
+  }
 }
 
 }  // namespace unireplk::test

@@ -214,14 +214,23 @@ nlohmann::json bench_report(const BenchOptions& options, const Samples& samples)
   return report;
 }
 
+namespace {
+
+nlohmann::json training_report(const BenchOptions& options, const Samples& samples) {
+  auto report = bench_report(options, samples);
+  if (options.cuda_graphs) report["options"]["cuda_graphs"] = true;
+  return report;
+}
+
+}  // namespace
+
 nlohmann::json bench_train_step(const BenchOptions& options) {
   TrainStep step(options);
   const double difference = step.difference_to_parts(options);
   if (options.cuda_graphs) step.record(options.context.device);
   const auto samples = time_calls(options, std::ref(step));
-  auto report = bench_report(options, samples);
+  auto report = training_report(options, samples);
   report["difference"] = difference;
-  if (options.cuda_graphs) report["options"]["cuda_graphs"] = true;
   add_floor(report, options, training_flops(network_options_of(options), options.size));
   UNIREPLK_CHECK(std::isfinite(step.loss()), "the loss became {}", step.loss());
   add_rate(report, options);
@@ -250,13 +259,17 @@ nlohmann::json bench_inference(const BenchOptions& options, bool deploy) {
 
 nlohmann::json bench_branches(const BenchOptions& options) {
   TrainStep published(options), single(options, without_branches(network_options_of(options)));
+  if (options.cuda_graphs) {
+    published.record(options.context.device);
+    single.record(options.context.device);
+  }
   Samples samples, of_single;
   for (int64_t i = 0; i < options.warmup + options.iterations; ++i) {
     if (i == options.warmup) samples = of_single = {};
     time_call(options, std::ref(published), samples);
     time_call(options, std::ref(single), of_single);
   }
-  auto report = bench_report(options, samples);
+  auto report = training_report(options, samples);
   report["single_kernels"] = {{"median_ms", median(of_single.wall)}, {"samples_ms", of_single.wall}};
   report["branches_over_single"] = median(samples.wall) / median(of_single.wall);
   return report;

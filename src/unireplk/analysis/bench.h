@@ -55,7 +55,8 @@ nlohmann::json bench_train_step(const BenchOptions& options);
 nlohmann::json bench_inference(const BenchOptions& options, bool deploy);
 
 /// Training steps of the variant and, in turn, of one whose depthwise kernels have no dilated branches beside them:
-/// adds `single_kernels` (a report's times) and `branches_over_single`.
+/// adds `single_kernels` (a report's times) and `branches_over_single`. With `cuda_graphs` both are recorded, as
+/// bench_train_step() records its step.
 nlohmann::json bench_branches(const BenchOptions& options);
 
 /// Build a network and run it once, forward only or a whole training step: what a fresh process does first.

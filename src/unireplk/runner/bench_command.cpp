@@ -117,6 +117,10 @@ void add_precision(CLI::App& command, BenchOptions& options) {
       ->capture_default_str();
 }
 
+void add_cuda_graphs(CLI::App& command, BenchOptions& options) {
+  command.add_flag("--cuda-graphs", options.bench.cuda_graphs, "Record the step on a CUDA device, and time replays.");
+}
+
 struct LoaderOptions {
   Target target;
   int64_t batch = 64;
@@ -286,13 +290,14 @@ void add_bench(CLI::App& app, Program& program) {
   add_precision(*step, *options);
   step->add_option("--drop-path", options->bench.drop_path)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   step->add_flag("--keep-branches", options->bench.keep_branches, "Keep dilated branches for backward.");
-  step->add_flag("--cuda-graphs", options->bench.cuda_graphs, "Record the step on a CUDA device, and time replays.");
+  add_cuda_graphs(*step, *options);
   step->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_train_step(options->resolved())); }; });
 
   auto* branches = add_measurement(
       *bench, "branches", "A training step against one without dilated branches beside the large kernels.", *options);
   add_precision(*branches, *options);
+  add_cuda_graphs(*branches, *options);
   branches->callback(
       [=, &program] { program.run = [=] { return print(analysis::bench_branches(options->resolved())); }; });
 
