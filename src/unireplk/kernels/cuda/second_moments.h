@@ -33,13 +33,4 @@ int64_t second_moments_bytes(const Map& map);  ///< of workspace
 void second_moments(Element element, const Map& map, const void* planes, const float* packed, float* moments,
                     float* products, void* workspace, Stream stream);
 
-/// Pointers to gradients of the weights of each branch, [channels][taps].
-struct WeightGradients;
-
-/// Gradients of the weights of all branches.
-/// \param correlation   [taps of the large kernel][channels] = sum_p dy[p] x[p + k]
-/// \param coefficients  block_coefficients.h
-void weight_gradients(const Map& map, const float* correlation, const float* coefficients, const float* products,
-                      const WeightGradients& gradients, Stream stream);
-
 }  // namespace unireplk::kernels::cuda

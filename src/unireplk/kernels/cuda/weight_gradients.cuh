@@ -1,6 +1,7 @@
 #pragma once
 
 #include "unireplk/kernels/cuda/branches.cuh"
+#include "unireplk/kernels/cuda/element.h"
 
 namespace unireplk::kernels::cuda {
 
@@ -8,5 +9,11 @@ namespace unireplk::kernels::cuda {
 struct WeightGradients {
   float* weight[kBranches];
 };
+
+/// Gradients of the weights of all branches, from products of x with them (second_moments.h).
+/// \param correlation   [taps of the large kernel][channels] = sum_p dy[p] x[p + k]
+/// \param coefficients  block_coefficients.h
+void weight_gradients(const Map& map, const float* correlation, const float* coefficients, const float* products,
+                      const WeightGradients& gradients, Stream stream);
 
 }  // namespace unireplk::kernels::cuda
