@@ -6,8 +6,30 @@ namespace unireplk::kernels::cuda {
 namespace {
 
 static_assert(kProductWarps >= kRowDistances);
+static_assert(kMatrixLines <= kLanes);
 
-/// partial[part][channel][row pair][width][width + 1], those of a distance that are in no edge: a warp for each.
+/// Where a thread block writes: partial[part][channel].
+__device__ __forceinline__ float* column_sums_of_block(const RowPlanes& planes, float* partial) {
+  return partial + (int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * row_pairs(planes.height) * kColumnSums;
+}
+
+/// What columns come to of a warp's matrix, by way of its part of shared memory: a lane for each line of entries.
+template <int kTiles>
+__device__ __forceinline__ void write_column_sums(const float (&sums)[kTiles][2 * kTiles][4], int width, float* shared,
+                                                  float* to) {
+  const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+  float* matrix = shared + warp * width * (width + 1);
+  __syncwarp();  // the matrix before has been read
+  write_matrix<kTiles>(sums, width, matrix);
+  __syncwarp();
+  if (lane >= kMatrixLines) return;
+  const MatrixLine line(lane, width);
+  add_up_kinds<float>(
+      line.distance, line.entries, [&](int i) { return matrix[line.start + i * line.step]; },
+      [&](int kind, float sum) { to[line.first_sum + kind] = sum; });
+}
+
+/// Pairs of a distance that are in no edge, added up: a warp for each distance.
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kProductThreads)
     distances_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
@@ -27,8 +49,8 @@ __global__ void __launch_bounds__(kProductThreads)
                               }
                             });
   if (distance >= kRowDistances) return;
-  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * row_pairs(planes.height) * planes.matrix();
-  write_matrix<kTiles>(sums, planes.width, of_channel + distance * planes.matrix());
+  write_column_sums<kTiles>(sums, planes.width, reinterpret_cast<float*>(shared),
+                            column_sums_of_block(planes, partial) + distance * kColumnSums);
 }
 
 /// A pair of rows that has a matrix of its own: those of both edges, or all of a map of few lines.
@@ -50,7 +72,7 @@ __host__ __device__ constexpr int own_pairs(int height) {
   return has_few(height) ? ordered_pairs(height) : 2 * kEdgePairs;
 }
 
-/// The same of own pairs: some for each warp.
+/// Own pairs: some for each warp.
 template <class T, int kTiles, int kPairsOfWarp>
 __global__ void __launch_bounds__(kProductThreads)
     own_pairs_kernel(RowPlanes planes, int images_of_part, const T* from, float* partial) {
@@ -77,12 +99,12 @@ __global__ void __launch_bounds__(kProductThreads)
                                 add_row_product<T, kTiles>(a, b, sums[i]);
                               }
                             });
-  float* of_channel = partial + (int64_t{blockIdx.y} * gridDim.x + c) * row_pairs(planes.height) * planes.matrix();
+  float* to = column_sums_of_block(planes, partial);
 #pragma unroll
   for (int i = 0; i < kPairsOfWarp; ++i) {
     if (first_pair + i > last_pair) break;
     const OwnPair pair(planes, first_pair + i);
-    write_matrix<kTiles>(sums[i], planes.width, of_channel + pair.matrix * planes.matrix());
+    write_column_sums<kTiles>(sums[i], planes.width, reinterpret_cast<float*>(shared), to + pair.matrix * kColumnSums);
   }
 }
 
@@ -90,7 +112,7 @@ template <class T>
 void launch_pairs(const Map& map, const T* planes, const ImageParts& parts, float* partial, Stream stream) {
   const auto of = planes_of(map);
   with_tiles(of, [&]<int kTiles>() {
-    const size_t bytes = StagedPlanes<kTiles, 1>::bytes(of);
+    const size_t bytes = std::max(StagedPlanes<kTiles, 1>::bytes(of), sizeof(float) * kProductWarps * of.matrix());
     const auto run = [&](auto* kernel, int blocks) {
       allow_shared(kernel, bytes);
       const dim3 grid(map.channels, parts.count, blocks);

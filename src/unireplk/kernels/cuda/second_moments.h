@@ -28,8 +28,8 @@ int64_t second_moments_bytes(const Map& map);  ///< of workspace
 /// \param moments  [1 + kMomentRows][channels], written: the number of pixels, means of the branches and sums of their
 ///                 centred products
 /// \param products [product_rows()][channels], written: Z_b[k] for b, then for k; then X[k] = sum_p x[p + k]
-/// Numerics: products of 16-bit values exact, sums over pixels in float32 for up to 128 images and in float64 over
-/// these; products with weights in float32, covariances in float64.
+/// Numerics: products of 16-bit values exact; sums over images and columns in float32 for up to 128 images, in float64
+/// over these, and over rows in float32; products with weights in float32, covariances in float64.
 void second_moments(Element element, const Map& map, const void* planes, const float* packed, float* moments,
                     float* products, void* workspace, Stream stream);
 
