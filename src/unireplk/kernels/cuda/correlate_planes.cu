@@ -12,7 +12,8 @@ static_assert(kTunedSize == kRowDistances);
 /// Bytes of shared memory: the planes, and when these are done a matrix for each warp.
 template <int kTiles>
 size_t shared_bytes(const RowPlanes& planes) {
-  return std::max(StagedPlanes<kTiles, 2>::bytes(planes), sizeof(float) * kProductWarps * planes.matrix());
+  return std::max(StagedRowsOfPlanes<kTiles, 2>(planes.height).bytes(),
+                  sizeof(float) * kProductWarps * planes.matrix());
 }
 
 /// partial[part][tap][channel], and [part][kTaps][channel] for the sum of dy. A warp has the taps of one row: products
@@ -22,18 +23,17 @@ template <class T, int kTiles>
 __global__ void __launch_bounds__(kProductThreads)
     correlate_planes_kernel(RowPlanes planes, int images_of_part, const T* x, const T* dy, float* partial) {
   extern __shared__ __align__(16) uint16_t shared[];
-  using Staged = StagedPlanes<kTiles, 2>;
+  const StagedRowsOfPlanes<kTiles, 2> staged(planes.height);
   const int c = blockIdx.x, first = blockIdx.y * images_of_part, last = min(first + images_of_part, planes.images);
   const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes, down = warp - kPairReach;
-  const int stride = Staged::stride(planes), to_x = Staged::values(planes);
   const bool has_taps = warp < kTunedSize;
   float sums[kTiles][2 * kTiles][4] = {};
   const T* const channels[2] = {dy + c * planes.channel(), x + c * planes.channel()};
-  each_images<T, kTiles, 2>(planes, channels, first, last, shared, [&](const uint16_t* images) {
+  each_images<T, kProductWarps>(planes, staged, channels, first, last, shared, [&](const uint16_t* images) {
     if (!has_taps) return;
     for (int y = max(0, -down); y < min(planes.height, planes.height - down); ++y) {
-      const RowOfImages<kTiles> of_dy(images, stride, y * planes.pitch);
-      const RowOfImages<kTiles> of_x(images + to_x, stride, (y + down) * planes.pitch);
+      const RowOfImages<kTiles> of_dy(images, staged.stride, y * planes.pitch);
+      const RowOfImages<kTiles> of_x(images + staged.values(), staged.stride, (y + down) * planes.pitch);
       add_row_product<T, kTiles>(of_dy, of_x, sums);
     }
   });

@@ -8,7 +8,7 @@
 #include "unireplk/kernels/cuda/mma.cuh"
 #include "unireplk/kernels/cuda/row_pairs.h"
 
-/// Products of rows of planes, added up over images on tensor cores: 14 warps, each with sums [columns of one
+/// Products of rows of planes, added up over images on tensor cores: some warps, each with sums [columns of one
 /// row][columns of another] of its own. kTiles: 16 columns each, of a plane's pitch.
 namespace unireplk::kernels::cuda {
 
@@ -33,41 +33,44 @@ struct ImageParts {
   }
 };
 
-/// Images of a channel of kMaps maps in shared memory, [buffer][map][image]: some at work, the next on their way. With
-/// 16 bytes of padding behind each image products fetch eight of them without bank conflicts.
+/// Rows of images of a channel of kMaps maps in shared memory, [buffer][map][image]: some at work, the next on their
+/// way. With 16 bytes of padding behind each image products fetch eight of them without bank conflicts.
 template <int kTiles, int kMaps>
-struct StagedPlanes {
+struct StagedRowsOfPlanes {
   static constexpr int kImages = kImagesAtOnce * (kTiles == 1 ? 2 : 1);
   static constexpr int kBuffers = 2;
+  static constexpr int kPitch = 16 * kTiles;  ///< of the planes
 
-  /// Values from image to image.
-  static constexpr __host__ __device__ int stride(const RowPlanes& planes) {
-    constexpr int kBanks = 64;  // values of 128 bytes
-    return (static_cast<int>(planes.image()) + kBanks - 1) / kBanks * kBanks + 8;
-  }
-  static constexpr __host__ __device__ int values(const RowPlanes& planes) { return kImages * stride(planes); }
-  static constexpr size_t bytes(const RowPlanes& planes) {
-    return sizeof(uint16_t) * kBuffers * kMaps * values(planes);
-  }
+  int count;   ///< values of an image
+  int stride;  ///< values from image to image
+
+  constexpr __host__ __device__ explicit StagedRowsOfPlanes(int rows)
+      : count(rows * kPitch), stride((count + kBanks - 1) / kBanks * kBanks + 8) {}
+
+  constexpr __host__ __device__ int values() const { return kImages * stride; }  ///< from map to map
+  constexpr size_t bytes() const { return sizeof(uint16_t) * kBuffers * kMaps * values(); }
+
+ private:
+  static constexpr int kBanks = 64;  // values of 128 bytes
 };
 
 /// Call visit(images of the first map) for each 16 of the images first to last of a channel; image i of map m lies
-/// m * values + i * stride behind.
-/// \param channels  of each map, at its image 0
-template <class T, int kTiles, int kMaps, class Visit>
-__device__ __forceinline__ void each_images(const RowPlanes& planes, const T* const (&channels)[kMaps], int first,
-                                            int last, uint16_t* shared, Visit visit) {
-  using Staged = StagedPlanes<kTiles, kMaps>;
-  const int stride = Staged::stride(planes), values = static_cast<int>(planes.image());
+/// m * staged.values() + i * staged.stride behind. A thread block of kWarps.
+/// \param rows  of each map, the first that is staged, of the channel's image 0
+template <class T, int kWarps, int kTiles, int kMaps, class Visit>
+__device__ __forceinline__ void each_images(const RowPlanes& planes, const StagedRowsOfPlanes<kTiles, kMaps>& staged,
+                                            const T* const (&rows)[kMaps], int first, int last, uint16_t* shared,
+                                            Visit visit) {
+  constexpr int kImages = StagedRowsOfPlanes<kTiles, kMaps>::kImages;
   const auto stage = [&](int from, int buffer) {
-    const int count = min(Staged::kImages, last - from), lane = threadIdx.x % kLanes;
+    const int count = min(kImages, last - from), lane = threadIdx.x % kLanes;
 #pragma unroll
     for (int map = 0; map < kMaps; ++map) {
-      uint16_t* to = shared + (buffer * kMaps + map) * Staged::values(planes);
-      for (int image = threadIdx.x / kLanes; image < count; image += kProductWarps) {
-        const T* of_image = channels[map] + int64_t{from + image} * values;
-        for (int at = 8 * lane; at < values; at += 8 * kLanes) {
-          __pipeline_memcpy_async(to + image * stride + at, of_image + at, sizeof(uint4));
+      uint16_t* to = shared + (buffer * kMaps + map) * staged.values();
+      for (int image = threadIdx.x / kLanes; image < count; image += kWarps) {
+        const T* of_image = rows[map] + (from + image) * planes.image();
+        for (int at = 8 * lane; at < staged.count; at += 8 * kLanes) {
+          __pipeline_memcpy_async(to + image * staged.stride + at, of_image + at, sizeof(uint4));
         }
       }
     }
@@ -75,8 +78,8 @@ __device__ __forceinline__ void each_images(const RowPlanes& planes, const T* co
   };
   stage(first, 0);
   int buffer = 0;
-  for (int from = first; from < last; from += Staged::kImages) {
-    const int next = from + Staged::kImages;
+  for (int from = first; from < last; from += kImages) {
+    const int next = from + kImages;
     if (next < last) {
       stage(next, 1 - buffer);
       __pipeline_wait_prior(1);
@@ -84,9 +87,9 @@ __device__ __forceinline__ void each_images(const RowPlanes& planes, const T* co
       __pipeline_wait_prior(0);
     }
     __syncthreads();
-    const uint16_t* images = shared + buffer * kMaps * Staged::values(planes);
-    for (int image = 0; image < min(Staged::kImages, last - from); image += kImagesAtOnce) {
-      visit(images + image * stride);
+    const uint16_t* images = shared + buffer * kMaps * staged.values();
+    for (int image = 0; image < min(kImages, last - from); image += kImagesAtOnce) {
+      visit(images + image * staged.stride);
     }
     __syncthreads();
     buffer = 1 - buffer;
