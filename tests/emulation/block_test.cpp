@@ -95,6 +95,7 @@ class Run {
       : element_(element),
         channels_(in.channels),
         shape_(shape_of(in)),
+        plan_(plan_block(element, shape_)),
         weights_(weights_of(in)),
         x_(in.x),
         dy_(in.dy),
@@ -104,8 +105,9 @@ class Run {
         gammas(kBranches * channels_),
         weights(static_cast<int64_t>(in.weights.size())),
         running(2 * (kBranches + 1) * channels_),
-        moments(block_moments(element, shape_) * channels_),
-        workspace_(block_workspace(element, shape_)) {}
+        moments(plan_.moments * channels_),
+        forward_workspace_(plan_.forward_bytes),
+        backward_workspace_(plan_.backward_bytes) {}
 
   void forward() {
     for (size_t i = 0; i < running.size(); ++i) {
@@ -113,9 +115,9 @@ class Run {
     }
     kernels::RunningStatistics statistics{.branches = {}, .outer = norm_of(kBranches), .momentum = kMomentum};
     for (int b = 0; b < kBranches; ++b) statistics.branches.push_back(norm_of(b));
-    workspace_.poison();
-    block_forward(element_, shape_, weights_, &statistics, x_.data(), y.data(), moments.data(), workspace_.data(),
-                  nullptr);
+    forward_workspace_.poison();
+    block_forward(plan_, element_, shape_, weights_, &statistics, x_.data(), y.data(), moments.data(),
+                  forward_workspace_.data(), nullptr);
   }
 
   void backward() {
@@ -125,17 +127,17 @@ class Run {
       gradients.branches.push_back(
           {weights.data() + start_of_weights(b, static_cast<int>(channels_)), gammas.data() + b * channels_});
     }
-    workspace_.poison();
-    block_backward(element_, shape_, weights_, moments.data(), x_.data(), dy_.data(), gradients, dx.data(),
-                   workspace_.data(), nullptr);
+    backward_workspace_.poison();
+    block_backward(plan_, element_, shape_, weights_, moments.data(), x_.data(), dy_.data(), gradients, dx.data(),
+                   backward_workspace_.data(), nullptr);
   }
 
-  bool has_second_moments() const { return block_moments(element_, shape_) > kMomentRows; }
+  bool has_second_moments() const { return plan_.has_second_moments; }
 
   bool is_intact() const {
     return x_.is_intact() && dy_.is_intact() && y.is_intact() && dx.is_intact() && outer.is_intact() &&
            gammas.is_intact() && weights.is_intact() && running.is_intact() && moments.is_intact() &&
-           workspace_.is_intact();
+           forward_workspace_.is_intact() && backward_workspace_.is_intact();
   }
 
  private:
@@ -147,6 +149,7 @@ class Run {
   Element element_;
   int64_t channels_;
   kernels::BlockShape shape_;
+  BlockPlan plan_;
   kernels::BlockWeights weights_;
   Guarded<T> x_, dy_;
 
@@ -155,7 +158,7 @@ class Run {
   Guarded<float> outer, gammas, weights, running, moments;
 
  private:
-  Guarded<char> workspace_;
+  Guarded<char> forward_workspace_, backward_workspace_;
 };
 
 /// Root mean square, relative. Not a number if one value is none.

@@ -37,32 +37,41 @@ __global__ void pack_branches_kernel(BlockParameters parameters, int channels, f
 
 }  // namespace
 
-BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* workspace) {
-  const auto map = map_of(shape);
+ForwardWorkspace::ForwardWorkspace(bool has_second_moments, const Map& map, void* workspace)
+    : planes(nullptr), pairs(nullptr) {
+  const int64_t channels = map.channels, blocks = has_second_moments ? 1 : kResidentBlocks;
+  WorkspaceCutter cutter(workspace);
+  packed = cutter.cut<float>(kAllTaps * channels);
+  merged = cutter.cut<float>(kLargeTaps * channels);
+  bias = cutter.cut<float>(channels);
+  partial = cutter.cut<float>(blocks * (kMomentRows + 1) * channels);
+  if (has_second_moments) {
+    planes = cutter.bytes(row_planes_bytes(map));
+    pairs = cutter.bytes(std::max(second_moments_bytes(map), convolve_planes_workspace(map)));
+  }
+  bytes = cutter.used();
+}
+
+BackwardWorkspace::BackwardWorkspace(bool has_second_moments, Element element, const Map& map, void* workspace)
+    : gradients(nullptr), planes(nullptr), planes_of_dy(nullptr), pairs(nullptr) {
   const int64_t channels = map.channels;
   WorkspaceCutter cutter(workspace);
-  BlockWorkspace of{};
-  of.packed = cutter.cut<float>(kAllTaps * channels);
-  of.flipped = cutter.cut<float>(kAllTaps * channels);
-  of.merged = cutter.cut<float>(kLargeTaps * channels);
-  of.bias = cutter.cut<float>(channels);
-  of.correlation = cutter.cut<float>((kLargeTaps + 1) * channels);
-  of.coefficients = cutter.cut<float>(kCoefficients * channels);
-  const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, images_at_once(element, map));
-  const bool has_moments = has_second_moments(element, map);
-  int64_t rows = std::max<int64_t>(kResidentBlocks * (kMomentRows + 1), chunks * kAllTaps);
-  if (has_moments) rows = std::max<int64_t>(rows, int64_t{correlation_parts(map)} * (kLargeTaps + 1));
-  of.partial = cutter.cut<float>(rows * channels);
-  if (has_moments) {
-    of.planes = cutter.bytes(row_planes_bytes(map));
-    of.planes_of_dy = cutter.bytes(row_planes_bytes(map));
-    of.pairs = cutter.bytes(
-        std::max({second_moments_bytes(map), convolve_planes_workspace(map), data_gradient_workspace(map)}));
+  packed = cutter.cut<float>(kAllTaps * channels);
+  flipped = cutter.cut<float>(kAllTaps * channels);
+  correlation = cutter.cut<float>((kLargeTaps + 1) * channels);
+  coefficients = cutter.cut<float>(kCoefficients * channels);
+  if (has_second_moments) {
+    partial = cutter.cut<float>(int64_t{correlation_parts(map)} * (kLargeTaps + 1) * channels);
+    planes = cutter.bytes(row_planes_bytes(map));
+    planes_of_dy = cutter.bytes(row_planes_bytes(map));
+    pairs = cutter.bytes(data_gradient_workspace(map));
   } else {
-    of.gradients = cutter.bytes(kBranches * images_at_once(element, map) * map.plane() * bytes_of(element));
+    const int at_once = images_at_once(element, map);
+    const int64_t chunks = ceil_div(map.images, chunk_images(map)) + ceil_div(map.images, at_once);
+    partial = cutter.cut<float>(chunks * kAllTaps * channels);
+    gradients = cutter.bytes(kBranches * at_once * map.plane() * bytes_of(element));
   }
-  of.bytes = cutter.used();
-  return of;
+  bytes = cutter.used();
 }
 
 int images_at_once(Element element, const Map& map) {
@@ -96,12 +105,13 @@ bool has_block_kernel(const BlockShape& shape) {
   return true;
 }
 
-int64_t block_moments(Element element, const BlockShape& shape) {
-  return kMomentRows + (has_second_moments(element, map_of(shape.map)) ? product_rows() : 0);
-}
-
-int64_t block_workspace(Element element, const BlockShape& shape) {
-  return divide_workspace(element, shape.map, nullptr).bytes;
+BlockPlan plan_block(Element element, const BlockShape& shape) {
+  const auto map = map_of(shape.map);
+  const bool has_moments = has_second_moments(element, map);
+  return {.has_second_moments = has_moments,
+          .moments = kMomentRows + (has_moments ? product_rows() : 0),
+          .forward_bytes = ForwardWorkspace(has_moments, map, nullptr).bytes,
+          .backward_bytes = BackwardWorkspace(has_moments, element, map, nullptr).bytes};
 }
 
 }  // namespace unireplk::kernels::cuda

@@ -11,15 +11,22 @@ namespace unireplk::kernels::cuda {
 /// Whether these branches have a kernel: those of the large kernels 13, in their order.
 bool has_block_kernel(const BlockShape& shape);
 
-/// Bytes of workspace that either function asks for. The workspace starts at a multiple of 256 bytes.
-int64_t block_workspace(Element element, const BlockShape& shape);
+/// How both passes go about a shape on the current device.
+struct BlockPlan {
+  bool has_second_moments;
+  int64_t moments;                        ///< rows of what forward keeps for backward
+  int64_t forward_bytes, backward_bytes;  ///< of workspace, which starts at a multiple of 256 bytes
+};
+
+/// Asks the runtime what the device has; the same answer for the same device.
+BlockPlan plan_block(Element element, const BlockShape& shape);
 
 /// \param running  null: left alone.
-/// \param moments  [block_moments(), channels], written, for backward: means of the branches, upper triangle of their
+/// \param moments  [plan.moments, channels], written, for backward: means of the branches, upper triangle of their
 ///                 covariance; behind them products of x and branches, where second_moments.h makes them.
 /// Numerics: branches in float32, moments of rows centred, merged in float32 within a thread block and in float64 over
 /// these; or as second_moments.h says. The merged kernel is rounded as depthwise_forward() says.
-void block_forward(Element element, const BlockShape& shape, const BlockWeights& weights,
+void block_forward(const BlockPlan& plan, Element element, const BlockShape& shape, const BlockWeights& weights,
                    const RunningStatistics* running, const void* x, void* y, float* moments, void* workspace,
                    Stream stream);
 
@@ -27,10 +34,8 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
 /// \param dx         [images, height, width, channels], or null: not wanted.
 /// Numerics: gradients of branches are rounded to the element type, as those of the parts one by one are; where
 /// second_moments.h makes the products there are none, and dx is rounded as data_gradient.h says.
-void block_backward(Element element, const BlockShape& shape, const BlockWeights& weights, const float* moments,
-                    const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* workspace,
-                    Stream stream);
-
-int64_t block_moments(Element element, const BlockShape& shape);
+void block_backward(const BlockPlan& plan, Element element, const BlockShape& shape, const BlockWeights& weights,
+                    const float* moments, const void* x, const void* dy, const BlockGradients& gradients, void* dx,
+                    void* workspace, Stream stream);
 
 }  // namespace unireplk::kernels::cuda

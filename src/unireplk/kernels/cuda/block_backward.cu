@@ -238,7 +238,7 @@ __global__ void __launch_bounds__(kWarps* kLanes)
 /// The passes over the pixels of some images, all of which `map` has.
 /// \return chunks of which `partial` has sums now.
 template <class T>
-int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
+int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, const BackwardWorkspace& workspace,
                   float* partial, Stream stream) {
   const dim3 block(kLanes, kWarps);
   const int chunks = ceil_div(map.images, chunk);
@@ -262,7 +262,7 @@ int launch_images(const Map& map, int chunk, const T* x, const T* dy, T* dx, con
 
 /// \return as launch_images(), of all images.
 template <class T>
-int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BlockWorkspace& workspace,
+int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* dx, const BackwardWorkspace& workspace,
                   Stream stream) {
   const int at_once = images_at_once(element, map), chunk = chunk_images(map);
   int chunks = 0;
@@ -278,10 +278,10 @@ int launch_pixels(Element element, const Map& map, const T* x, const T* dy, T* d
 }
 
 /// workspace.correlation = that of x with dy.
-void launch_correlation(Element element, const Map& map, const void* x, const void* dy, const BlockWorkspace& workspace,
-                        Stream stream) {
+void launch_correlation(bool has_second_moments, Element element, const Map& map, const void* x, const void* dy,
+                        const BackwardWorkspace& workspace, Stream stream) {
   int chunks = 0;
-  if (has_second_moments(element, map)) {
+  if (has_second_moments) {
     write_row_planes(element, map, x, workspace.planes, stream);
     write_row_planes(element, map, dy, workspace.planes_of_dy, stream);
     correlate_planes(element, map, workspace.planes, workspace.planes_of_dy, workspace.partial, stream);
@@ -294,7 +294,7 @@ void launch_correlation(Element element, const Map& map, const void* x, const vo
 }
 
 void launch_norms(const BlockShape& shape, const BlockParameters& parameters, const float* moments,
-                  const BlockGradients& gradients, const BlockWorkspace& workspace, Stream stream) {
+                  const BlockGradients& gradients, const BackwardWorkspace& workspace, Stream stream) {
   const int channels = static_cast<int>(shape.map.channels);
   NormGradients norms{};
   for (int b = 0; b < kBranches; ++b) norms.gamma[b] = gradients.branches[b].gamma;
@@ -308,15 +308,15 @@ void launch_norms(const BlockShape& shape, const BlockParameters& parameters, co
 
 }  // namespace
 
-void block_backward(Element element, const BlockShape& shape, const BlockWeights& weights, const float* moments,
-                    const void* x, const void* dy, const BlockGradients& gradients, void* dx, void* memory,
-                    Stream stream) {
+void block_backward(const BlockPlan& plan, Element element, const BlockShape& shape, const BlockWeights& weights,
+                    const float* moments, const void* x, const void* dy, const BlockGradients& gradients, void* dx,
+                    void* memory, Stream stream) {
   const auto map = map_of(shape.map);
-  const auto workspace = divide_workspace(element, shape.map, memory);
+  const bool has_moments = plan.has_second_moments;
+  const BackwardWorkspace workspace(has_moments, element, map, memory);
   const auto parameters = parameters_of(weights);
-  const bool has_moments = has_second_moments(element, map);
   pack_branches(parameters, map.channels, workspace.packed, dx && !has_moments ? workspace.flipped : nullptr, stream);
-  launch_correlation(element, map, x, dy, workspace, stream);
+  launch_correlation(has_moments, element, map, x, dy, workspace, stream);
   launch_norms(shape, parameters, moments, gradients, workspace, stream);
   WeightGradients of_weights{};
   for (int b = 0; b < kBranches; ++b) of_weights.weight[b] = gradients.branches[b].weight;

@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kTeamThreads)
 
 /// \return thread blocks, each with its partial moments.
 template <class T>
-int launch_moments(const Map& map, const T* x, const BlockWorkspace& workspace, Stream stream) {
+int launch_moments(const Map& map, const T* x, const ForwardWorkspace& workspace, Stream stream) {
   int blocks = 0;
   with_tile<7>(map, [&]<int kTile, Columns kColumns>() {
     auto* kernel = moments_kernel<kTile, kColumns, T>;
@@ -247,18 +247,19 @@ Running pointers_of(const RunningStatistics* statistics) {
 
 }  // namespace
 
-void block_forward(Element element, const BlockShape& shape, const BlockWeights& weights,
+void block_forward(const BlockPlan& plan, Element element, const BlockShape& shape, const BlockWeights& weights,
                    const RunningStatistics* running, const void* x, void* y, float* moments, void* memory,
                    Stream stream) {
   const auto map = map_of(shape.map);
-  const auto workspace = divide_workspace(element, shape.map, memory);
+  const ForwardWorkspace workspace(plan.has_second_moments, map, memory);
   const auto parameters = parameters_of(weights);
   pack_branches(parameters, map.channels, workspace.packed, nullptr, stream);
   int blocks = 1;
-  if (has_second_moments(element, map)) {
+  if (plan.has_second_moments) {
     write_row_planes(element, map, x, workspace.planes, stream);
-    second_moments(element, map, workspace.planes, workspace.packed, workspace.partial,
-                   moments + int64_t{kMomentRows} * map.channels, workspace.pairs, stream);
+    float* const products = moments + int64_t{kMomentRows} * map.channels;
+    second_moments(element, map, workspace.planes, workspace.packed, workspace.partial, products, workspace.pairs,
+                   stream);
   } else {
     with_type(element, [&]<class T>(T) { blocks = launch_moments(map, static_cast<const T*>(x), workspace, stream); });
   }
@@ -266,7 +267,7 @@ void block_forward(Element element, const BlockShape& shape, const BlockWeights&
   merge_branches_kernel<<<ceil_div(map.channels, kTeamChannels), kTeamThreads, 0, stream>>>(
       parameters, workspace.packed, workspace.partial, blocks, map.channels, shape.eps, pixels, pointers_of(running),
       moments, workspace.merged, workspace.bias);
-  if (has_second_moments(element, map)) {
+  if (plan.has_second_moments) {
     convolve_planes(element, map, workspace.planes, workspace.merged, workspace.bias, y, workspace.pairs, stream);
   } else {
     convolve(element, map, {.size = kLargeSize, .dilation = 1}, x, workspace.merged, workspace.bias, y, stream);

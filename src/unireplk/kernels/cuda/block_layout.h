@@ -12,12 +12,22 @@ namespace unireplk::kernels::cuda {
 struct BlockParameters;
 struct Map;
 
-/// Pointers into the workspace, or null pointers when only its size is wanted.
-struct BlockWorkspace {
+/// Pointers into the workspace of a pass, or null pointers when only its size is wanted.
+struct ForwardWorkspace {
+  float* packed;   ///< [all taps][channels], of all branches
+  float* merged;   ///< [taps of the large kernel][channels]
+  float* bias;     ///< [channels]
+  float* partial;  ///< of thread blocks
+  void* planes;    ///< of maps that have second moments: row planes of x
+  void* pairs;     ///< and what is worked in
+  int64_t bytes;
+
+  ForwardWorkspace(bool has_second_moments, const Map& map, void* workspace);
+};
+
+struct BackwardWorkspace {
   float* packed;        ///< [all taps][channels], of all branches
   float* flipped;       ///< the same, each branch's last tap first
-  float* merged;        ///< [taps of the large kernel][channels]
-  float* bias;          ///< [channels]
   float* correlation;   ///< [taps of the large kernel + 1][channels]
   float* coefficients;  ///< [kCoefficients][channels]
   float* partial;       ///< of thread blocks
@@ -26,9 +36,9 @@ struct BlockWorkspace {
   void* planes_of_dy;   ///< and of dy
   void* pairs;          ///< and what is worked in
   int64_t bytes;
-};
 
-BlockWorkspace divide_workspace(Element element, const MapShape& shape, void* workspace);
+  BackwardWorkspace(bool has_second_moments, Element element, const Map& map, void* workspace);
+};
 
 /// Images whose branches' gradients are in memory at once: as many as leave them in the device's cache.
 int images_at_once(Element element, const Map& map);

@@ -37,8 +37,8 @@ int chunk_images(const Map& map);
 void correlate(Element element, const Map& map, const KernelShape& kernel, const void* x, const void* dy,
                float* partial, Stream stream);
 
-/// Whether the current device has the shared memory that correlate_planes() takes for maps of this size.
-bool can_correlate_planes(const Map& map);
+/// Whether correlate_planes() takes maps of this size where a thread block may have so many bytes of shared memory.
+bool can_correlate_planes(const Map& map, int64_t shared_bytes);
 
 /// Parts of which correlate_planes() makes a sum each.
 int correlation_parts(const Map& map);

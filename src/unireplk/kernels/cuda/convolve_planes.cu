@@ -89,11 +89,11 @@ void join_planes(const Map& map, const void* planes, int pitch, void* y, Stream 
                                                     static_cast<uint16_t*>(y));
 }
 
-bool can_convolve_planes(Element element, const Map& map) {
+bool can_convolve_planes(Element element, const Map& map, int64_t shared_bytes) {
   const int fewest = std::min(map.height, map.width), most = std::max(map.height, map.width);
   const bool fits = has_few(fewest) ? most <= kMostFewLines : most <= kMostLines;
   if (element == Element::kFloat || map.channels % kGroup != 0 || !fits) return false;
-  return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, false); }) <= most_shared_bytes();
+  return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, false); }) <= shared_bytes;
 }
 
 int64_t convolve_planes_workspace(const Map& map) {

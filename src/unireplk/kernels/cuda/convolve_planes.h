@@ -11,9 +11,9 @@ namespace unireplk::kernels::cuda {
 
 struct Map;
 
-/// Whether maps of this type and size have it on the current device: 16 bits, 12 to 31 rows and columns or at most 9
-/// of both, a multiple of 8 channels.
-bool can_convolve_planes(Element element, const Map& map);
+/// Whether maps of this type and size have it: 16 bits, 12 to 31 rows and columns or at most 9 of both, a multiple of 8
+/// channels; where a thread block may have so many bytes of shared memory.
+bool can_convolve_planes(Element element, const Map& map, int64_t shared_bytes);
 
 /// Bytes of workspace, which starts at a multiple of 256 bytes.
 int64_t convolve_planes_workspace(const Map& map);

@@ -11,7 +11,7 @@ static_assert(kTunedSize == kRowDistances);
 
 /// Bytes of shared memory: the planes, and when these are done a matrix for each warp.
 template <int kTiles>
-size_t shared_bytes(const RowPlanes& planes) {
+size_t bytes_of(const RowPlanes& planes) {
   return std::max(StagedRowsOfPlanes<kTiles, 2>(planes.height).bytes(),
                   sizeof(float) * kProductWarps * planes.matrix());
 }
@@ -54,10 +54,10 @@ __global__ void __launch_bounds__(kProductThreads)
 
 }  // namespace
 
-bool can_correlate_planes(const Map& map) {
+bool can_correlate_planes(const Map& map, int64_t shared_bytes) {
   const auto planes = planes_of(map);
-  const size_t bytes = planes.pitch == 16 ? shared_bytes<1>(planes) : shared_bytes<2>(planes);
-  return static_cast<int64_t>(bytes) <= most_shared_bytes();
+  const size_t bytes = planes.pitch == 16 ? bytes_of<1>(planes) : bytes_of<2>(planes);
+  return static_cast<int64_t>(bytes) <= shared_bytes;
 }
 
 int correlation_parts(const Map& map) { return ImageParts(map).count; }
@@ -68,7 +68,7 @@ void correlate_planes(Element element, const Map& map, const void* x, const void
   with_narrow_type(element, [&]<class T>(T) {
     with_tiles(planes, [&]<int kTiles>() {
       auto* kernel = correlate_planes_kernel<T, kTiles>;
-      const size_t bytes = shared_bytes<kTiles>(planes);
+      const size_t bytes = bytes_of<kTiles>(planes);
       allow_shared(kernel, bytes);
       const dim3 grid(map.channels, parts.count);
       kernel<<<grid, kProductThreads, bytes, stream>>>(planes, parts.images, static_cast<const T*>(x),

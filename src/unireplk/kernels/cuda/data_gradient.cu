@@ -48,9 +48,9 @@ void launch(Element element, const Map& map, const void* planes, const void* dy_
 
 }  // namespace
 
-bool has_data_gradient(Element element, const Map& map) {
-  if (!can_convolve_planes(element, map)) return false;
-  return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, true); }) <= most_shared_bytes();
+bool has_data_gradient(Element element, const Map& map, int64_t shared_bytes) {
+  if (!can_convolve_planes(element, map, shared_bytes)) return false;
+  return with_cut(map, [&]<class Of>(Of) { return shared_bytes_of_products<Of>(map, true); }) <= shared_bytes;
 }
 
 int64_t data_gradient_workspace(const Map& map) {

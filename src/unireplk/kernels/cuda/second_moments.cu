@@ -184,8 +184,9 @@ __global__ void __launch_bounds__(kTapThreads, 2)
 }  // namespace
 
 bool has_second_moments(Element element, const Map& map) {
-  return has_data_gradient(element, map) && can_correlate_planes(map) &&
-         static_cast<int64_t>(sizeof(Channel)) <= most_shared_bytes();
+  const int64_t bytes = most_shared_bytes();
+  return has_data_gradient(element, map, bytes) && can_correlate_planes(map, bytes) &&
+         static_cast<int64_t>(sizeof(Channel)) <= bytes;
 }
 
 int64_t product_rows() { return int64_t{kRowsOfProducts} * kLargeTaps; }

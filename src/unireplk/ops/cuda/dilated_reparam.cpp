@@ -34,11 +34,11 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
                             at::TensorList tensors) {
     const Launch launch(x);
     const auto& shape = block->shape;
+    const auto plan = kernels::cuda::plan_block(element_of(x), shape);
     const auto y = empty_map(x);
-    const auto moments =
-        at::empty({kernels::cuda::block_moments(element_of(x), shape), x.size(1)}, tensors[1].options());
-    const auto workspace = launch.workspace(kernels::cuda::block_workspace(element_of(x), shape));
-    kernels::cuda::block_forward(element_of(x), shape, block_weights(tensors),
+    const auto moments = at::empty({plan.moments, x.size(1)}, tensors[1].options());
+    const auto workspace = launch.workspace(plan.forward_bytes);
+    kernels::cuda::block_forward(plan, element_of(x), shape, block_weights(tensors),
                                  block->running ? &*block->running : nullptr, x.const_data_ptr(), y.data_ptr(),
                                  moments.data_ptr<float>(), workspace.data_ptr(), launch.stream());
     launch.check();
@@ -62,8 +62,9 @@ struct FusedDilatedReparam : torch::autograd::Function<FusedDilatedReparam> {
     at::Tensor dx;
     if (x.requires_grad()) dx = empty_map(x);
     const auto [of_tensors, gradients] = block_gradients(tensors);
-    const auto workspace = launch.workspace(kernels::cuda::block_workspace(element_of(x), shape));
-    kernels::cuda::block_backward(element_of(x), shape, block_weights(tensors), saved[1].const_data_ptr<float>(),
+    const auto plan = kernels::cuda::plan_block(element_of(x), shape);
+    const auto workspace = launch.workspace(plan.backward_bytes);
+    kernels::cuda::block_backward(plan, element_of(x), shape, block_weights(tensors), saved[1].const_data_ptr<float>(),
                                   x.const_data_ptr(), dy.const_data_ptr(), gradients,
                                   dx.defined() ? dx.data_ptr() : nullptr, workspace.data_ptr(), launch.stream());
     launch.check();
