@@ -32,8 +32,9 @@ class Watcher : public Optimizer {
   Watcher(Watched& watched, const torch::nn::Module& network)
       : watched_(watched), groups_(parameter_groups(network, 1.0)) {}
 
-  void step(const StepSettings& settings, const at::Tensor&) override {
+  void step(const GroupRates& rates, const at::Tensor&) override {
     const at::NoGradGuard no_grad;
+    const StepSettings& settings = rates.settings();
     auto& kept = watched_.gradients.emplace_back();
     watched_.settings.push_back(settings);
     for (const auto& group : groups_) {

@@ -45,10 +45,12 @@ class Adam : public Optimizer {
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   StepSettings base() const override { return {.lr = config_.lr, .weight_decay = config_.weight_decay}; }
 
-  void step(const StepSettings& settings, const at::Tensor& skip) override {
+  std::string unrecordable() const override { return ""; }
+
+  void step(const GroupRates& rates, const at::Tensor& skip) override {
     const at::NoGradGuard no_grad;
     steps_.add_(1);
-    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], moments_[i], settings, skip);
+    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], moments_[i], rates[i], skip);
     if (skip.defined()) steps_.sub_(skip);
   }
 
@@ -90,14 +92,19 @@ class Adam : public Optimizer {
     return lists;
   }
 
-  void update(const ParameterGroup& group, const std::vector<Moments>& moments, const StepSettings& settings,
+  void update(const ParameterGroup& group, const std::vector<Moments>& moments, const GroupRate& rate,
               const at::Tensor& skip) const {
     FusedLists lists = lists_of(group, moments);
     if (lists.parameters.empty()) return;
+    if (decay_ == Decay::kDecoupled) {
+      subtract_together(lists.parameters, lists.parameters, rate.shrinkage, skip);
+    } else {
+      subtract_together(lists.gradients, lists.parameters, rate.minus_decay, skip);
+    }
     const auto fused = [&](auto&& update) {
       update(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/at::TensorList{},
-             lists.steps, settings.lr * group.lr_scale, config_.beta1, config_.beta2,
-             group.decays ? settings.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+             lists.steps, rate.lr, config_.beta1, config_.beta2, rate.weight_decay, config_.eps, /*amsgrad=*/false,
+             /*maximize=*/false,
              /*grad_scale=*/std::nullopt, found_inf(skip));
     };
     if (decay_ == Decay::kDecoupled) {

@@ -19,6 +19,7 @@ class ByEpoch : public Schedule {
     const double factor = warmup_.is_on(step) ? warmup_.rise(step) : std::pow(gamma_, power);
     return {.lr = span_.base.lr * factor, .weight_decay = span_.base.weight_decay};
   }
+  bool moves_weight_decay() const override { return false; }
 
  private:
   ScheduleSpan span_;

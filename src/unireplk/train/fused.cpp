@@ -49,6 +49,16 @@ void move_together(const std::vector<at::Tensor>& averages, const std::vector<at
   }
 }
 
+// A step of plain gradient descent, as above.
+void subtract_together(const std::vector<at::Tensor>& targets, const std::vector<at::Tensor>& values,
+                       const at::Tensor& factor, const at::Tensor& skip) {
+  if (!factor.defined()) return;
+  const at::NoGradGuard no_grad;
+  at::_fused_sgd_(targets, values, /*momentum_buffer_list=*/at::TensorList{}, /*weight_decay=*/0.0, /*momentum=*/0.0,
+                  factor, /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false,
+                  /*grad_scale=*/{}, found_inf(skip));
+}
+
 void restore_entry(at::Tensor target, const StateReader& reader, const std::string& key) {
   const at::Tensor value = reader.tensor(key);
   if (value.sizes() != target.sizes()) {

@@ -30,6 +30,13 @@ void restore_entry(at::Tensor target, const StateReader& reader, const std::stri
 void move_together(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& values,
                    const at::Tensor& share, int64_t most_bytes = int64_t{64} << 20);
 
+/// Take `factor` times each of `values` away from that of `targets`, which it may be itself, by one operation.
+/// \param factor  scalar on their device; undefined: nothing is done.
+/// \param skip    as of Optimizer::step().
+/// Numerics: product and difference are rounded once.
+void subtract_together(const std::vector<at::Tensor>& targets, const std::vector<at::Tensor>& values,
+                       const at::Tensor& factor, const at::Tensor& skip);
+
 /// `skip` of Optimizer::step() as a fused update takes it.
 inline std::optional<at::Tensor> found_inf(const at::Tensor& skip) {
   return skip.defined() ? std::optional(skip) : std::nullopt;

@@ -2,6 +2,12 @@
 
 namespace unireplk::train {
 
+void Optimizer::step(const StepSettings& settings, const at::Tensor& skip) {
+  GroupRates rates(groups(), /*decay_on_device=*/false);
+  rates.set(settings);
+  step(rates, skip);
+}
+
 void Optimizer::zero_grad() {
   for (const auto& group : groups()) {
     for (const auto& parameter : group.parameters) at::Tensor(parameter.value).mutable_grad().reset();

@@ -1,29 +1,33 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "unireplk/config/constraints.h"
 #include "unireplk/config/fields.h"
 #include "unireplk/config/registry.h"
 #include "unireplk/tensor/state.h"
+#include "unireplk/train/group_rates.h"
 #include "unireplk/train/parameter_groups.h"
 
 namespace unireplk::train {
 
-/// What a schedule sets anew for every step.
-struct StepSettings {
-  double lr = 0;
-  double weight_decay = 0;
-};
-
 /// Changes parameters by their gradients.
 class Optimizer : public Stateful {
  public:
-  /// One update. Group learning rate = settings.lr x lr_scale; groups that decay use settings.weight_decay.
-  /// A parameter without a gradient is left alone.
-  /// \param skip  float scalar on the parameters' device: 1 leaves everything as it is. Undefined: 0.
-  virtual void step(const StepSettings& settings, const at::Tensor& skip) = 0;
+  /// One update. A parameter without a gradient is left alone. Gradients are of no use afterwards.
+  /// \param rates  of groups().
+  /// \param skip   float scalar on the parameters' device: 1 leaves everything as it is. Undefined: 0.
+  virtual void step(const GroupRates& rates, const at::Tensor& skip) = 0;
+
+  /// The same, by itself. Group learning rate = settings.lr x lr_scale; groups that decay use settings.weight_decay.
+  void step(const StepSettings& settings, const at::Tensor& skip);
+
+  /// What keeps step() from being recorded on a device and replayed in later steps; empty: nothing does. That is so
+  /// when it decides nothing on the host by what changes from step to step, takes learning rates from the scalars,
+  /// changes its state in place, and never waits for the device.
+  virtual std::string unrecordable() const { return "the optimizer does not say that its update can be recorded"; }
 
   virtual const std::vector<ParameterGroup>& groups() const = 0;
 

@@ -21,6 +21,7 @@ class Plateau : public Schedule, public Stateful {
     return {.lr = warmup_.is_on(step) ? span_.base.lr * warmup_.rise(step) : fallen(),
             .weight_decay = span_.base.weight_decay};
   }
+  bool moves_weight_decay() const override { return false; }
 
   void consider(const tasks::Metric& primary) override {
     stagnation_.consider(primary);

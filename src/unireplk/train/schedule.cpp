@@ -21,6 +21,7 @@ class Cosine : public Schedule {
     const double decay_end = config_.weight_decay_end.value_or(span_.base.weight_decay);
     return {.lr = lr(step), .weight_decay = half_cosine(span_.base.weight_decay, decay_end, step, span_.total_steps)};
   }
+  bool moves_weight_decay() const override { return config_.weight_decay_end.has_value(); }
 
  private:
   double lr(int64_t step) const {
@@ -43,6 +44,7 @@ class Poly : public Schedule {
     const double lr = (span_.base.lr - config_.min_lr) * std::pow(left, config_.power) + config_.min_lr;
     return {.lr = lr * rise(step), .weight_decay = span_.base.weight_decay};
   }
+  bool moves_weight_decay() const override { return false; }
 
  private:
   double rise(int64_t step) const {

@@ -25,6 +25,9 @@ class Schedule {
   /// A pure function of the step and of the validations heard of.
   virtual StepSettings at(int64_t step) const = 0;
 
+  /// False when weight decay is the same in all steps.
+  virtual bool moves_weight_decay() const { return true; }
+
   /// Hear of a validation: the primary metric.
   virtual void consider(const tasks::Metric& /*primary*/) {}
 

@@ -22,9 +22,11 @@ class Sgd : public Optimizer {
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   StepSettings base() const override { return {.lr = config_.lr, .weight_decay = config_.weight_decay}; }
 
-  void step(const StepSettings& settings, const at::Tensor& skip) override {
+  std::string unrecordable() const override { return ""; }
+
+  void step(const GroupRates& rates, const at::Tensor& skip) override {
     const at::NoGradGuard no_grad;
-    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], buffers_[i], settings, skip);
+    for (size_t i = 0; i < groups_.size(); ++i) update(groups_[i], buffers_[i], rates[i], skip);
   }
 
   void save(StateWriter& writer) const override {
@@ -47,7 +49,7 @@ class Sgd : public Optimizer {
     }
   }
 
-  void update(const ParameterGroup& group, const std::vector<at::Tensor>& buffers, const StepSettings& settings,
+  void update(const ParameterGroup& group, const std::vector<at::Tensor>& buffers, const GroupRate& rate,
               const at::Tensor& skip) const {
     std::vector<at::Tensor> parameters, gradients, moving;
     for (size_t j = 0; j < group.parameters.size(); ++j) {
@@ -58,9 +60,10 @@ class Sgd : public Optimizer {
       if (has_momentum()) moving.push_back(buffers[j]);
     }
     if (parameters.empty()) return;
+    subtract_together(gradients, parameters, rate.minus_decay, skip);
     // A buffer of zeros makes the first step what torch's is_first_step would.
-    at::_fused_sgd_(parameters, gradients, moving, group.decays ? settings.weight_decay : 0.0, config_.momentum,
-                    settings.lr * group.lr_scale, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false,
+    at::_fused_sgd_(parameters, gradients, moving, rate.weight_decay, config_.momentum, rate.lr, /*dampening=*/0.0,
+                    config_.nesterov, /*maximize=*/false,
                     /*is_first_step=*/false, /*grad_scale=*/{}, found_inf(skip));
   }
 

@@ -69,6 +69,7 @@ Trainer::Trainer(const TrainConfig& config, TrainerParts parts)
       network_(parts_.task.network()),
       optimizer_(config_.optimizer.make(parts_.task.network())),
       schedule_(schedule_of(config_, *optimizer_, clock_.length(), parts_.validation_data != nullptr)),
+      rates_(optimizer_->groups(), schedule_->moves_weight_decay() && !parts_.context.device.is_cpu()),
       autocast_(autocast_for(config_.precision, parts_.context.device)),
       guard_(config_.guard, parts_.task.network()),
       metrics_(parts_.folder.metrics()),
@@ -168,6 +169,7 @@ Trainer::Part Trainer::train_epoch() {
 void Trainer::train_step() {
   StepSettings settings = schedule_->at(clock_.step());
   settings.lr *= guard_.lr_factor();
+  rates_.set(settings);
   StepLog::Pending log;
   log.record = {.step = clock_.step() + 1, .epoch = clock_.epoch(), .lr = settings.lr, .parts = {}};
   graphs_ ? graphs_->zero_gradients() : optimizer_->zero_grad();
@@ -177,7 +179,7 @@ void Trainer::train_step() {
   if (loss_scale_) loss_scale_->unscale(gradients);
   log.grad_norm = clip_gradients(gradients, config_.clip_grad_norm);
   const at::Tensor skip = Guard::is_unsound(log.loss, log.grad_norm);
-  optimizer_->step(settings, skip);
+  optimizer_->step(rates_, skip);
   guard_.end_step(skip);
   if (ema_) ema_->update(skip);
   if (loss_scale_) {

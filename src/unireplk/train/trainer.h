@@ -129,6 +129,7 @@ class Trainer {
   NetworkState network_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Schedule> schedule_;
+  GroupRates rates_;
   std::optional<Ema> ema_;
   std::optional<WeightAverage> average_;  ///< of epochs
   AutocastSettings autocast_;
