@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <cmath>
 #include <map>
 
 #include "support/captured_log.h"
@@ -12,6 +13,7 @@
 #include "train/fake_recorder.h"
 #include "train/tiny_run.h"
 #include "unireplk/core/error.h"
+#include "unireplk/tensor/out_of_memory.h"
 #include "unireplk/train/fresh_gradients.h"
 
 namespace unireplk::train {
@@ -49,7 +51,7 @@ class Product {
   /// A step of one micro-batch; \return its loss.
   at::Tensor step(const Batch& batch, int64_t per_step = 1) {
     graphs.zero_gradients();
-    return graphs.run(batch, per_step, pass).total;
+    return graphs.run_pass(batch, per_step, pass).loss;
   }
   void steps(const Batch& batch, int64_t count) {
     for (int64_t i = 0; i < count; ++i) step(batch);
@@ -58,12 +60,12 @@ class Product {
   std::shared_ptr<ProductImpl> network = std::make_shared<ProductImpl>();
   Recorded counts;
   StepGraphs graphs;
-  StepGraphs::Pass pass = [this](const Batch& batch) {
+  StepGraphs::Work pass = [this](const Batch& batch) {
     const at::Tensor loss = (batch.tensor("x") * network->weight).sum();
     loss.backward();
     const at::NoGradGuard no_grad;
     network->seen.add_(1);
-    return tasks::Losses{.total = loss.detach(), .parts = {{"part", loss.detach() * 2}}};
+    return StepValues{.loss = loss.detach(), .parts = {{"part", loss.detach() * 2}}};
   };
 };
 
@@ -78,7 +80,7 @@ TEST_CASE("step graphs: a shape is rehearsed three times, recorded once, and rep
   }
   CHECK((product.counts.rehearsals == 3 && product.counts.recordings == 1 && product.counts.replays == 3));
   CHECK(product.graphs.count() == 1);
-  CHECK_THAT(log.text(), Contains("recorded the pass of micro-batches of 2 samples"));
+  CHECK_THAT(log.text(), Contains("recorded the pass of batches of 2 samples"));
 }
 
 TEST_CASE("step graphs: gradients add up within a step, and stay where they are") {
@@ -88,7 +90,7 @@ TEST_CASE("step graphs: gradients add up within a step, and stay where they are"
   for (int64_t i = 0; i < 6; ++i) {
     product.graphs.zero_gradients();
     if (i > 0) CHECK(at::equal(product.network->weight.grad(), at::zeros({3})));
-    for (const double value : {1.0, 10.0}) product.graphs.run(batch_of(value), 2, product.pass);
+    for (const double value : {1.0, 10.0}) product.graphs.run_pass(batch_of(value), 2, product.pass);
     CHECK(at::equal(product.network->weight.grad(), at::full({3}, 22.0)));
     CHECK_FALSE(product.network->idle.grad().defined());
     if (i > 1) CHECK(product.network->weight.grad().const_data_ptr() == place);
@@ -129,11 +131,11 @@ TEST_CASE("step graphs: gradients of any memory order and type add up") {
     net->table.mutable_grad() = of_table.clone();
     net->kernel.mutable_grad() = of_kernel.clone();
     net->exact.mutable_grad() = of_exact.clone();
-    return tasks::Losses{.total = at::zeros({}), .parts = {}};
+    return StepValues{.loss = at::zeros({})};
   };
   for (int64_t i = 0; i < 4; ++i) {
     graphs.zero_gradients();
-    for (int64_t micro = 0; micro < 3; ++micro) graphs.run(batch_of(1), 3, pass);
+    for (int64_t micro = 0; micro < 3; ++micro) graphs.run_pass(batch_of(1), 3, pass);
     CHECK(at::equal(net->table.grad(), 3 * of_table));
     CHECK(at::equal(net->kernel.grad(), 3 * of_kernel));
     CHECK(at::equal(net->exact.grad(), 3 * of_exact));
@@ -153,7 +155,7 @@ TEST_CASE("step graphs: a parameter may have its first gradient late in a step")
   };
   product.graphs.zero_gradients();
   for (int64_t micro = 0; micro < 3; ++micro) {
-    product.graphs.run(batch_of(1), 3, product.pass);
+    product.graphs.run_pass(batch_of(1), 3, product.pass);
     is_late = true;
   }
   CHECK(at::equal(product.network->weight.grad(), at::full({3}, 6.0)));
@@ -167,10 +169,10 @@ TEST_CASE("step graphs: nothing is recorded before gradients lie where they will
   const test::CapturedLog log;
   Product product;
   product.graphs.zero_gradients();
-  for (int64_t i = 0; i < 5; ++i) product.graphs.run(batch_of(1), 5, product.pass);
+  for (int64_t i = 0; i < 5; ++i) product.graphs.run_pass(batch_of(1), 5, product.pass);
   CHECK(product.counts.rehearsals == 5);
   product.graphs.zero_gradients();
-  product.graphs.run(batch_of(1), 5, product.pass);
+  product.graphs.run_pass(batch_of(1), 5, product.pass);
   CHECK((product.counts.recordings == 1 && product.counts.replays == 1));
 }
 
@@ -233,18 +235,19 @@ TEST_CASE("step graphs: losses that were handed out stay what they were") {
   const at::Tensor place = at::zeros({});  // as in the memory of a recording
   product.pass = [&place](const Batch& batch) {
     place.copy_(batch.tensor("x").sum());
-    return tasks::Losses{.total = place, .parts = {{"same", place}}};
+    return StepValues{.loss = place, .parts = {{"same", place}}};
   };
   product.steps(batch_of(0), 3);
-  const auto first = product.graphs.run(batch_of(1), 1, product.pass);
-  const auto second = product.graphs.run(batch_of(2), 1, product.pass);
+  const auto first = product.graphs.run_pass(batch_of(1), 1, product.pass);
+  const auto second = product.graphs.run_pass(batch_of(2), 1, product.pass);
   REQUIRE(product.counts.replays == 2);
-  CHECK((first.total.item<double>() == 6 && second.total.item<double>() == 12));
+  CHECK((first.loss.item<double>() == 6 && second.loss.item<double>() == 12));
   CHECK(first.parts.at(0).second.item<double>() == 6);
   CHECK(first.parts.at(0).first == "same");
 }
 
-TEST_CASE("step graphs: a replay raises the versions of buffers, by which caches of merged weights notice") {
+TEST_CASE(
+    "step graphs: a replay raises the versions of weights and buffers, by which caches of merged weights notice") {
   /// Replays behind the back of autograd, as a device does.
   class Silent : public FakeRecorder {
    public:
@@ -263,12 +266,13 @@ TEST_CASE("step graphs: a replay raises the versions of buffers, by which caches
   StepGraphs graphs(std::make_unique<Silent>(product.counts), *product.network, {});
   for (int64_t i = 0; i < 4; ++i) {
     graphs.zero_gradients();
-    graphs.run(batch_of(1), 1, product.pass);
+    graphs.run_pass(batch_of(1), 1, product.pass);
   }
   REQUIRE(graphs.count() == 1);
-  const auto before = product.network->seen._version();
-  graphs.run(batch_of(1), 1, product.pass);
+  const auto before = product.network->seen._version(), of_weight = product.network->weight._version();
+  graphs.run_pass(batch_of(1), 1, product.pass);
   CHECK(product.network->seen._version() > before);
+  CHECK(product.network->weight._version() > of_weight);
 }
 
 TEST_CASE("step graphs: a recording that fails is told once, and steps go on without") {
@@ -296,7 +300,7 @@ TEST_CASE("step graphs: a first gradient within a recording ends recording, and 
                     *product.network, {});
   for (int64_t i = 0; i < 4; ++i) {
     graphs.zero_gradients();
-    graphs.run(batch_of(1), 1, product.pass);
+    graphs.run_pass(batch_of(1), 1, product.pass);
   }
   CHECK(graphs.count() == 0);
   CHECK_FALSE(product.network->idle.grad().defined());
@@ -332,7 +336,7 @@ TEST_CASE("step graphs: an exception of a rehearsal comes through, and harms not
   const test::CapturedLog log;
   Product product;
   const auto pass = product.pass;
-  const auto fails = [&](const Batch& batch) -> tasks::Losses {
+  const auto fails = [&](const Batch& batch) -> StepValues {
     pass(batch);  // with a gradient
     throw std::runtime_error("no memory");
   };
@@ -341,8 +345,119 @@ TEST_CASE("step graphs: an exception of a rehearsal comes through, and harms not
   CHECK_FALSE(product.network->weight.grad().defined());
   product.pass = pass;
   CHECK(product.step(batch_of(1)).item<double>() == 12);
-  CHECK_THROWS_WITH(product.graphs.run(batch_of(5), 1, fails), "no memory");
+  CHECK_THROWS_WITH(product.graphs.run_pass(batch_of(5), 1, fails), "no memory");
   CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2.0)));  // of the pass before
+}
+
+/// Steps of gradient descent on a product, whole.
+class WholeSteps {
+ public:
+  explicit WholeSteps(std::function<void(const GraphRecorder::Work&)> on_record = {})
+      : graphs(std::make_unique<FakeRecorder>(counts, std::move(on_record)), *network, {}) {}
+
+  double step(const Batch& batch) { return graphs.run_step(batch, work).loss.item<double>(); }
+
+  std::shared_ptr<ProductImpl> network = std::make_shared<ProductImpl>();
+  Recorded counts;
+  StepGraphs graphs;
+  int64_t found = 0;  ///< gradients that there were before
+  StepGraphs::Work work = [this](const Batch& batch) {
+    found += network->weight.grad().defined() ? 1 : 0;
+    const at::Tensor loss = (batch.tensor("x") * network->weight).sum();
+    loss.backward();
+    const at::NoGradGuard no_grad;
+    network->weight.sub_(network->weight.grad(), 0.125);
+    return StepValues{.loss = loss.detach(), .grad_norm = network->weight.grad().norm()};
+  };
+};
+
+TEST_CASE("step graphs: whole steps find no gradients and leave none, rehearsed or replayed") {
+  const test::CapturedLog log;
+  WholeSteps steps;
+  double weight = 2;
+  for (int64_t i = 1; i <= 6; ++i) {
+    const auto x = static_cast<double>(i);
+    CHECK(steps.step(batch_of(x)) == 6 * x * weight);
+    weight -= 0.125 * 2 * x;
+    CHECK(at::equal(steps.network->weight, at::full({3}, weight)));
+    CHECK_FALSE(steps.network->weight.grad().defined());
+  }
+  CHECK(steps.found == 0);
+  CHECK((steps.counts.rehearsals == 3 && steps.counts.recordings == 1 && steps.counts.replays == 3));
+  CHECK_THAT(log.text(), Contains("recorded the step of batches of 2 samples"));
+}
+
+TEST_CASE("step graphs: values of whole steps that were handed out stay what they were") {
+  const test::CapturedLog log;
+  WholeSteps steps;
+  for (int64_t i = 0; i < 4; ++i) steps.step(batch_of(1));
+  const auto first = steps.graphs.run_step(batch_of(1), steps.work);
+  const auto second = steps.graphs.run_step(batch_of(2), steps.work);
+  CHECK(first.grad_norm.item<double>() == Approx(2 * std::sqrt(3.0)));
+  CHECK(second.grad_norm.item<double>() == Approx(4 * std::sqrt(3.0)));
+  CHECK_FALSE(first.loss_scale.defined());
+}
+
+TEST_CASE("step graphs: a whole step and a pass of the same batches are two recordings") {
+  const test::CapturedLog log;
+  Product product;
+  for (int64_t i = 0; i < 5; ++i) {
+    product.graphs.run_step(batch_of(1), product.pass);
+    product.step(batch_of(1));
+  }
+  CHECK(product.graphs.count() == 2);
+  CHECK(at::equal(product.network->weight.grad(), at::full({3}, 2.0)));
+}
+
+void throw_for_memory() { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried to allocate 1 GiB."); }
+
+TEST_CASE("step graphs: a shape that memory holds no recording of runs without, and the others are made anew") {
+  const test::CapturedLog log;
+  int64_t rows = 0;
+  WholeSteps steps([&](const GraphRecorder::Work&) {
+    if (rows == 3) throw_for_memory();
+  });
+  const auto run = [&](int64_t count) {
+    rows = count;
+    return steps.step(batch_of(1, count));
+  };
+  for (int64_t i = 0; i < 5; ++i) run(2);
+  CHECK(steps.graphs.count() == 1);
+  for (int64_t i = 0; i < 5; ++i) run(3);
+  CHECK((steps.graphs.count() == 0 && steps.counts.recordings == 2));  // a failure spoils the others
+  const Recorded before = steps.counts;
+  for (int64_t i = 0; i < 3; ++i) run(2);
+  for (int64_t i = 0; i < 3; ++i) run(3);
+  CHECK(steps.graphs.count() == 1);
+  CHECK(steps.counts.recordings == before.recordings + 1);
+  CHECK(steps.counts.replays == before.replays + 3);
+  CHECK(steps.counts.rehearsals == before.rehearsals + 3);
+  CHECK_THAT(log.text(),
+             Contains("train.cuda_graphs: memory does not hold a recording of the step (CUDA out of memory. "
+                      "Tried to allocate 1 GiB); batches of this shape run without graphs"));
+  CHECK(log.text().find("memory does not hold", log.text().find("memory does not hold") + 1) == std::string::npos);
+}
+
+TEST_CASE("step graphs: a lack of memory is known in words for people too") {
+  const test::CapturedLog log;
+  WholeSteps steps([](const GraphRecorder::Work&) { throw MemoryError({"step 4", "out of memory", ""}); });
+  for (int64_t i = 0; i < 5; ++i) steps.step(batch_of(1));
+  CHECK((steps.counts.rehearsals == 5 && steps.counts.recordings == 1));
+  CHECK_THAT(log.text(), Contains("batches of this shape run without graphs"));
+}
+
+TEST_CASE("step graphs: what gives up runs without recordings from then on") {
+  const test::CapturedLog log;
+  WholeSteps steps;
+  for (int64_t i = 0; i < 5; ++i) steps.step(batch_of(1));
+  const Recorded before = steps.counts;
+  steps.graphs.give_up("they are in the way");
+  CHECK(steps.graphs.count() == 0);
+  for (int64_t i = 0; i < 5; ++i) steps.step(batch_of(1));
+  CHECK((steps.counts.rehearsals == before.rehearsals && steps.counts.replays == before.replays));
+  CHECK(steps.network->weight[0].item<double>() == 2 - 10 * 0.25);
+  CHECK_FALSE(steps.network->weight.grad().defined());
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: they are in the way. Steps run without graphs from here on"));
 }
 
 /// Files of the last checkpoint, and the metrics.
@@ -362,6 +477,28 @@ void check_same_bits(const fs::path& actual, const fs::path& expected) {
     INFO(name);
     CHECK((files.at(name) == bytes));
   }
+}
+
+/// An optimizer that a test derives from: what it makes is that of another.
+class Other : public Optimizer {
+ public:
+  explicit Other(std::unique_ptr<Optimizer> made) : made_(std::move(made)) {}
+  void step(const GroupRates& rates, const at::Tensor& skip) override { made_->step(rates, skip); }
+  const std::vector<ParameterGroup>& groups() const override { return made_->groups(); }
+  StepSettings base() const override { return made_->base(); }
+  void save(StateWriter& writer) const override { made_->save(writer); }
+  void load(const StateReader& reader) override { made_->load(reader); }
+
+ private:
+  std::unique_ptr<Optimizer> made_;
+};
+
+config::Choice<MakeOptimizer> choice_of(
+    const std::function<std::unique_ptr<Optimizer>(const torch::nn::Module&)>& make) {
+  config::Registry<MakeOptimizer> optimizers{"optimizer"};
+  optimizers.add<config::Empty>(
+      "other", "", [make](const config::Empty&, const torch::nn::Module& network) { return make(network); });
+  return config::Choice<MakeOptimizer>::of(optimizers, "other", config::Empty{});
 }
 
 TrainConfig graphed(bool with_graphs, int64_t accumulate_steps = 1) {
@@ -403,6 +540,116 @@ TEST_CASE("step graphs: a run with recordings makes the bits of one without", "[
   check_same_bits(folder.path(), reference.path());
   CHECK((counts.rehearsals == 3 && counts.recordings == 1 && counts.replays == 24 - 3));
   CHECK(fs::exists(folder / "profile" / "step_000000003.json"));
+}
+
+TEST_CASE("step graphs: a run with each optimizer and a moving weight decay makes the bits of one without",
+          "[numeric]") {
+  const auto make = GENERATE(0, 1, 2);
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  auto config = graphed(true), plain = graphed(false);
+  config::Registry<MakeSchedule> schedules{"schedule"};
+  schedules.add<CosineConfig>("cosine", "", make_cosine);
+  for (auto* one : {&config, &plain}) {
+    one->optimizer = choice_of([make](const torch::nn::Module& network) {
+      return make == 0   ? make_adamw({.lr = 0.05, .layer_decay = 0.9}, network)
+             : make == 1 ? make_adam({.lr = 0.05, .weight_decay = 0.1}, network)
+                         : make_sgd({.lr = 0.05}, network);
+    });
+    one->schedule = config::Choice<MakeSchedule>::of(
+        schedules, "cosine", CosineConfig{.warmup = {.warmup_steps = 3}, .weight_decay_end = 0.5});
+  }
+  const auto counts = train(folder.path(), config);
+  train(reference.path(), plain);
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.recordings == 1 && counts.replays == 24 - 3));
+  CHECK_THAT(log.text(), Contains("recorded the step of batches of 4 samples"));
+}
+
+TEST_CASE("step graphs: what is recorded ends before an update that cannot be, to the same bits", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  auto config = graphed(true), plain = graphed(false);
+  for (auto* one : {&config, &plain}) {
+    one->optimizer = choice_of(
+        [](const torch::nn::Module& network) { return std::make_unique<Other>(make_adamw({.lr = 0.05}, network)); });
+  }
+  const auto counts = train(folder.path(), config);
+  train(reference.path(), plain);
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 3 && counts.recordings == 1 && counts.replays == 24 - 3));
+  const std::string told =
+      "train.cuda_graphs: the optimizer does not say that its update can be recorded. What is "
+      "recorded of a step ends before it";
+  CHECK_THAT(log.text(), Contains(told) && Contains("recorded the pass of batches of 4 samples"));
+  CHECK(log.text().find(told, log.text().find(told) + 1) == std::string::npos);
+}
+
+TEST_CASE("step graphs: a run goes on with recordings or without them, to the same bits", "[numeric]") {
+  const bool begins_with = GENERATE(false, true);
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  train(folder.path(), graphed(begins_with), {}, /*last=*/9);
+  train(folder.path(), graphed(!begins_with));
+  train(reference.path(), graphed(false));
+  check_same_bits(folder.path(), reference.path());
+}
+
+TEST_CASE("step graphs: a run whose memory holds no recording makes the bits of one without", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  Recorded counts;
+  const auto half_made = [](const GraphRecorder::Work&) { throw_for_memory(); };
+  train(folder.path(), graphed(true),
+        {.make_recorder = [&] { return std::make_unique<FakeRecorder>(counts, half_made); }});
+  train(reference.path(), graphed(false));
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 24 && counts.recordings == 1 && counts.replays == 0));
+}
+
+TEST_CASE("step graphs: recordings make room for a step that does not fit beside them", "[numeric]") {
+  // What a replay does, and not what a rehearsal does, fails at step 10: as where another shape takes the memory.
+  const auto fails_once = [failed = std::make_shared<bool>(false), calls = std::make_shared<int>(0)](
+                              const tasks::Step&, const Batch&, tasks::Losses&) {
+    if (++*calls == 10 && !std::exchange(*failed, true)) throw_for_memory();
+  };
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  auto config = graphed(true);
+  config.halve_on_out_of_memory = GENERATE(false, true);
+  const auto counts = train(folder.path(), config, {.change_losses = fails_once});
+  train(reference.path(), graphed(false));
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 3 && counts.recordings == 1 && counts.replays == 10 - 3));
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: memory does not hold a step beside the recordings (CUDA out of "
+                                  "memory. Tried to allocate 1 GiB). Steps run without graphs from here on"));
+}
+
+TEST_CASE("step graphs: an update that memory is not enough for ends the run, and is not begun anew") {
+  struct Greedy : Other {
+    using Other::Other;
+    std::string unrecordable() const override { return ""; }
+    void step(const GroupRates& rates, const at::Tensor& skip) override {
+      Other::step(rates, skip);
+      if (++steps == 2) throw_for_memory();
+    }
+    int64_t steps = 0;
+  };
+  const bool with_graphs = GENERATE(false, true);
+  const test::TemporaryFolder folder;
+  const test::CapturedLog log;
+  const Greedy* greedy = nullptr;
+  auto config = graphed(with_graphs);
+  config.halve_on_out_of_memory = true;
+  config.optimizer = choice_of([&](const torch::nn::Module& network) {
+    auto made = std::make_unique<Greedy>(make_adamw({}, network));
+    greedy = made.get();
+    return made;
+  });
+  Recorded counts;
+  TinyRun tiny(folder.path(), config, {.make_recorder = [&] { return std::make_unique<FakeRecorder>(counts); }});
+  CHECK_THROWS_WITH(tiny.trainer.run(), Contains("step 2: out of memory, in fp32: CUDA out of memory"));
+  CHECK(greedy->steps == 2);
 }
 
 TEST_CASE("step graphs: a run with recordings is resumed to the same bits", "[numeric]") {

@@ -10,8 +10,8 @@ namespace {
 StepLog::Pending pending_of(int64_t step, double loss, double grad_norm = 1) {
   StepLog::Pending pending;
   pending.record = {.step = step, .epoch = step / 10, .lr = 0.5, .parts = {}};
-  pending.add_loss(at::full({}, loss, at::kDouble));
-  pending.grad_norm = at::full({}, grad_norm, at::kFloat);
+  pending.values.add({.loss = at::full({}, loss, at::kDouble)});
+  pending.values.grad_norm = at::full({}, grad_norm, at::kFloat);
   return pending;
 }
 
@@ -33,15 +33,13 @@ TEST_CASE("step log: gives every step once, in order") {
 
 TEST_CASE("step log: sums the shares of micro-steps, the loss and each part by name") {
   auto pending = pending_of(1, 0.25);
-  pending.add_loss(at::full({}, 0.5));
-  pending.add_part("a", at::full({}, 1.0));
-  pending.add_part("b", at::full({}, 2.0));
-  pending.add_part("a", at::full({}, 4.0));
+  pending.values.add({.loss = at::full({}, 0.5), .parts = {{"a", at::full({}, 1.0)}, {"b", at::full({}, 2.0)}}});
+  pending.values.add({.loss = at::full({}, 2.0), .parts = {{"a", at::full({}, 4.0)}}});
   StepLog log;
   log.add(std::move(pending));
   log.add(pending_of(2, 3));
   const auto records = log.take();
-  CHECK(records[0].loss == 0.75);
+  CHECK(records[0].loss == 2.75);
   CHECK(records[0].parts == std::vector<std::pair<std::string, double>>{{"a", 5.0}, {"b", 2.0}});
   CHECK(records[1].loss == 3.0);
   CHECK(records[1].parts.empty());

@@ -112,6 +112,7 @@ class TrainStep {
         batch_(fixed_batch(options)),
         autocast_(train::autocast_for(options.precision, options.context.device)),
         optimizer_(train::make_adamw({.lr = 1e-3}, *network_)),
+        rates_(optimizer_->groups(), /*decay_on_device=*/false),
         generator_(at::globalContext().defaultGenerator(options.context.device).clone()) {
     network_->train();
   }
@@ -119,10 +120,10 @@ class TrainStep {
   TrainStep& operator=(const TrainStep&) = delete;
 
   void operator()() {
-    const auto pass_of = [this](const Batch& batch) { return pass(batch); };
-    loss_ = (graphs_ ? graphs_->run(batch_, /*per_step=*/1, pass_of) : pass(batch_)).total;
-    optimizer_->step(optimizer_->base(), {});
-    graphs_ ? graphs_->zero_gradients() : optimizer_->zero_grad();
+    rates_.set(optimizer_->base());
+    const auto step_of = [this](const Batch& batch) { return step(batch); };
+    loss_ = (graphs_ ? graphs_->run_step(batch_, step_of) : step(batch_)).loss;
+    if (!graphs_) optimizer_->zero_grad();
   }
 
   /// Record the step; calling it replays that from then on.
@@ -148,13 +149,14 @@ class TrainStep {
     return batch;
   }
 
-  tasks::Losses pass(const Batch& batch) {
+  train::StepValues step(const Batch& batch) {
     const at::Tensor loss = [&] {
       const AutocastGuard guard(autocast_);
       return tasks::soft_cross_entropy(network_->forward(batch.tensor("image"), generator_), batch.tensor("target"));
     }();
     loss.backward();
-    return {.total = loss.detach(), .parts = {}};
+    optimizer_->step(rates_, {});
+    return {.loss = loss.detach()};
   }
 
   models::UniRepLKNet network_;
@@ -162,6 +164,7 @@ class TrainStep {
   at::Tensor loss_;
   AutocastSettings autocast_;
   std::unique_ptr<train::Optimizer> optimizer_;
+  train::GroupRates rates_;
   at::Generator generator_;
   std::optional<train::StepGraphs> graphs_;
 };

@@ -1,7 +1,9 @@
 #include "unireplk/train/step_graphs.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_zero.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/nn/module.h>
 
@@ -17,8 +19,8 @@ namespace unireplk::train {
 namespace {
 
 /// What a recording depends on: equal texts, equal operations.
-std::string key_of(const Batch& batch, int64_t per_step) {
-  std::string key = format("{}", per_step);
+std::string key_of(const std::string& work, const Batch& batch) {
+  std::string key = work;
   for (const auto& [name, field] : batch.fields) {
     const auto& tensor = std::get<at::Tensor>(field);
     key += format(";{}:{}[{}][{}]", name, at::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), ","),
@@ -27,23 +29,30 @@ std::string key_of(const Batch& batch, int64_t per_step) {
   return key;
 }
 
+/// Whether an error says so, be it in words for people.
+bool lacks_memory(const std::exception& error) {
+  return is_out_of_memory(error) || dynamic_cast<const MemoryError*>(&error) != nullptr;
+}
+
 }  // namespace
 
-/// A shape of batches. Once `work` is there, the others are what it reads and writes.
+/// A shape of batches, and what is done with them. Once `work` is there, the others are what it reads and writes.
 struct StepGraphs::Shape {
   int64_t rehearsals = 0;
+  bool is_refused = false;  ///< memory does not hold a recording
   Batch batch;
-  tasks::Losses losses;  ///< of the latest replay
+  StepValues values;  ///< of the latest replay
   std::vector<const void*> places;
   std::unique_ptr<RecordedWork> work;
 
-  ~Shape() { forget(); }
+  ~Shape() { drop(); }
 
-  void forget() {
+  bool may_be_recorded() const { return !work && !is_refused && rehearsals >= kRehearsals; }
+
+  void drop() {
     work.reset();  // before its memory
     batch = {};
-    losses = {};
-    rehearsals = 0;
+    values = {};
   }
 };
 
@@ -71,17 +80,38 @@ void StepGraphs::zero_gradients() {
   if (!defined.empty()) at::_foreach_zero_(defined);
 }
 
-tasks::Losses StepGraphs::run(const Batch& batch, int64_t per_step, const Pass& pass) {
-  Shape* shape = recorder_ ? shape_of(batch, per_step) : nullptr;
-  if (shape && shape->work && shape->places != places()) shape->forget();
-  if (shape && !shape->work && shape->rehearsals >= kRehearsals && gradients_lie_still()) {
-    record(*shape, batch, pass);  // after which it may be gone
+StepValues StepGraphs::run_step(const Batch& batch, const Work& step) {
+  return run(batch, "step", "step", [this, step](const Batch& given) {
+    const FreshGradients fresh(parameters_);  // that nobody keeps
+    return step(given);
+  });
+}
+
+StepValues StepGraphs::run_pass(const Batch& batch, int64_t per_step, const Work& pass) {
+  if (!recorder_) return pass(batch);
+  return run(batch, "pass", format("pass of {}", per_step), [this, pass](const Batch& given) {
+    FreshGradients fresh(parameters_);
+    StepValues values = pass(given);
+    fresh.add();
+    return values;
+  });
+}
+
+/// \param name  of the work, for people.
+StepValues StepGraphs::run(const Batch& batch, const std::string& name, const std::string& key, const Work& work) {
+  Shape* shape = recorder_ ? shape_of(batch, key) : nullptr;
+  if (shape && shape->work && shape->places != places()) {
+    shape->drop();
+    shape->rehearsals = 0;
+  }
+  if (shape && shape->may_be_recorded() && gradients_lie_still()) {
+    record(*shape, batch, name, work);  // after which it may be gone
     if (!recorder_) shape = nullptr;
   }
-  if (!recorder_) return pass(batch);
+  if (!recorder_) return work(batch);
   if (shape && shape->work) return replay(*shape, batch);
   if (shape) ++shape->rehearsals;
-  return rehearse(batch, pass);
+  return rehearse(batch, work);
 }
 
 void StepGraphs::clear() {
@@ -97,7 +127,7 @@ size_t StepGraphs::count() const {
       std::ranges::count_if(shapes_, [](const auto& entry) { return entry.second->work != nullptr; }));
 }
 
-/// Why a pass over a batch cannot be recorded; empty when it can.
+/// Why work on a batch cannot be recorded; empty when it can.
 std::string StepGraphs::obstacle(const Batch& batch) const {
   const at::Device device = parameters_.front().device();
   for (const auto& [name, field] : batch.fields) {
@@ -110,12 +140,12 @@ std::string StepGraphs::obstacle(const Batch& batch) const {
 }
 
 /// Null for batches that are not recorded.
-StepGraphs::Shape* StepGraphs::shape_of(const Batch& batch, int64_t per_step) {
+StepGraphs::Shape* StepGraphs::shape_of(const Batch& batch, const std::string& work) {
   if (const auto reason = obstacle(batch); !reason.empty()) {
     tell_once(reason);
     return nullptr;
   }
-  const auto key = key_of(batch, per_step);
+  const auto key = key_of(work, batch);
   const auto found = shapes_.find(key);
   if (found != shapes_.end()) return found->second.get();
   if (shapes_.size() == kMostShapes) {
@@ -125,37 +155,34 @@ StepGraphs::Shape* StepGraphs::shape_of(const Batch& batch, int64_t per_step) {
   return shapes_.emplace(key, std::make_unique<Shape>()).first->second.get();
 }
 
-tasks::Losses StepGraphs::rehearse(const Batch& batch, const Pass& pass) {
-  tasks::Losses losses;
-  recorder_->rehearse([&] { losses = run_freshly(batch, pass); });
-  return losses;
+StepValues StepGraphs::rehearse(const Batch& batch, const Work& work) {
+  StepValues values;
+  recorder_->rehearse([&] { values = work(batch); });
+  return values;
 }
 
-/// Run a pass for gradients of its own, and add these to what parameters have.
-tasks::Losses StepGraphs::run_freshly(const Batch& batch, const Pass& pass) const {
-  FreshGradients fresh(parameters_);
-  tasks::Losses losses = pass(batch);
-  fresh.add();
-  return losses;
-}
-
-void StepGraphs::record(Shape& shape, const Batch& batch, const Pass& pass) {
+void StepGraphs::record(Shape& shape, const Batch& batch, const std::string& name, const Work& work) {
   std::string failure;
+  bool is_memory = false;
   try {
     shape.batch = batch.with_each([](const at::Tensor& t) { return t.detach().clone(); });
     shape.places = places();
-    shape.work =
-        recorder_->record([this, &shape, pass] { shape.losses = run_freshly(shape.batch, pass); }, drawn_from_);
+    shape.work = recorder_->record([&shape, work] { shape.values = work(shape.batch); }, drawn_from_);
   } catch (const std::exception& error) {
     failure = short_message(error);
+    is_memory = lacks_memory(error);
   }
   if (failure.empty() && !gradients_lie_still()) failure = "a parameter had its first gradient";
   put_gradients_back();
-  if (!failure.empty()) return give_up("the pass could not be recorded: " + failure);
-  log_info("recorded the pass of micro-batches of {} samples", batch.size());
+  if (is_memory) return refuse(shape, format("memory does not hold a recording of the {} ({})", name, failure));
+  if (!failure.empty()) return give_up(format("the {} could not be recorded: {}", name, failure));
+  log_info("recorded the {} of batches of {} samples", name, batch.size());
 }
 
-tasks::Losses StepGraphs::replay(Shape& shape, const Batch& batch) {
+StepValues StepGraphs::replay(Shape& shape, const Batch& batch) {
+  // A step that has been replayed must not fail for want of memory, or it would begin again. What it tells is known
+  // beforehand where recording has run the work on the host, as it has for every device.
+  const StepValues values = shape.values.with_each([](const at::Tensor& value) { return at::empty_like(value); });
   {
     const at::NoGradGuard no_grad;
     for (const auto& [name, field] : batch.fields) {
@@ -163,10 +190,12 @@ tasks::Losses StepGraphs::replay(Shape& shape, const Batch& batch) {
     }
   }
   shape.work->replay();
-  for (const auto& buffer : buffers_) buffer.unsafeGetTensorImpl()->bump_version();  // caches of weights look at it
-  tasks::Losses losses{.total = shape.losses.total.clone(), .parts = {}};
-  for (const auto& [name, value] : shape.losses.parts) losses.parts.emplace_back(name, value.clone());
-  return losses;
+  for (const auto* changed : {&parameters_, &buffers_}) {  // caches of weights look at versions
+    for (const auto& tensor : *changed) tensor.unsafeGetTensorImpl()->bump_version();
+  }
+  if (!values.loss.defined()) return shape.values.with_each([](const at::Tensor& value) { return value.clone(); });
+  at::_foreach_copy_(values.tensors(), shape.values.tensors());
+  return values;
 }
 
 bool StepGraphs::gradients_lie_still() const {
@@ -194,12 +223,18 @@ std::vector<const void*> StepGraphs::places() const {
   return places;
 }
 
-/// From here on steps run without recordings.
 void StepGraphs::give_up(const std::string& reason) {
   shapes_.clear();
   recorder_.reset();
   std::ranges::fill(gradients_, at::Tensor());
   log_warning("train.cuda_graphs: {}. Steps run without graphs from here on; the key may as well be left out", reason);
+}
+
+/// From here on batches of a shape run without recordings. Those of others are void now, and made anew.
+void StepGraphs::refuse(Shape& shape, const std::string& reason) {
+  for (const auto& [key, each] : shapes_) each->drop();
+  shape.is_refused = true;
+  log_warning("train.cuda_graphs: {}; batches of this shape run without graphs", reason);
 }
 
 void StepGraphs::tell_once(const std::string& reason) {

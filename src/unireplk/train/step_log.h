@@ -1,10 +1,9 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <vector>
 
 #include "unireplk/train/observer.h"
+#include "unireplk/train/step_values.h"
 
 namespace unireplk::train {
 
@@ -12,17 +11,8 @@ namespace unireplk::train {
 class StepLog {
  public:
   struct Pending {
-    StepRecord record;  ///< without the values below
-    at::Tensor loss;    ///< scalars on the device
-    at::Tensor grad_norm;
-    at::Tensor loss_scale = {};  ///< undefined: there is none
-    std::vector<std::pair<std::string, at::Tensor>> parts;
-
-    void add_loss(const at::Tensor& share) { add(loss, share); }
-    void add_part(const std::string& name, const at::Tensor& share);
-
-   private:
-    static void add(at::Tensor& sum, const at::Tensor& share) { sum = sum.defined() ? sum.add(share) : share; }
+    StepRecord record;  ///< without the values
+    StepValues values;
   };
 
   void add(Pending pending) { pending_.push_back(std::move(pending)); }

@@ -65,8 +65,7 @@ struct TrainConfig {
     visit("halve_on_out_of_memory", self.halve_on_out_of_memory,
           "A micro-batch that does not fit into memory is taken in halves from then on.");
     visit("precision", self.precision, "Arithmetic of forward and backward; weights and their averages stay fp32.");
-    visit("cuda_graphs", self.cuda_graphs,
-          "On a CUDA device, forward and backward pass are recorded once and replayed as one piece.");
+    visit("cuda_graphs", self.cuda_graphs, "On a CUDA device, a step is recorded once and replayed as one piece.");
     visit("freeze", self.freeze, "Parts that do not learn: stages.0, downsample_layers.*.");
     visit("optimizer", self.optimizer, "How gradients change the weights.");
     visit("schedule", self.schedule, "Learning rate and weight decay over the run.");

@@ -8,6 +8,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
 #include "unireplk/core/rng.h"
+#include "unireplk/tensor/out_of_memory.h"
 #include "unireplk/train/evaluate.h"
 #include "unireplk/train/gradients.h"
 #include "unireplk/train/run_length.h"
@@ -94,6 +95,14 @@ void Trainer::prepare_graphs() {
   }
   auto recorder = parts_.recorder ? std::move(parts_.recorder) : make_graph_recorder(parts_.context.device);
   graphs_.emplace(std::move(recorder), parts_.task.network(), generator_);
+  if (const auto reason = optimizer_->unrecordable(); !reason.empty()) {
+    log_warning("train.cuda_graphs: {}. What is recorded of a step ends before it", reason);
+  }
+}
+
+/// Whether a step is run as one piece: micro-batches that add up their gradients are pieces of their own.
+bool Trainer::has_whole_steps() const {
+  return graphs_ && micro_batches_.per_step() == 1 && optimizer_->unrecordable().empty();
 }
 
 // The one list of what changes during a run: what stands here is saved and comes back, what does not is forgotten.
@@ -174,39 +183,43 @@ void Trainer::train_step() {
   log.record = {.step = clock_.step() + 1, .epoch = clock_.epoch(), .lr = settings.lr, .parts = {}};
   graphs_ ? graphs_->zero_gradients() : optimizer_->zero_grad();
   guard_.begin_step();
-  const int64_t samples = accumulate(log);
-  const auto gradients = optimizer_->gradients();
-  if (loss_scale_) loss_scale_->unscale(gradients);
-  log.grad_norm = clip_gradients(gradients, config_.clip_grad_norm);
-  const at::Tensor skip = Guard::is_unsound(log.loss, log.grad_norm);
-  optimizer_->step(rates_, skip);
-  guard_.end_step(skip);
-  if (ema_) ema_->update(skip);
-  if (loss_scale_) {
-    log.loss_scale = loss_scale_->value();
-    loss_scale_->update(skip);
-  }
+  const int64_t samples = make_step(log.values);
   clock_.count_step(samples);
   log_.add(std::move(log));
   is_saved_ = false;
 }
 
-/// Add the gradients of one micro-batch, so that those of a step are the mean over its micro-batches.
-/// \return the samples it held.
-int64_t Trainer::backward(int64_t micro_step, StepLog::Pending& log) {
+/// Run the micro-batches of a step and change the weights. \return the samples it held.
+int64_t Trainer::run_micro_batches(StepValues& values) {
+  int64_t samples = 0;
+  for (int64_t i = 0; i < micro_batches_.per_step(); ++i) samples += run_micro_batch(i, values);
+  if (!has_whole_steps()) update(values);
+  return samples;
+}
+
+/// Add the gradients of one micro-batch, so that those of a step are the mean over its micro-batches; with whole steps,
+/// make all of the step. \return the samples it held.
+int64_t Trainer::run_micro_batch(int64_t micro_step, StepValues& sums) {
   Batch batch = micro_batches_.next();
   const tasks::Step step = step_at(clock_.step(), clock_.epoch(), micro_step);
   parts_.task.prepare(batch, step, /*training=*/true);
   const int64_t per_step = micro_batches_.per_step();
-  const auto pass_of = [=, this](const Batch& prepared) { return pass(prepared, step, per_step); };
-  const tasks::Losses losses = graphs_ ? graphs_->run(batch, per_step, pass_of) : pass_of(batch);
-  log.add_loss(losses.total);
-  for (const auto& [name, value] : losses.parts) log.add_part(name, value);
+  const bool is_whole = has_whole_steps();
+  const StepGraphs::Work work = [=, this](const Batch& prepared) {
+    StepValues values = pass(prepared, step, per_step);
+    if (is_whole) update(values);
+    return values;
+  };
+  if (is_whole) {
+    sums = graphs_->run_step(batch, work);
+  } else {
+    sums.add(graphs_ ? graphs_->run_pass(batch, per_step, work) : work(batch));
+  }
   return count_samples(batch);
 }
 
-/// Forward and backward pass. \return the loss and its parts, as shares of those of the step, without a graph.
-tasks::Losses Trainer::pass(const Batch& batch, const tasks::Step& step, int64_t per_step) {
+/// Forward and backward pass. \return the loss and its parts, as shares of those of the step.
+StepValues Trainer::pass(const Batch& batch, const tasks::Step& step, int64_t per_step) {
   const tasks::Losses losses = [&] {
     const AutocastGuard guard(autocast_);
     return parts_.task.losses(batch, step);
@@ -214,9 +227,28 @@ tasks::Losses Trainer::pass(const Batch& batch, const tasks::Step& step, int64_t
   const auto share = static_cast<double>(per_step);
   const at::Tensor loss = losses.total.div(share);
   (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
-  tasks::Losses shares{.total = loss.detach(), .parts = {}};
+  StepValues shares{.loss = loss.detach()};
   for (const auto& [name, value] : losses.parts) shares.parts.emplace_back(name, value.detach().div(share));
   return shares;
+}
+
+/// Change the weights, and all that follows them, by the gradients of a step. It may be recorded: nothing here is
+/// decided on the host. \param values  those of the loss; the others are filled in.
+void Trainer::update(StepValues& values) try {
+  const auto gradients = optimizer_->gradients();
+  if (loss_scale_) loss_scale_->unscale(gradients);
+  values.grad_norm = clip_gradients(gradients, config_.clip_grad_norm);
+  const at::Tensor skip = Guard::is_unsound(values.loss, values.grad_norm);
+  optimizer_->step(rates_, skip);
+  guard_.end_step(skip);
+  if (ema_) ema_->update(skip);
+  if (loss_scale_) {
+    values.loss_scale = loss_scale_->value();
+    loss_scale_->update(skip);
+  }
+} catch (const std::exception& error) {  // what is half done cannot begin again
+  if (!is_out_of_memory(error)) throw;
+  throw_out_of_memory(format("step {}", clock_.step() + 1), short_message(error), /*could_halve=*/false);
 }
 
 tasks::Step Trainer::step_at(int64_t step, int64_t epoch, int64_t micro_step) {

@@ -91,9 +91,13 @@ class Trainer {
 
   Part train_epoch();
   void train_step();
-  int64_t accumulate(StepLog::Pending& log);
-  int64_t backward(int64_t micro_step, StepLog::Pending& log);
-  tasks::Losses pass(const Batch& batch, const tasks::Step& step, int64_t per_step);
+  bool has_whole_steps() const;
+  int64_t make_step(StepValues& values);
+  int64_t run_micro_batches(StepValues& values);
+  int64_t run_micro_batch(int64_t micro_step, StepValues& sums);
+  StepValues pass(const Batch& batch, const tasks::Step& step, int64_t per_step);
+  void update(StepValues& values);
+  void begin_anew(const std::string& what);
   void halve_micro_batches(const std::string& what);
   [[noreturn]] void throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const;
   [[noreturn]] void rethrow() const;

@@ -6,38 +6,45 @@
 /// What a trainer does when memory is not enough.
 namespace unireplk::train {
 
-/// Sum up the gradients of a step. When a micro-batch does not fit into memory and the config says so, the step begins
-/// again with halves.
-int64_t Trainer::accumulate(StepLog::Pending& log) {
+/// Make a step. When its forward or backward pass does not fit into memory, it begins anew with what takes less.
+/// \return the samples it held.
+int64_t Trainer::make_step(StepValues& values) {
   while (true) {
     std::string what;
-    StepLog::Pending attempt{.record = log.record, .loss = {}, .grad_norm = {}, .parts = {}};
     try {
-      int64_t samples = 0;
-      for (int64_t i = 0; i < micro_batches_.per_step(); ++i) samples += backward(i, attempt);
-      log = std::move(attempt);
-      return samples;
+      values = {};
+      return run_micro_batches(values);
     } catch (const std::exception& error) {
       if (!is_out_of_memory(error)) throw;
       what = short_message(error);
     }
-    halve_micro_batches(what);
+    begin_anew(what);
   }
 }
 
-/// \throws MemoryError when that cannot be, or is not wanted.
-void Trainer::halve_micro_batches(const std::string& what) {
+/// Undo what a step has done so far, and have it take less memory: without recordings or else, where the config says
+/// so, in halves. \throws MemoryError when that cannot be, or is not wanted.
+void Trainer::begin_anew(const std::string& what) {
   optimizer_->zero_grad();
-  if (graphs_) graphs_->clear();
   guard_.undo_step();
-  release_cached_memory(parts_.context.device);
+  if (graphs_ && graphs_->count() > 0) {
+    graphs_->give_up(format("memory does not hold a step beside the recordings ({})", what));
+    release_cached_memory(parts_.context.device);
+  } else {
+    if (graphs_) graphs_->clear();
+    release_cached_memory(parts_.context.device);
+    halve_micro_batches(what);
+  }
+  micro_batches_.start(clock_.epoch(), clock_.step_in_epoch());
+}
+
+void Trainer::halve_micro_batches(const std::string& what) {
   const std::string step = format("step {}", clock_.step() + 1);
   const int64_t size = micro_batches_.size();
   const bool can = parts_.context.rank.count == 1 && micro_batches_.halve();  // other processes would not know of it
   if (!can || !config_.halve_on_out_of_memory) throw_out_of_memory(step, what, can);
   log_warning("{}: a micro-batch of {} samples does not fit into memory ({}): from here on a step takes {} of {}", step,
               size, what, micro_batches_.per_step(), micro_batches_.size());
-  micro_batches_.start(clock_.epoch(), clock_.step_in_epoch());
 }
 
 /// \param could_halve  the step could have been made of smaller micro-batches.
