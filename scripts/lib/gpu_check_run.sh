@@ -87,16 +87,21 @@ run_sanitize() {
 }
 
 run_train() {
-  rm -rf results/fashion_a results/fashion_a_graphs results/fashion_a_profile
+  rm -rf results/fashion_a results/fashion_a_graphs results/fashion_a_profile results/plan
   logged train bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results
   logged train_graphs bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results name=fashion_a_graphs \
     train.cuda_graphs=true
-  if ! grep -q 'recorded the pass' results/train_graphs.log || grep -q 'train.cuda_graphs:' results/train_graphs.log; then
+  if ! grep -q 'recorded the step' results/train_graphs.log || grep -q 'train.cuda_graphs:' results/train_graphs.log; then
     failures=$((failures + 1))
     say "train_graphs: FAILED: nothing was recorded, or recording was given up"
   fi
   logged train_graphs_profile bin/unireplk train configs/image/fashion_a.yaml device=cuda output=results name=fashion_a_profile \
     train.cuda_graphs=true train.epochs=1 train.schedule.warmup_epochs=0 train.max_steps=16 train.profile.steps=2
+  logged plan_graphs bin/unireplk plan configs/image/fashion_a.yaml --single device=cuda output=results/plan train.cuda_graphs=true
+  if ! grep -q 'recorded the step' results/plan_graphs.log; then
+    failures=$((failures + 1))
+    say "plan_graphs: FAILED: what was timed was not recorded"
+  fi
   logged eval bin/unireplk eval results/fashion_a
   logged export bin/unireplk export results/fashion_a --output results/fashion_a.safetensors
   logged predict bin/unireplk predict results/fashion_a.safetensors examples/data/fashion/ankle_boot.png

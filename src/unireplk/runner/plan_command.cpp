@@ -37,7 +37,8 @@ struct PlanOptions {
 /// Takes time and memory of steps as they end.
 class StepWatch : public train::Observer {
  public:
-  explicit StepWatch(at::Device device) : device_(device) {}
+  /// \param untimed  steps at the beginning that also make ready.
+  StepWatch(at::Device device, int64_t untimed) : device_(device), untimed_(untimed) {}
 
   void after_step(int64_t) override {
     synchronise(device_);
@@ -46,14 +47,13 @@ class StepWatch : public train::Observer {
     peak_mib_ = analysis::peak_memory_mib(device_);
   }
 
-  int64_t steps() const { return static_cast<int64_t>(times_ms_.size()); }
+  int64_t timed() const { return static_cast<int64_t>(times_ms_.size()) - untimed_; }
   double peak_mib() const { return peak_mib_; }
-
-  /// Median, without the first, which also makes ready.
-  double step_ms() const { return analysis::median({times_ms_.begin() + 1, times_ms_.end()}); }
+  double step_ms() const { return analysis::median({times_ms_.begin() + untimed_, times_ms_.end()}); }
 
  private:
   at::Device device_;
+  int64_t untimed_;
   Stopwatch clock_;
   std::vector<double> times_ms_;
   double peak_mib_ = 0;
@@ -73,6 +73,11 @@ train::TrainConfig bare(train::TrainConfig config) {
   return config;
 }
 
+/// The first step and, where steps are recorded, those before, and the one that is recorded.
+int64_t untimed_steps(const train::TrainConfig& config) {
+  return config.cuda_graphs ? train::StepGraphs::kRehearsals + 1 : 1;
+}
+
 /// Train some steps in this process, with micro-batches as the config says.
 MicroBatchCost measure_here(ExperimentConfig config, const config::Registries& registries, int64_t steps) {
   config.train = bare(config.train);
@@ -81,9 +86,9 @@ MicroBatchCost measure_here(ExperimentConfig config, const config::Registries& r
   try {
     const Context context = make_context(config.device, config.threads, config.seed);
     TrainingParts parts(config, context, registries, /*resumes=*/false);
-    StepWatch watch(context.device);
+    StepWatch watch(context.device, untimed_steps(config.train));
     const train::RunFolder folder(config.run_folder(), /*resume=*/false);
-    train::Trainer trainer(config.train, parts.for_trainer(folder, [&] { return watch.steps() > steps; }));
+    train::Trainer trainer(config.train, parts.for_trainer(folder, [&] { return watch.timed() >= steps; }));
     trainer.observe(watch);
     trainer.run();
     cost.fits = true;
@@ -239,7 +244,7 @@ void add_plan(CLI::App& app, Program& program) {
       "plan", "Train a few steps with micro-batches of several sizes: what memory holds, and how long the run takes.");
   auto options = std::make_shared<PlanOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_option("--steps", options->steps, "Steps that are timed for each size, after one that is not.")
+  command->add_option("--steps", options->steps, "Steps that are timed for each size, after those that make ready.")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   command->add_option("--seconds", options->seconds, "Longest step: larger micro-batches are not tried.")
