@@ -1,5 +1,6 @@
 #include "emulation/block_judge.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
@@ -71,7 +72,8 @@ void each_tap(const BlockInputs& in, int branch, Visit visit) {
 /// One channel of a block.
 class Channel {
  public:
-  Channel(const BlockInputs& in, int channel) : in_(in), channel_(channel), x_(of_channel(in.x)) {}
+  Channel(const BlockInputs& in, int channel, double (*keep)(double))
+      : in_(in), channel_(channel), keep_(keep), x_(of_channel(in.x)) {}
 
   void judge(BlockResults& out) const {
     std::vector<Normed> branches;
@@ -107,6 +109,7 @@ class Channel {
   Values branch(int b) const {
     Values z(x_.size(), 0.0);
     each_tap(in_, b, [&](int p, int tap, int under) { z[p] += in_.weights[weight_at(b, tap)] * x_[under]; });
+    if (keep_) std::ranges::transform(z, z.begin(), keep_);
     return z;
   }
 
@@ -132,6 +135,7 @@ class Channel {
 
   const BlockInputs& in_;
   int channel_;
+  double (*keep_)(double);
   Values x_;
 };
 
@@ -141,7 +145,7 @@ int64_t start_of_weights(int branch, int channels) {
   return int64_t{kernels::cuda::first_of_branch(branch)} * channels;
 }
 
-BlockResults judge_block(const BlockInputs& in) {
+BlockResults judge_block(const BlockInputs& in, double (*keep)(double)) {
   const size_t channels = in.channels, values = in.x.size();
   BlockResults out{.y = Values(values),
                    .dx = Values(values),
@@ -149,7 +153,7 @@ BlockResults judge_block(const BlockInputs& in) {
                    .gammas = Values(kBranches * channels),
                    .weights = Values(in.weights.size()),
                    .running = Values(2 * (kBranches + 1) * channels)};
-  for (int c = 0; c < in.channels; ++c) Channel(in, c).judge(out);
+  for (int c = 0; c < in.channels; ++c) Channel(in, c, keep).judge(out);
   return out;
 }
 

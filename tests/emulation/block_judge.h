@@ -32,6 +32,7 @@ struct BlockResults {
 /// Where a branch's weights start among those of all.
 int64_t start_of_weights(int branch, int channels);
 
-BlockResults judge_block(const BlockInputs& in);
+/// \param keep  what is kept of each value of a branch; null: all of it.
+BlockResults judge_block(const BlockInputs& in, double (*keep)(double) = nullptr);
 
 }  // namespace unireplk::emulation

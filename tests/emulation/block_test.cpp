@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <random>
 
 #include "emulation/block_judge.h"
@@ -237,6 +238,109 @@ void check_orders(Element element) {
     CHECK(are_same(one.weights, other.weights));
     CHECK(are_same(one.running, other.running));
     CHECK(are_same(one.moments, other.moments));
+  }
+}
+
+template <class T>
+double as_held(double value) {
+  return to_float(from_float<T>(static_cast<float>(value)));
+}
+
+/// Kernels that are little but their tap in the middle: the mean of x is that of branches, and their variance that of
+/// x.
+void narrow_kernels(BlockInputs& in) {
+  for (int b = 0; b < kBranches; ++b) {
+    const int taps = branch_size(b) * branch_size(b);
+    for (int i = 0; i < taps * in.channels; ++i) {
+      float& weight = in.weights[static_cast<size_t>(start_of_weights(b, in.channels) + i)];
+      weight = i % taps == taps / 2 ? 1 + weight : 1e-3F * weight;
+    }
+  }
+}
+
+/// Second moments of x are 10,000 times its variance here. A graph of parts keeps branches in the map's type, which
+/// costs it more.
+template <class T>
+void check_far_mean(Element element, const Case& of, bool is_narrow) {
+  auto in = inputs_of<T>(of);
+  if (is_narrow) narrow_kernels(in);
+  const auto expected = judge_block(in), of_parts = judge_block(in, as_held<T>);
+  Run<T> run(element, in);
+  run.forward();
+  run.backward();
+  REQUIRE(run.has_second_moments());
+  INFO(of.images << " x " << of.height << " x " << of.width << (is_narrow ? ", narrow kernels" : ""));
+  const auto tolerance = tolerances<T>(true);
+  const auto check = [&](const char* what, const auto& got, const std::vector<double>& parts,
+                         const std::vector<double>& exact, double rounding) {
+    INFO(what);
+    CHECK(difference(widened(got), exact) <=
+          test::kEmulatedAgainstParts * std::max(difference(parts, exact), rounding));
+  };
+  check("y", run.y, of_parts.y, expected.y, tolerance.map);
+  check("dx", run.dx, of_parts.dx, expected.dx, tolerance.map);
+  check("weights", run.weights, of_parts.weights, expected.weights, tolerance.weights);
+  check("outer", run.outer, of_parts.outer, expected.outer, tolerance.rest);
+  check("gammas", run.gammas, of_parts.gammas, expected.gammas, tolerance.rest);
+  check("running", run.running, of_parts.running, expected.running, tolerance.rest);
+}
+
+/// Whether all values of a channel are finite, and whether none is.
+struct Finite {
+  bool all = true, none = true;
+};
+
+Finite finite_of(const std::vector<double>& values, int channels, int channel) {
+  Finite finite;
+  for (size_t i = static_cast<size_t>(channel); i < values.size(); i += static_cast<size_t>(channels)) {
+    std::isfinite(values[i]) ? finite.none = false : finite.all = false;
+  }
+  return finite;
+}
+
+/// A value that is none spoils its channel, as norms over the batch do, and no other.
+template <class T>
+void check_not_finite(Element element, const Case& of, double value) {
+  constexpr int kBad = 3;
+  auto in = inputs_of<T>(of);
+  in.x[static_cast<size_t>((of.height / 2 * of.width + of.width / 2) * of.channels + kBad)] = value;
+  Run<T> run(element, in);
+  run.forward();
+  run.backward();
+  INFO(of.height << " x " << of.width << ", " << value);
+  CHECK(run.is_intact());
+  for (int channel = 0; channel < of.channels; ++channel) {
+    INFO("channel " << channel);
+    auto running = widened(run.running);
+    running.erase(running.begin() + 2 * kBranches * of.channels, running.end());  // the outer mean is that of betas
+    for (const auto& values : {widened(run.y), widened(run.dx), widened(run.gammas), running}) {
+      const auto finite = finite_of(values, of.channels, channel);
+      CHECK((channel == kBad ? finite.none : finite.all));
+    }
+    for (int b = 0; b < kBranches; ++b) {
+      const int taps = branch_size(b) * branch_size(b);
+      const float* weights = run.weights.data() + start_of_weights(b, of.channels) + channel * taps;
+      for (int tap = 0; tap < taps; ++tap) CHECK(std::isfinite(weights[tap]) == (channel != kBad));
+    }
+  }
+}
+
+TEST_CASE("emulated block: a mean far from zero costs no more than branches in the map's type") {
+  for (const bool is_narrow : {false, true}) {
+    for (const Case& of : {Case{20, 14, 14, 8, 100}, Case{20, 7, 7, 8, 100}, Case{2, 28, 28, 8, 100}}) {
+      check_far_mean<BFloat16>(Element::kBFloat16, of, is_narrow);
+      check_far_mean<Half>(Element::kHalf, of, is_narrow);
+    }
+  }
+}
+
+TEST_CASE("emulated block: infinity and not-a-number spoil their channel, and no other") {
+  for (const double value : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    for (const Case& of : {Case{2, 14, 14, 8, 1}, Case{2, 7, 7, 8, 1}, Case{2, 10, 10, 8, 1}}) {
+      check_not_finite<BFloat16>(Element::kBFloat16, of, value);
+      check_not_finite<Half>(Element::kHalf, of, value);
+      check_not_finite<float>(Element::kFloat, of, value);
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "ops/against_parts.h"
 #include "ops/gpu.h"
 #include "ops/random_block.h"
 #include "support/catch.h"
@@ -193,6 +194,43 @@ TEST_CASE("dilated_reparam: on a GPU, many images in parts of memory", "[cuda]")
   const auto x = gpu_map({70, 64, 28, 28}, 1, dtype).to(at::kFloat);
   const auto dy = gpu_map(x.sizes(), 2, dtype).to(at::kFloat);
   check_block(block, x, dy, dtype);
+}
+
+TEST_CASE("dilated_reparam: on a GPU, a mean far from zero", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kBFloat16, at::kHalf);
+  const auto side = GENERATE(28, 14, 10, 7);
+  CAPTURE(dtype, side);
+  const auto block = on_gpu(make_block(table_row(13), 16));
+  const auto x = (gpu_map({20, 16, side, side}, 1) + 100).to(dtype).to(at::kFloat);
+  const auto dy = gpu_map(x.sizes(), 2, dtype).to(at::kFloat);
+  check_block(block, x, dy, dtype);
+}
+
+TEST_CASE("dilated_reparam: on a GPU, infinity and not-a-number", "[cuda]") {
+  if (is_skipped()) return;
+  const Strict strict;
+  const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
+  const auto side = GENERATE(28, 14, 10, 7);
+  const double value = GENERATE(std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN());
+  CAPTURE(dtype, side, value);
+  constexpr int64_t kBad = 3;
+  const auto block = on_gpu(make_block(table_row(13), 8));
+  auto x = gpu_map({2, 8, side, side}, 1, dtype).to(at::kFloat);
+  x[1][kBad][side / 2][side / 2] = value;
+  const auto dy = gpu_map(x.sizes(), 2, dtype).to(at::kFloat);
+  const auto ours = run_on(block, x, dy, dtype, true), theirs = run_on(block, x, dy, dtype, false);
+  CHECK_FALSE(ours.y.select(1, kBad).isfinite().any().item<bool>());
+  CHECK(ours.y.isfinite().equal(theirs.y.isfinite()));
+  CHECK(ours.dx.isfinite().equal(theirs.dx.isfinite()));
+  for (size_t i = 0; i < ours.of_tensors.size(); ++i) {
+    CAPTURE(i);
+    const size_t of_branches = 5 * block.branches.size();
+    const bool is_branch_beta = i < of_branches && i % 5 == 2, is_outer_mean = i == of_branches + 2;
+    if (is_branch_beta || is_outer_mean) continue;  // 0, and the sum of betas, whatever x is
+    CHECK(ours.of_tensors[i].isfinite().equal(theirs.of_tensors[i].isfinite()));
+  }
 }
 
 TEST_CASE("dilated_reparam: on a GPU, a small block", "[cuda][sanitize]") {

@@ -54,4 +54,7 @@ inline constexpr double kEmulatedMapBF16 = 5e-3;
 inline constexpr double kEmulatedParametersF32 = 8e-7;
 inline constexpr double kEmulatedSecondMoments = 1e-6;
 
+/// The same in units of what a graph of parts loses by keeping branches in the map's type.
+inline constexpr double kEmulatedAgainstParts = 1.5;
+
 }  // namespace unireplk::test

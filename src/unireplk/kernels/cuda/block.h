@@ -24,8 +24,8 @@ BlockPlan plan_block(Element element, const BlockShape& shape);
 /// \param running  null: left alone.
 /// \param moments  [plan.moments, channels], written, for backward: means of the branches, upper triangle of their
 ///                 covariance; behind them products of x and branches, where second_moments.h makes them.
-/// Numerics: branches in float32, moments of rows centred, merged in float32 within a thread block and in float64 over
-/// these; or as second_moments.h says. The merged kernel is rounded as depthwise_forward() says.
+/// Numerics: branches in float32, moments of rows centred, merged in float32 and over thread blocks in float64; or as
+/// second_moments.h says, and then y keeps its mean when the merged kernel is rounded, as depthwise_forward() says.
 void block_forward(const BlockPlan& plan, Element element, const BlockShape& shape, const BlockWeights& weights,
                    const RunningStatistics* running, const void* x, void* y, float* moments, void* workspace,
                    Stream stream);

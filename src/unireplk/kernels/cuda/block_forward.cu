@@ -190,29 +190,50 @@ __device__ __forceinline__ float merge_tap(const TeamMember& me, const Slopes& s
   return static_cast<float>(slopes.outer_slope[me.column] * sum);
 }
 
+/// As a map of this type holds it.
+__device__ __forceinline__ float rounded_to(Element element, float value) {
+  if (element == Element::kFloat) return value;
+  return element == Element::kHalf ? to_float(from_float<Half>(value)) : to_float(from_float<BFloat16>(value));
+}
+
+/// Sums of x at all taps, and the type that weights are rounded to before they meet x.
+struct TapSums {
+  const float* values;  // [kLargeTaps][channels], or null: not known
+  Element element;
+};
+
 /// moments[kMomentRows][channels], merged[kLargeTaps][channels] and bias[channels]: the one convolution that branches
-/// and norms come to.
+/// and norms come to. Where sums are known the bias takes away the mean of what rounded weights make of x: a mean of x
+/// far from zero, times what rounding has changed a weight by, would be more than the rest of y.
 __global__ void __launch_bounds__(kTeamThreads)
     merge_branches_kernel(BlockParameters parameters, const float* packed, const float* partial, int blocks,
-                          int channels, double eps, double pixels, Running running, float* moments, float* merged,
-                          float* bias) {
+                          int channels, double eps, double pixels, Running running, TapSums tap_sums, float* moments,
+                          float* merged, float* bias) {
   __shared__ TeamMoments of_team;
   __shared__ Slopes slopes;
+  __shared__ double totals[1][kTeamChannels];
   const TeamMember me(channels);
   const int c = me.channel;
   merge_moments_of(me, partial, blocks, channels, pixels, of_team);
   find_slopes(me, parameters, of_team, eps, slopes);
   move_running(me, running, parameters, of_team, slopes, pixels);
-  if (!me.is_channel) return;
-  if (me.team < kMomentRows) moments[int64_t{me.team} * channels + c] = of_team[me.team][me.column];
-  for (int tap = me.team; tap < kLargeTaps; tap += kTeams) {
-    merged[int64_t{tap} * channels + c] = merge_tap(me, slopes, packed, channels, tap);
+  double sums[1] = {};  // of what the merged kernel makes of x
+  if (me.is_channel) {
+    if (me.team < kMomentRows) moments[int64_t{me.team} * channels + c] = of_team[me.team][me.column];
+    for (int tap = me.team; tap < kLargeTaps; tap += kTeams) {
+      const int64_t at = int64_t{tap} * channels + c;
+      const float weight = rounded_to(tap_sums.element, merge_tap(me, slopes, packed, channels, tap));
+      merged[at] = weight;
+      if (tap_sums.values) sums[0] += static_cast<double>(weight) * tap_sums.values[at];
+    }
   }
-  if (me.team != 0) return;
+  add_teams(sums, totals);
+  if (!me.is_channel || me.team != 0) return;
   double shift = 0;
 #pragma unroll
   for (int b = 0; b < kBranches; ++b) shift += slopes.slope[b][me.column] * of_team[b][me.column];
-  bias[c] = static_cast<float>(parameters.outer_beta[c] - slopes.outer_slope[me.column] * shift);
+  const double mean = tap_sums.values ? totals[0][me.column] / pixels : slopes.outer_slope[me.column] * shift;
+  bias[c] = static_cast<float>(parameters.outer_beta[c] - mean);
 }
 
 /// \return thread blocks, each with its partial moments.
@@ -255,18 +276,20 @@ void block_forward(const BlockPlan& plan, Element element, const BlockShape& sha
   const auto parameters = parameters_of(weights);
   pack_branches(parameters, map.channels, workspace.packed, nullptr, stream);
   int blocks = 1;
+  TapSums tap_sums{.values = nullptr, .element = Element::kFloat};
   if (plan.has_second_moments) {
     write_row_planes(element, map, x, workspace.planes, stream);
     float* const products = moments + int64_t{kMomentRows} * map.channels;
     second_moments(element, map, workspace.planes, workspace.packed, workspace.partial, products, workspace.pairs,
                    stream);
+    tap_sums = {.values = products + (product_rows() - kLargeTaps) * map.channels, .element = element};
   } else {
     with_type(element, [&]<class T>(T) { blocks = launch_moments(map, static_cast<const T*>(x), workspace, stream); });
   }
   const double pixels = static_cast<double>(map.images) * map.height * map.width;
   merge_branches_kernel<<<ceil_div(map.channels, kTeamChannels), kTeamThreads, 0, stream>>>(
       parameters, workspace.packed, workspace.partial, blocks, map.channels, shape.eps, pixels, pointers_of(running),
-      moments, workspace.merged, workspace.bias);
+      tap_sums, moments, workspace.merged, workspace.bias);
   if (plan.has_second_moments) {
     convolve_planes(element, map, workspace.planes, workspace.merged, workspace.bias, y, workspace.pairs, stream);
   } else {
