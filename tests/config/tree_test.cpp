@@ -87,8 +87,9 @@ TEST_CASE("include: the name of the run is no choice") {
 TEST_CASE("include: mistakes are located") {
   const Folder folder;
   const auto missing = folder.write("a.yaml", "lr: 1\ninclude: [none.yaml]");
-  CHECK(messages([&] { load(missing); }) == std::vector<std::string>{folder / "a.yaml:2:11: include: include " +
-                                                                     (folder / "none.yaml") + ": no such file."});
+  CHECK(messages([&] { load(missing); }) ==
+        std::vector<std::string>{folder / "a.yaml:2:11: include: include " + (folder / "none.yaml") +
+                                 ": expected a YAML file, got nothing. Check the path."});
   folder.write("b.yaml", "include: [c.yaml]");
   const auto circle = folder.write("c.yaml", "include: [b.yaml]");
   CHECK(messages([&] { load(circle); }) ==
@@ -97,8 +98,10 @@ TEST_CASE("include: mistakes are located") {
   CHECK(messages([&] { load(folder.write("d.yaml", "include: [{}]")); }) ==
         std::vector<std::string>{folder / "d.yaml:1:11: include: expected a list of paths, got a map. Write include: "
                                           "[file.yaml]."});
-  CHECK(messages([&] { load(folder / "e.yaml"); }) == std::vector<std::string>{folder / "e.yaml: no such file."});
-  CHECK(messages([&] { load(folder / ""); }).size() == 1);
+  CHECK(messages([&] { load(folder / "e.yaml"); }) ==
+        std::vector<std::string>{folder / "e.yaml: expected a YAML file, got nothing. Check the path."});
+  CHECK(messages([&] { load(folder / ""); }) ==
+        std::vector<std::string>{folder / ": expected a YAML file, got a folder. A run's config is its config.yaml."});
   CHECK(messages([&] { load_text("include: [a]", "x"); }) ==
         std::vector<std::string>{"x:1:10: an embedded config cannot include files."});
 }

@@ -15,8 +15,15 @@ constexpr int kMaxFiles = 64;
 
 std::string read_file(const std::filesystem::path& file) {
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) throw UserError({file.string(), "no such file", {}});
-  if (!std::filesystem::is_regular_file(file, error)) throw UserError({file.string(), "not a regular file", {}});
+  if (!std::filesystem::exists(file, error)) {
+    throw UserError({file.string(), "expected a YAML file, got nothing", "Check the path."});
+  }
+  if (std::filesystem::is_directory(file, error)) {
+    throw UserError({file.string(), "expected a YAML file, got a folder", "A run's config is its config.yaml."});
+  }
+  if (!std::filesystem::is_regular_file(file, error)) {
+    throw UserError({file.string(), "expected a regular file, got a pipe or device", "Write its text into a file."});
+  }
   std::ifstream stream(file, std::ios::binary);
   std::string text(kMaxFileBytes + 1, '\0');  // one byte more than allowed: read_yaml refuses it
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
