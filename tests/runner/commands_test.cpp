@@ -95,6 +95,39 @@ TEST_CASE("predict: a file that is no image is named, and the others are still t
   CHECK_THAT(missing.err, Contains("no.png"));
 }
 
+TEST_CASE("predict: a photo that does not fit is named, and those behind it are still told") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto deploy = (folder / "deploy.safetensors").string();
+  REQUIRE(unireplk({"export", run.string(), "--output", deploy}).exit_code == 0);
+  const auto large = fs::directory_iterator("examples/data/clothing/validation/hat")->path().string();
+  const auto finished = unireplk({"predict", deploy, kBoot, large, kBoot});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Contains("expected 28 x 28 pixels") && Contains(large));
+  const auto first = finished.out.find(kBoot);
+  CHECK(finished.out.find(kBoot, first + 1) != std::string::npos);
+}
+
+TEST_CASE("predict: what a diverged network says is no prediction") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto deploy = folder / "deploy.safetensors";
+  REQUIRE(unireplk({"export", run.string(), "--output", deploy.string()}).exit_code == 0);
+  auto bytes = content(deploy);
+  // A file from before there were checksums, whose last weights are no numbers.
+  const auto key = bytes.find("\"crc32\"");
+  REQUIRE(key != std::string::npos);
+  bytes.replace(key, 7, "\"crc_2\"");
+  for (size_t i = bytes.size() - 64; i < bytes.size(); ++i) bytes[i] = '\xff';
+  write_file(deploy, bytes);
+  for (const char* json : {"--json", "--top=1"}) {
+    const auto finished = unireplk({"predict", deploy.string(), kBoot, json});
+    CHECK(finished.exit_code == 2);
+    CHECK(finished.out.empty());
+    CHECK_THAT(finished.err, Contains("ankle_boot.png: expected finite numbers from the network"));
+  }
+}
+
 TEST_CASE("weights: a file that lies or is cut is refused in words") {
   const TemporaryFolder folder;
   const auto run = trained(folder);
@@ -112,6 +145,15 @@ TEST_CASE("weights: a file that lies or is cut is refused in words") {
   refused(good.substr(0, 7));
   refused(good.substr(0, good.size() / 2));
   refused(std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8) + good.substr(8));
+  const auto changed = [&](size_t place) {
+    auto bytes = good;
+    bytes[place] ^= 1;
+    return bytes;
+  };
+  const size_t mean = good.find("mean\\\":[") + 10;  // a digit of a number of the pipeline
+  REQUIRE(std::isdigit(static_cast<unsigned char>(good[mean])));
+  refused(changed(mean));
+  refused(changed(good.size() - 1));
   const auto model =
       unireplk({"predict", (run / "checkpoints" / "step_000000030" / "model.safetensors").string(), kBoot});
   CHECK(model.exit_code == 2);
@@ -132,6 +174,71 @@ TEST_CASE("eval and export: a checkpoint with one byte changed is refused") {
     CHECK_THAT(finished.err, Contains("ema.safetensors") && Contains("checksum"));
   }
   CHECK_FALSE(fs::exists(folder / "d.safetensors"));
+}
+
+TEST_CASE("eval: averages that a checkpoint has lost are missed, and not taken for none") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  fs::remove(run / "checkpoints/step_000000030/ema.safetensors");
+  for (const auto& arguments :
+       {std::vector<std::string>{"eval", run.string()}, {"eval", run.string(), "--weights=ema"}}) {
+    const auto finished = unireplk(arguments);
+    CHECK(finished.exit_code == 2);
+    CHECK_THAT(finished.err, Contains("ema.safetensors: cannot be read") && Contains("The checkpoint is damaged"));
+  }
+  CHECK(unireplk({"eval", run.string(), "--weights", "model"}).exit_code == 0);
+  write_file(run / "checkpoints/step_000000030/state.json", "no state");
+  const auto finished = unireplk({"eval", run.string()});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Contains("state.json: not valid JSON") && Contains("The checkpoint is damaged"));
+}
+
+TEST_CASE("commands: what would have no effect is refused") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder).string();
+  const auto checkpoint = run + "/checkpoints/step_000000030";
+  const auto deploy = (folder / "deploy.safetensors").string();
+  REQUIRE(unireplk({"export", run, "--output", deploy}).exit_code == 0);
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {
+    const auto finished = unireplk(arguments);
+    CHECK(finished.exit_code == 2);
+    CHECK_THAT(finished.err, Contains(message));
+    CHECK(finished.out.empty());
+  };
+  refused({"eval", checkpoint, "--checkpoint", "latest"}, "--checkpoint: expected nothing beside a checkpoint, got");
+  refused({"export", checkpoint + "/", "--checkpoint", "best", "--output", (folder / "d.safetensors").string()},
+          "--checkpoint: expected nothing beside a checkpoint, got");
+  refused({"eval", deploy, "--checkpoint", "best"}, "--checkpoint: expected nothing beside a deploy file, got");
+  refused({"eval", deploy, "--weights", "model"}, "--weights: expected nothing beside a deploy file, got");
+  refused({"eval", deploy, "--form", "train"}, "--form: expected deploy");
+  refused({"inspect", deploy, "data.loader.workers=3"}, "data.loader.workers=3: expected nothing beside a weight file");
+  refused({"inspect", kTiny, "--count", "3"}, "--count requires --sample");
+  const auto pictures = (folder / "pictures").string();
+  for (const char* option : {"--size=64", "--batch=2", "--deploy"}) {
+    refused({"inspect", kTiny, "--sample", pictures, option}, "excludes --sample");
+  }
+  CHECK_FALSE(fs::exists(pictures));
+}
+
+TEST_CASE("commands: files and folders of another kind are named as what they are") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder).string();
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {
+    const auto finished = unireplk(arguments);
+    CHECK(finished.exit_code == 2);
+    CHECK_THAT(finished.err, Contains(message));
+  };
+  const auto other = folder.path().string();
+  refused({"eval", other}, other + ": expected a run, a checkpoint or a weight file, got another folder. Pass the");
+  refused({"inspect", other}, other + ": expected a run, a checkpoint or a weight file, got another folder. Pass the");
+  refused({"predict", run, kBoot}, run + ": expected a deploy file, got a folder. Write one with `unireplk export");
+  const auto torch = (folder / "w.pth").string();
+  REQUIRE(unireplk({"convert", run + "/checkpoints/step_000000030/model.safetensors", "--output", torch}).exit_code ==
+          0);
+  refused({"predict", torch, kBoot}, torch + ": expected a deploy file, got a PyTorch file. Write one with `unireplk");
+  refused({"eval", torch}, torch + ": expected a deploy file, got a PyTorch file. Write one with `unireplk export");
+  refused({"train", run, "--resume"}, run + ": expected a YAML file, got a folder. A run's config is its config.yaml.");
+  refused({"train", "no.yaml"}, "no.yaml: expected a YAML file, got nothing. Check the path.");
 }
 
 TEST_CASE("predict: a head with more classes than the data name") {

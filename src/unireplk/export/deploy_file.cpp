@@ -2,12 +2,16 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "unireplk/core/error.h"
 #include "unireplk/export/network_json.h"
+#include "unireplk/formats/checksum.h"
 #include "unireplk/formats/json.h"
 #include "unireplk/io/tensor_file.h"
+#include "unireplk/io/weight_file.h"
 #include "unireplk/models/state_dict.h"
 
 namespace unireplk::exporting {
@@ -48,12 +52,45 @@ const std::string& entry(const io::TensorFile& file, const std::string& key, con
   return found->second;
 }
 
+/// What has another form is named as what it is, and not as a damaged file.
+void require_deploy_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const bool is_folder = std::filesystem::is_directory(path, error);
+  if (!is_folder && !io::is_torch_name(path)) return;
+  throw UserError({path.string(), format("expected a deploy file, got {}", is_folder ? "a folder" : "a PyTorch file"),
+                   "Write one with `unireplk export RUN --output NAME.safetensors`."});
+}
+
 void check_version(const io::TensorFile& file, const std::string& place) {
   const auto& text = entry(file, "format_version", place);
   if (text != std::to_string(kDeployFormatVersion)) {
     throw UserError({place, format("expected format version {}, got \"{}\"", kDeployFormatVersion, text),
                      "Read it with the version of the program that wrote it, or a newer one."});
   }
+}
+
+/// Of the weights and of what is said about them: the proof holds for these alone.
+std::string checksum_of(const io::TensorFile& file) {
+  uint32_t crc = 0;
+  const auto add = [&](std::span<const std::byte> bytes) { crc = formats::crc32_of(bytes, crc); };
+  for (const char* key : {"model", "pipeline", "task", "data", "proof"}) {
+    const auto found = file.metadata.find(key);
+    if (found != file.metadata.end()) add(std::as_bytes(std::span(found->second)));
+  }
+  std::map<std::string, at::Tensor> sorted(file.tensors.begin(), file.tensors.end());
+  for (const auto& [name, tensor] : sorted) {
+    const auto dense = tensor.detach().to(at::kCPU).contiguous();
+    add(std::as_bytes(std::span(name)));
+    add({static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()});
+  }
+  return format("{:08x}", crc);
+}
+
+/// Files that were written before there were checksums have none.
+void check_checksum(const io::TensorFile& file, const std::string& place) {
+  const auto expected = file.metadata.find("crc32");
+  if (expected == file.metadata.end() || expected->second == checksum_of(file)) return;
+  throw UserError({place, "the checksum does not fit the content", "The file is damaged: copy it or export it again."});
 }
 
 Proof proof_from(const json& source, const std::string& place) {
@@ -119,13 +156,16 @@ void write_deploy_file(const std::filesystem::path& path, const DeployFile& file
                   {"task", task.dump()},
                   {"data", to_json(file.data).dump()},
                   {"proof", proof_json(file.proof)}};
+  out.metadata["crc32"] = checksum_of(out);
   io::write_safetensors(path, out);
 }
 
 DeployFile read_deploy_file(const std::filesystem::path& path) {
+  require_deploy_file(path);
   const auto file = io::read_safetensors(path);
   const auto place = path.string();
   check_version(file, place);
+  check_checksum(file, place);
   const auto node = [&](const char* key) { return parse(entry(file, key, place), place + ": " + key); };
   const auto options = network_from_json(node("model"), place + ": model");
   if (!models::backbone_options(options).deploy)

@@ -16,7 +16,7 @@ namespace {
 struct EvalOptions {
   Target target;
   WeightsChoice weights;
-  std::string form = "train";
+  std::string form;  ///< empty: as the weights are
   std::string split = "validation";
 
   Split data() const { return split == "test" ? Split::kTest : Split::kValidation; }
@@ -81,15 +81,21 @@ ExitCode eval_run(const EvalOptions& options, const Program& program) {
   const Context context = make_context(run.config.device, run.config.threads, run.config.seed);
   const auto dataset = evaluation_data(run.config.data, options.data());
   auto network = load_network(run, dataset.info, context);
-  if (options.form == "deploy") network = exporting::merged(network);
+  const std::string form = options.form == "deploy" ? "deploy" : "train";
+  if (form == "deploy") network = exporting::merged(network);
   const auto task = make_task(run.config.task, network, dataset.info);
-  const auto what = format("{}, {} form", run.weights_file.string(), options.form);
+  const auto what = format("{}, {} form", run.weights_file.string(), form);
   const auto& data = run.config.data;
   const auto baselines = make_baselines(run.config.task, data.pipeline, [&data] { return data.train.make(); });
   return measure(*task, dataset, data.loader, context, run.config.train.precision, what, *baselines, program.json);
 }
 
 ExitCode eval_deploy_file(const EvalOptions& options, const Program& program) {
+  refuse_weights_choice(options.weights, "a deploy file");
+  if (options.form == "train") {
+    throw UserError({"--form", "expected deploy, as the branches of a deploy file are merged, got \"train\"",
+                     "Leave it out, or pass the folder of the run."});
+  }
   const auto registries = program.registries();
   const auto config =
       config::parse<EvaluationConfig>(config::load_text("{}", "command line", options.target.overrides), registries);
@@ -123,9 +129,8 @@ void add_eval(CLI::App& app, Program& program) {
   command->add_option("--split", options->split, "validation, or test.")
       ->check(CLI::IsMember({"validation", "test"}))
       ->capture_default_str();
-  command->add_option("--form", options->form, "train, or deploy: merge first.")
-      ->check(CLI::IsMember({"train", "deploy"}))
-      ->capture_default_str();
+  command->add_option("--form", options->form, "train, or deploy: merge first; train, of a deploy file deploy.")
+      ->check(CLI::IsMember({"train", "deploy"}));
   command->callback([options, &program] {
     program.run = [options, &program] {
       require_existing(options->target.path);

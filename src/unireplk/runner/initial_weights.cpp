@@ -53,6 +53,13 @@ std::vector<Group> groups_of(const std::vector<models::TransferRow>& rows) {
   return groups;
 }
 
+/// The best checkpoint of a run, the latest when none was measured; nothing for the folder of a checkpoint.
+std::string usual_checkpoint(const std::filesystem::path& weights) {
+  const auto run = run_of(weights);
+  if (run != weights) return {};
+  return std::filesystem::exists(train::checkpoints_of(run) / "best") ? "best" : "latest";
+}
+
 }  // namespace
 
 InitialWeights read_initial_weights(const InitConfig& config, const config::Registries& registries) {
@@ -63,9 +70,8 @@ InitialWeights read_initial_weights(const InitConfig& config, const config::Regi
   if (!config.key.empty()) {
     throw UserError({"init.key", format("expected nothing for a run, got \"{}\"", config.key), "Leave it out."});
   }
-  const bool is_measured = std::filesystem::exists(train::checkpoints_of(run_of(config.weights)) / "best");
   const auto file =
-      open_run(config.weights, {.checkpoint = is_measured ? "best" : "latest", .weights = {}}, {}, registries)
+      open_run(config.weights, {.checkpoint = usual_checkpoint(config.weights), .weights = {}}, {}, registries)
           .weights_file;
   return {file.string(), io::read_weights(file).content.tensors};
 }

@@ -30,8 +30,12 @@ struct Subject {
   int64_t height = 224, width = 224;
 };
 
-Subject from_weights(const std::string& path) {
-  return {.network = models::infer_options(io::read_weights(path).content.tensors, path)};
+Subject from_weights(const Target& target) {
+  if (!target.overrides.empty()) {
+    throw UserError({target.overrides.front(), "expected nothing beside a weight file, which has no config",
+                     "Leave it out, or pass the config or the run."});
+  }
+  return {.network = models::infer_options(io::read_weights(target.path).content.tensors, target.path)};
 }
 
 ExperimentConfig config_of(const Target& target, const Program& program) {
@@ -135,8 +139,9 @@ void print_products(const std::vector<ProductsOfLayer>& products) {
 }
 
 ExitCode inspect(const InspectOptions& options, const Program& program) {
-  auto subject = io::is_weight_name(options.target.path) ? from_weights(options.target.path)
-                                                         : from_config(options.target, program);
+  if (std::filesystem::is_directory(options.target.path)) require_existing(options.target.path);
+  auto subject =
+      io::is_weight_name(options.target.path) ? from_weights(options.target) : from_config(options.target, program);
   if (options.size > 0) subject.height = subject.width = options.size;
   if (options.deploy) subject.network.deploy = true;
   const auto rows = models::layer_table(subject.network, subject.height, subject.width);
@@ -201,17 +206,24 @@ void add_inspect(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("inspect", "Layers, parameters, multiply-accumulates and receptive field.");
   auto options = std::make_shared<InspectOptions>();
   add_target(*command, options->target, "CONFIG", "Config file, run folder, or weight file (.safetensors, .pth, ...).");
-  command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--batch", options->batch, "Samples at once, for which the products of linear layers are shown.")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
-  command->add_option("--sample", options->sample,
-                      "Folder to write pictures to of what the network sees in training, instead.");
+  auto* size = command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
+                   ->check(CLI::Range(1, 65536));
+  auto* batch =
+      command
+          ->add_option("--batch", options->batch, "Samples at once, for which the products of linear layers are shown.")
+          ->check(CLI::Range(1, 1 << 20))
+          ->capture_default_str();
+  auto* deploy = command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
+  auto* sample = command
+                     ->add_option("--sample", options->sample,
+                                  "Folder to write pictures to of what the network sees in training, instead.")
+                     ->excludes(size)
+                     ->excludes(batch)
+                     ->excludes(deploy);
   command->add_option("--count", options->count, "Samples in the pictures.")
       ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(sample);
   command->callback([options, &program] {
     program.run = [options, &program] {
       return options->sample.empty() ? inspect(*options, program) : show_samples(*options, program);

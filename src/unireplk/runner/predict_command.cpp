@@ -1,6 +1,9 @@
+#include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -21,9 +24,20 @@ struct PredictOptions {
   int64_t top = 5;
 };
 
-Result<std::vector<Sample>> samples_of(const std::filesystem::path& file, const data::Pipeline& pipeline) {
+std::vector<Sample> samples_of(const std::filesystem::path& file, const data::Pipeline& pipeline) {
   const data::Record record{.payload = file, .target = {}, .key = {}, .source = {.file = file.string()}};
-  return pipeline.apply(record, Draw{});
+  return pipeline.apply(record, Draw{}).value_or_throw();
+}
+
+/// \throws UserError when a prediction holds what is no finite number.
+void require_finite(const tasks::Prediction& prediction, const std::filesystem::path& file) {
+  const auto& values = prediction.rows.values;
+  const bool is_finite =
+      std::ranges::all_of(prediction.items, [](const auto& item) { return std::isfinite(item.score); }) &&
+      (!values.defined() || at::isfinite(values).all().item<bool>());
+  if (is_finite) return;
+  throw UserError({file.string(), "expected finite numbers from the network, got others",
+                   "The weights are those of a training that diverged, or the file holds extreme values."});
 }
 
 /// A forecast as a CSV table, or as one line of JSON.
@@ -72,18 +86,20 @@ ExitCode predict(const PredictOptions& options, const Program& program) {
   file.network->eval();
   const auto task = make_task(parts.task, file.network, file.data);
   const c10::InferenceMode guard;
-  std::vector<Problem> unreadable;
+  std::vector<Problem> problems;  // of single files: the others are told all the same
   for (const auto& path : options.files) {
-    auto samples = samples_of(path, *pipeline);
-    if (!samples) {
-      unreadable.push_back(samples.problem());
-      continue;
+    try {
+      auto batch = data::make_batch(samples_of(path, *pipeline), file.data).to(context.device);
+      task->prepare(batch, {}, /*training=*/false);
+      for (const auto& prediction : task->predict(batch)) {
+        require_finite(prediction, path);
+        print(path, prediction, options.top, program.json);
+      }
+    } catch (const UserError& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
-    auto batch = data::make_batch(std::move(samples).value(), file.data).to(context.device);
-    task->prepare(batch, {}, /*training=*/false);
-    for (const auto& prediction : task->predict(batch)) print(path, prediction, options.top, program.json);
   }
-  if (!unreadable.empty()) throw UserError(std::move(unreadable));
+  if (!problems.empty()) throw UserError(std::move(problems));
   return ExitCode::kGood;
 }
 
@@ -98,7 +114,7 @@ void add_predict(CLI::App& app, Program& program) {
   command->add_option("--threads", options->threads, "Threads of one operation; 0 takes every core.")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  command->add_option("--top", options->top, "Classes to print.")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--top", options->top, "Classes to print.")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   command->callback([options, &program] { program.run = [options, &program] { return predict(*options, program); }; });
 }
 

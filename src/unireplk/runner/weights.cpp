@@ -44,12 +44,10 @@ fs::path checkpoint_folder(const fs::path& run, const std::string& name) {
 }
 
 fs::path weights_file(const fs::path& checkpoint, const std::string& weights) {
-  if (weights.empty()) {
-    const auto averaged = checkpoint / "ema.safetensors";
-    return fs::exists(averaged) ? averaged : checkpoint / "model.safetensors";
-  }
+  const auto has = [&](const char* file) { return train::Checkpoint::names(checkpoint, file); };
+  if (weights.empty()) return checkpoint / (has("ema.safetensors") ? "ema.safetensors" : "model.safetensors");
   auto file = checkpoint / (weights + ".safetensors");
-  if (!fs::exists(file)) {
+  if (!has(file.filename().c_str())) {
     throw UserError({file.string(), "expected weights, got no such file",
                      weights == "average"
                          ? "Pass ema or model; only runs with train.weight_average have it, from its first epoch on."
@@ -77,9 +75,22 @@ void add_weights_choice(CLI::App& command, WeightsChoice& choice) {
       ->check(CLI::IsMember({"ema", "model", "average"}));
 }
 
+void refuse_weights_choice(const WeightsChoice& choice, const std::string& target) {
+  for (const auto& [option, value] : {std::pair("--checkpoint", choice.checkpoint), {"--weights", choice.weights}}) {
+    if (value.empty()) continue;
+    throw UserError({option, format("expected nothing beside {}, got \"{}\"", target, value),
+                     "Leave it out, or pass the folder of the run."});
+  }
+}
+
 void require_existing(const fs::path& path) {
-  if (is_there(path)) return;
-  throw UserError({path.string(), "expected a run, a checkpoint or a weight file, got nothing", "Check the path."});
+  if (!is_there(path)) {
+    throw UserError({path.string(), "expected a run, a checkpoint or a weight file, got nothing", "Check the path."});
+  }
+  if (fs::is_directory(path) && !is_run(path)) {
+    throw UserError({path.string(), "expected a run, a checkpoint or a weight file, got another folder",
+                     "Pass the folder that `unireplk train` made."});
+  }
 }
 
 bool is_run(const fs::path& path) { return is_there(path / "config.yaml") || is_checkpoint(path); }
@@ -91,6 +102,7 @@ fs::path run_of(const fs::path& path) {
 
 OpenedRun open_run(const fs::path& path, const WeightsChoice& choice, const std::vector<std::string>& overrides,
                    const config::Registries& registries) {
+  if (is_checkpoint(path)) refuse_weights_choice({.checkpoint = choice.checkpoint, .weights = {}}, "a checkpoint");
   const auto folder = run_of(path);
   const auto usual = choice.weights == "average" ? "latest" : "best";
   const auto checkpoint =

@@ -28,7 +28,10 @@ struct OpenedRun {
   std::filesystem::path weights_file;
 };
 
-/// \throws UserError when there is neither file nor folder.
+/// \throws UserError when a choice was made beside a target that is what it is: "a deploy file".
+void refuse_weights_choice(const WeightsChoice& choice, const std::string& target);
+
+/// \throws UserError when there is neither a file nor the folder of a run or checkpoint.
 void require_existing(const std::filesystem::path& path);
 
 /// The run that a run folder or a checkpoint folder inside one belongs to.

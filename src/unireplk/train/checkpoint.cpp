@@ -57,7 +57,9 @@ void verify_file(const fs::path& path, const Json& expected) {
 
 /// The verified content of state.json.
 Json read_state_file(const fs::path& path) {
-  Json document = formats::parse_json(io::read_file(path), path.string()).value_or_throw();
+  auto parsed = formats::parse_json(io::read_file(path), path.string());
+  if (!parsed) throw UserError({path.string(), parsed.problem().message, kDamaged});
+  Json document = std::move(parsed).value();
   const auto version = document.at("format_version").get<int64_t>();
   if (version > kFormatVersion) {
     throw UserError({path.string(), format("format version {} is newer than {}", version, kFormatVersion),
@@ -106,6 +108,15 @@ Checkpoint Checkpoint::read(const fs::path& folder) {
       checkpoint.sections_.emplace(name, io::StateBuffer::from(std::move(tensors), scalars.dump(), place));
     }
     return checkpoint;
+  } catch (const Json::exception& error) {
+    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
+  }
+}
+
+bool Checkpoint::names(const fs::path& folder, const std::string& file) {
+  const fs::path state_file = folder / kStateFile;
+  try {
+    return read_state_file(state_file).at("files").contains(file);
   } catch (const Json::exception& error) {
     throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
   }

@@ -29,6 +29,9 @@ class Checkpoint {
   /// Write all files into an existing folder.
   static void write(const std::filesystem::path& folder, int64_t step, const std::vector<Section>& sections);
 
+  /// Whether a checkpoint has a file, "ema.safetensors", by its own account; it may have been lost since.
+  static bool names(const std::filesystem::path& folder, const std::string& file);
+
   /// Verify one file of a checkpoint, "ema.safetensors". \throws UserError as read() does.
   static void verify(const std::filesystem::path& folder, const std::string& file);
 
