@@ -111,11 +111,23 @@ TEST_CASE("command line: a mistake exits with 2 and says where help is") {
   CHECK(unireplk({}).exit_code == 2);
   const auto unknown = unireplk({"trian"});
   CHECK(unknown.exit_code == 2);
-  CHECK_THAT(unknown.err, Catch::Contains("--help"));
+  CHECK_THAT(unknown.err,
+             Catch::StartsWith("unireplk: there is no command \"trian\". Did you mean \"train\"? Known: bench, ") &&
+                 Catch::EndsWith(" See unireplk --help.\n"));
+  CHECK_THAT(unireplk({"bench", "op"}).err,
+             Catch::StartsWith("unireplk bench: there is no command \"op\". Did you mean \"ops\"?"));
+  CHECK_THAT(unireplk({"bench"}).err, Catch::Contains("unireplk bench: A subcommand is required"));
+  const auto batch = unireplk({"bench", "inference", "--batch", "0"});
+  CHECK(batch.exit_code == 2);
+  CHECK(batch.err ==
+        "unireplk bench inference: --batch: Value 0 not in range 1 to 1048576. See unireplk bench inference --help.\n");
+  CHECK(unireplk({"inspect", "tests/fixtures/tiny.yaml", "--size", "100000000000"}).exit_code == 2);
   CHECK(unireplk({"--help"}).exit_code == 0);
   for (const char* command : {"train", "eval", "predict", "export", "inspect", "config", "list", "bench", "doctor"}) {
     INFO(command);
-    CHECK(unireplk({command, "--help"}).exit_code == 0);
+    const auto help = unireplk({command, "--help"});
+    CHECK(help.exit_code == 0);
+    CHECK_THAT(help.out, Catch::Contains("--json"));
   }
 }
 

@@ -51,6 +51,8 @@ TEST_CASE("init: data that no modality knows are refused, with what would be tak
   CHECK(finished.exit_code == 2);
   CHECK_THAT(finished.err,
              Contains("images in one sub-folder for each class, or sounds") && Contains("`date`; got none"));
+  CHECK_THAT(unireplk({"init", "--data", (folder / "nowhere").string()}).err,
+             Contains("`date`; got nothing at all. Check the path."));
 }
 
 }  // namespace unireplk::test

@@ -29,6 +29,8 @@
 namespace unireplk::runner {
 namespace {
 
+constexpr int kMost = 1 << 20;  // of anything that is counted
+
 struct BenchOptions {
   analysis::BenchOptions bench;
   std::string device = "auto";
@@ -75,6 +77,9 @@ double time_fresh_process(const std::vector<std::string>& arguments) {
   const bool answered = read(pipe.read_end(), &byte, 1) == 1;
   const double milliseconds = clock.seconds() * 1e3;
   const int exit_code = child.wait();
+  if (exit_code == static_cast<int>(ExitCode::kUser)) {
+    throw UserError({"bench startup", "the measured process could not do its first pass", "It has told above why."});
+  }
   UNIREPLK_CHECK(answered && exit_code == 0, "the measured process failed with exit code {}", exit_code);
   return milliseconds;
 }
@@ -151,9 +156,9 @@ void add_bench_loader(CLI::App& bench, Program& program) {
   auto* command = bench.add_subcommand(
       "loader", "The training data of a config from files to what the network sees, on one thread.");
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_option("--batch", options->batch)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--iters", options->iterations)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", options->warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--batch", options->batch)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMost))->capture_default_str();
   command->callback([options, &program] {
     program.run = [options, &program] { return print(bench_loader(*options, program.registries())); };
   });
@@ -258,8 +263,8 @@ void add_bench_spectrogram(CLI::App& bench, Program& program) {
       ->add_option("--output", options->output,
                    "Also write waveforms and spectrograms, for the same measurement in tools/reference/bench.py.")
       ->type_name("FILE.safetensors");
-  command->add_option("--iters", options->iterations)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", options->warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMost))->capture_default_str();
   command->callback([options, &program] { program.run = [options] { return print(bench_spectrogram(*options)); }; });
 }
 
@@ -268,13 +273,13 @@ CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, B
   auto* command = bench.add_subcommand(name, help);
   auto& shared = options.bench;
   command->add_option("--variant", shared.variant, "Letter of a published variant.")->capture_default_str();
-  command->add_option("--batch", shared.batch)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--size", shared.size, "Image side.")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--classes", shared.classes)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--threads", shared.context.threads)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--batch", shared.batch)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--size", shared.size, "Image side.")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_option("--classes", shared.classes)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--threads", shared.context.threads)->check(CLI::Range(1, 1024))->capture_default_str();
   command->add_option("--device", options.device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
-  command->add_option("--iters", shared.iterations)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", shared.warmup)->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--iters", shared.iterations)->check(CLI::Range(1, kMost))->capture_default_str();
+  command->add_option("--warmup", shared.warmup)->check(CLI::Range(0, kMost))->capture_default_str();
   return command;
 }
 

@@ -39,8 +39,10 @@ Draft draft_of(const fs::path& data, const Wishes& wishes) {
     if (look.knows(data)) return look.draft(data, wishes);
     known.push_back(look.files);
   }
-  throw UserError(
-      {data.string(), format("expected {}; got none", fmt::join(known, ", or ")), "See unireplk init --help."});
+  const bool is_there = fs::exists(data);
+  throw UserError({data.string(),
+                   format("expected {}; got {}", fmt::join(known, ", or "), is_there ? "none" : "nothing at all"),
+                   is_there ? "See unireplk init --help." : "Check the path."});
 }
 
 FoundNetwork network_of(const InitOptions& options, const config::Registries& registries) {

@@ -248,7 +248,7 @@ void add_plan(CLI::App& app, Program& program) {
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   command->add_option("--seconds", options->seconds, "Longest step: larger micro-batches are not tried.")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   command->add_flag("--single", options->single, "Measure data.loader.batch_size alone, in this process.");
   command->callback([options, &program] { program.run = [options, &program] { return plan(*options, program); }; });

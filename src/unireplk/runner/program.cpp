@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "unireplk/config/text.h"
 #include "unireplk/core/log.h"
 #include "unireplk/core/memory.h"
 #include "unireplk/runner/version.h"
@@ -16,14 +18,30 @@
 namespace unireplk::runner {
 namespace {
 
+/// A word in the place of a command that is none.
+std::optional<Problem> unknown_command(const CLI::App& parent, const std::vector<std::string>& words,
+                                       const std::string& place, const std::string& help) {
+  if (parent.get_require_subcommand_min() == 0 || words.empty() || words.front().starts_with('-')) return {};
+  std::vector<std::string> known;
+  for (const auto* command : parent.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
+    known.push_back(command->get_name());
+  }
+  return Problem{place, format("there is no command \"{}\"", words.front()),
+                 config::suggestion(words.front(), known) + " " + help};
+}
+
 /// A mistake on the command line itself, in the form of all other messages.
 ExitCode report_usage(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) {  // --help, --version
     return static_cast<ExitCode>(app.exit(error, std::cout, std::cerr));
   }
   std::string command = "unireplk";
-  for (const auto* sub : app.get_subcommands()) command += " " + sub->get_name();
-  std::cerr << Problem{command, error.what(), "See " + command + " --help."}.text() << '\n';
+  const CLI::App* last = &app;
+  for (; !last->get_subcommands().empty(); command += " " + last->get_name()) last = last->get_subcommands().front();
+  const std::string help = "See " + command + " --help.";
+  std::cerr
+      << unknown_command(*last, app.remaining(), command, help).value_or(Problem{command, error.what(), help}).text()
+      << '\n';
   return ExitCode::kUser;
 }
 
@@ -92,6 +110,7 @@ ExitCode run_program(int argc, const char* const* argv) {
   add_plan(app, program);
   add_doctor(app, program);
   add_verify_resume(app, program);
+  for (auto* command : app.get_subcommands({})) command->footer("Also --json and --plugin FILE: see unireplk --help.");
 
   try {
     app.parse(argc, argv);
