@@ -127,6 +127,27 @@ TEST_CASE("resume: a changed setting is refused by name") {
   CHECK(content(folder / "run" / "tiny" / "metrics.jsonl") == before);
 }
 
+TEST_CASE("resume: a run that was moved goes on under its new name, and says when it does not") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> few{"train.max_steps=4", "train.schedule.warmup_steps=1"};
+  REQUIRE(run(training(folder / "run", few)).exit_code == 0);
+  const auto moved = folder / "run" / "moved";
+  std::filesystem::rename(folder / "run" / "tiny", moved);
+  auto arguments = training(folder / "run", few);
+  arguments.push_back("name=moved");
+  const auto renamed = run(arguments);
+  CHECK(renamed.exit_code == 0);
+  CHECK_THAT(renamed.err, Catch::Contains("resumed from " + (moved / "checkpoints").string()));
+  const auto elsewhere = unireplk({"train", (moved / "config.yaml").string(), "--resume"});
+  CHECK(elsewhere.exit_code == 0);
+  CHECK_THAT(elsewhere.err, Catch::Contains("lies in a run folder, but its `output` and `name` say " +
+                                            (folder / "run" / "tiny").string()) &&
+                                Catch::Contains("name=moved"));
+  const auto here = unireplk({"train", (moved / "config.yaml").string(), "--resume", "name=moved"});
+  CHECK(here.exit_code == 0);
+  CHECK_THAT(here.err, !Catch::Contains("lies in a run folder"));
+}
+
 TEST_CASE("resume: without --resume an existing run is refused") {
   const TemporaryFolder folder;
   const std::vector<std::string> arguments{"train", "tests/fixtures/tiny.yaml", "train.max_steps=2",

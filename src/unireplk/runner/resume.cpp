@@ -11,6 +11,7 @@ namespace {
 /// Keys, with everything below them, that a resumed run may change.
 constexpr std::array kFreeKeys = std::to_array<std::string_view>({
     "plugins",
+    "name",
     "output",
     "device",
     "threads",

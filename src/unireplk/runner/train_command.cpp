@@ -82,10 +82,23 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
   return finished ? ExitCode::kGood : ExitCode::kStopped;
 }
 
+/// The config of a run names the folder to go on with; that is another one when the run was moved.
+void warn_of_moved_run(const TrainOptions& options, const std::filesystem::path& run_folder) {
+  const auto folder = std::filesystem::absolute(options.target.path).lexically_normal().parent_path();
+  std::error_code error;
+  if (!options.resume || !std::filesystem::is_directory(train::checkpoints_of(folder), error) ||
+      std::filesystem::equivalent(folder, run_folder, error)) {
+    return;
+  }
+  log_warning("{} lies in a run folder, but its `output` and `name` say {}. To go on where it lies: output={} name={}",
+              options.target.path, run_folder.string(), folder.parent_path().string(), folder.filename().string());
+}
+
 ExitCode train_run(const TrainOptions& options, const Program& program) {
   auto registries = program.registries();
   auto config = load_experiment(options.target.path, options.target.overrides, registries);
   settle_statistics(config.data, registries);
+  warn_of_moved_run(options, config.run_folder());
   const bool resumes =
       options.resume && !train::CheckpointStore::steps_in(train::checkpoints_of(config.run_folder())).empty();
   TrainingParts parts(config, make_context(config.device, config.threads, config.seed), registries, resumes);
