@@ -114,8 +114,8 @@ TEST_CASE("trainer: too many such steps in a row end the run and leave earlier c
     TinyRun tiny(folder.path(), config, {.change_losses = spoilt(10, 1000)});
     CHECK_THROWS_WITH(test::run(tiny, recorder),
                       Contains("step 12: the loss is nan") && Contains("3 steps in a row: training has diverged.") &&
-                          Contains("The checkpoints written before are good. Start a new run: lower the learning rate, "
-                                   "lengthen the warm-up or set clip_grad_norm."));
+                          Contains("Checkpoints up to that of step 8 are from before it. Start a new run: lower the "
+                                   "learning rate, lengthen the warm-up or set clip_grad_norm."));
   }
   CHECK(recorder.step_numbers() == test::one_to(12));
   const auto checkpoint = CheckpointStore(folder / "checkpoints", 3).newest();
@@ -191,7 +191,11 @@ TEST_CASE("trainer: a run that diverges again and again stops in the end") {
   CHECK_THAT(log.text(), Contains("times 0.5") && Contains("times 0.25"));
   const test::TemporaryFolder other;
   TinyRun early(other.path(), config, {.change_losses = spoilt(1, 1000)});
-  CHECK_THROWS_WITH(early.trainer.run(), Contains("There is no checkpoint to go back to."));
+  CHECK_THROWS_WITH(early.trainer.run(), Contains("There is no checkpoint from before it."));
+  const test::TemporaryFolder third;  // a checkpoint that was written in the midst of such steps is none
+  TinyRun unsound(third.path(), guarded({.max_skipped = 9}), {.change_losses = spoilt(1, 1000)});
+  CHECK_THROWS_WITH(unsound.trainer.run(), Contains("There is no checkpoint from before it."));
+  CHECK(CheckpointStore(third / "checkpoints", 3).newest());
 }
 
 TEST_CASE("trainer: gradients that are not finite are skipped too") {

@@ -8,6 +8,19 @@
 
 /// What a trainer does when training has diverged.
 namespace unireplk::train {
+namespace {
+
+/// A sentence about the checkpoints of a run whose steps after `last_sound` were not finite.
+std::string what_is_left(const std::filesystem::path& checkpoints, int64_t last_sound) {
+  std::optional<int64_t> newest;
+  for (const int64_t step : CheckpointStore::steps_in(checkpoints)) {
+    if (step <= last_sound) newest = step;
+  }
+  return newest ? format("Checkpoints up to that of step {} are from before it. ", *newest)
+                : "There is no checkpoint from before it. ";
+}
+
+}  // namespace
 
 /// Go back to the newest checkpoint from before the steps that were skipped, with a smaller learning rate.
 void Trainer::roll_back(const StepRecord& last) {
@@ -18,10 +31,9 @@ void Trainer::roll_back(const StepRecord& last) {
   const int64_t last_sound = last.step - guard_.skipped_in_a_row();
   const std::optional<Checkpoint> checkpoint = may ? checkpoints_.newest(last_sound) : std::nullopt;
   if (!checkpoint) {
-    throw UserError(
-        {format("step {}", last.step), what,
-         std::string(may ? "There is no checkpoint to go back to. " : "The checkpoints written before are good. ") +
-             "Start a new run: lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
+    throw UserError({format("step {}", last.step), what,
+                     what_is_left(parts_.folder.checkpoints(), last_sound) +
+                         "Start a new run: lower the learning rate, lengthen the warm-up or set clip_grad_norm."});
   }
   const int64_t before = guard_.roll_backs();
   checkpoint->restore(sections());
