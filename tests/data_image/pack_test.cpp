@@ -184,6 +184,11 @@ TEST_CASE("pack: what is no pack of photos, and what cannot be packed") {
   const auto choice = config::Choice<SourceSignature>::of(registry, "idx", idx);
   CHECK_THROWS_WITH(write_pack(choice, {}, photos.folder / "new.pack"),
                     Contains("expected the file of a photo, got an array"));
+
+  write_file(photos.folder / "sounds" / "hat" / "none.jpg", "no photo");
+  write_file(photos.folder / "sounds" / "shoes" / "none.jpg", "no photo either");
+  CHECK_THROWS_WITH(write_pack(folder_choice({.root = photos.folder / "sounds"}), {}, photos.folder / "new.pack"),
+                    Contains("new.pack: none of 2 items is a photo that can be decoded") && Contains("none.jpg"));
   CHECK_FALSE(std::filesystem::exists(photos.folder / "new.pack"));
 }
 

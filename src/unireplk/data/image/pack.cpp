@@ -234,6 +234,15 @@ std::string description_of(const Source& source, const std::string& origin, cons
       .dump();
 }
 
+/// \throws UserError when there are items, and none could be decoded.
+void require_photos(const fs::path& file, const PackCounts& counts, const std::string& first_problem) {
+  if (counts.items == 0 || counts.undecoded < counts.items) return;
+  throw UserError({file.string(),
+                   format("none of {} items is a photo that can be decoded, nothing was written. The first: {}",
+                          counts.items, first_problem),
+                   "A pack holds photos: other data are read from where they are."});
+}
+
 }  // namespace
 
 std::unique_ptr<Source> make_pack(const PackConfig& config) {
@@ -258,6 +267,7 @@ PackCounts write_pack(const config::Choice<SourceSignature>& origin, const PackO
     out.write(bytes);
     counts.bytes += std::ssize(bytes);
   });
+  std::string first_problem;
   Progress progress("pack", counts.items);
   for (int64_t first = 0; first < counts.items; first += kChunk) {
     int64_t index = first;
@@ -265,13 +275,17 @@ PackCounts write_pack(const config::Choice<SourceSignature>& origin, const PackO
       writer.add(item.piece, static_cast<uint32_t>(source->label(index).value_or(0)), source->where(index).text());
       counts.resized += item.is_resized ? 1 : 0;
       counts.undecoded += item.problem.empty() ? 0 : 1;
-      if (counts.undecoded == 1 && !item.problem.empty()) log_warning("{} It is kept as it is.", item.problem);
+      if (counts.undecoded == 1 && first_problem.empty()) {
+        first_problem = item.problem;
+        log_warning("{} It is kept as it is.", first_problem);
+      }
       ++index;
     }
     progress.update(index);
     if (stop.requested())
       throw UserError({file.string(), "stopped by " + stop.signal_name() + ", nothing was written", ""});
   }
+  require_photos(file, counts, first_problem);
   writer.finish(description_of(*source, fingerprint, options));
   out.commit();
   return counts;

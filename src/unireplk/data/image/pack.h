@@ -50,8 +50,8 @@ struct PackCounts {
 /// keeps its bytes, and so does one that cannot be decoded: what trains on it meets the same problem. With quality 0
 /// all that can be decoded are stored as RGB pixels. The number of workers changes no byte.
 ///
-/// \throws UserError when an item cannot be read or is an array, when the file cannot be written, and when a signal
-///         asks to stop.
+/// \throws UserError when an item cannot be read or is an array, when no item can be decoded, when the file cannot be
+///         written, and when a signal asks to stop.
 PackCounts write_pack(const config::Choice<SourceSignature>& origin, const PackOptions& options,
                       const std::filesystem::path& file);
 
