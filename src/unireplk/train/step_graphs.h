@@ -13,6 +13,10 @@
 #include "unireplk/train/graph_recorder.h"
 #include "unireplk/train/step_values.h"
 
+namespace torch::nn {
+class Module;
+}
+
 namespace unireplk::train {
 
 /// Records training steps, or forward and backward pass of their micro-batches, once for each shape of a batch, and
