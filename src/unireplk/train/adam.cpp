@@ -96,20 +96,16 @@ class Adam : public Optimizer {
               const at::Tensor& skip) const {
     FusedLists lists = lists_of(group, moments);
     if (lists.parameters.empty()) return;
-    if (decay_ == Decay::kDecoupled) {
-      subtract_together(lists.parameters, lists.parameters, rate.shrinkage, skip);
-    } else {
-      subtract_together(lists.gradients, lists.parameters, rate.minus_decay, skip);
-    }
     const auto fused = [&](auto&& update) {
       update(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/at::TensorList{},
              lists.steps, rate.lr, config_.beta1, config_.beta2, rate.weight_decay, config_.eps, /*amsgrad=*/false,
-             /*maximize=*/false,
-             /*grad_scale=*/std::nullopt, found_inf(skip));
+             /*maximize=*/false, /*grad_scale=*/std::nullopt, found_inf(skip));
     };
     if (decay_ == Decay::kDecoupled) {
+      subtract_together(lists.parameters, lists.parameters, rate.shrinkage, skip);
       fused([](auto&&... arguments) { at::_fused_adamw_(arguments...); });
     } else {
+      subtract_together(lists.gradients, lists.parameters, rate.minus_decay, skip);
       fused([](auto&&... arguments) { at::_fused_adam_(arguments...); });
     }
   }

@@ -72,6 +72,17 @@ Json read_state_file(const fs::path& path) {
   return std::move(document.at("checkpoint"));
 }
 
+/// use(verified content of state.json, its path). \throws UserError when that is not what `use` looks for.
+template <class Use>
+auto with_state(const fs::path& folder, const Use& use) {
+  const fs::path state_file = folder / kStateFile;
+  try {
+    return use(read_state_file(state_file), state_file);
+  } catch (const Json::exception& error) {
+    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
+  }
+}
+
 }  // namespace
 
 void Checkpoint::write(const fs::path& folder, int64_t step, const std::vector<Section>& sections) {
@@ -93,9 +104,7 @@ void Checkpoint::write(const fs::path& folder, int64_t step, const std::vector<S
 }
 
 Checkpoint Checkpoint::read(const fs::path& folder) {
-  const fs::path state_file = folder / kStateFile;
-  try {
-    const Json document = read_state_file(state_file);
+  return with_state(folder, [&](const Json& document, const fs::path& state_file) {
     Checkpoint checkpoint;
     checkpoint.folder_ = folder;
     checkpoint.step_ = document.at("step").get<int64_t>();
@@ -108,27 +117,16 @@ Checkpoint Checkpoint::read(const fs::path& folder) {
       checkpoint.sections_.emplace(name, io::StateBuffer::from(std::move(tensors), scalars.dump(), place));
     }
     return checkpoint;
-  } catch (const Json::exception& error) {
-    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
-  }
+  });
 }
 
 bool Checkpoint::names(const fs::path& folder, const std::string& file) {
-  const fs::path state_file = folder / kStateFile;
-  try {
-    return read_state_file(state_file).at("files").contains(file);
-  } catch (const Json::exception& error) {
-    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
-  }
+  return with_state(folder, [&](const Json& document, const fs::path&) { return document.at("files").contains(file); });
 }
 
 void Checkpoint::verify(const fs::path& folder, const std::string& file) {
-  const fs::path state_file = folder / kStateFile;
-  try {
-    verify_file(folder / file, read_state_file(state_file).at("files").at(file));
-  } catch (const Json::exception& error) {
-    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
-  }
+  with_state(folder,
+             [&](const Json& document, const fs::path&) { verify_file(folder / file, document.at("files").at(file)); });
 }
 
 void Checkpoint::restore(const std::vector<Section>& sections) const {

@@ -63,8 +63,7 @@ class Sgd : public Optimizer {
     subtract_together(gradients, parameters, rate.minus_decay, skip);
     // A buffer of zeros makes the first step what torch's is_first_step would.
     at::_fused_sgd_(parameters, gradients, moving, rate.weight_decay, config_.momentum, rate.lr, /*dampening=*/0.0,
-                    config_.nesterov, /*maximize=*/false,
-                    /*is_first_step=*/false, /*grad_scale=*/{}, found_inf(skip));
+                    config_.nesterov, /*maximize=*/false, /*is_first_step=*/false, /*grad_scale=*/{}, found_inf(skip));
   }
 
   SgdConfig config_;

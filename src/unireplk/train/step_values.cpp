@@ -16,8 +16,6 @@ void StepValues::add(const StepValues& micro_batch) {
     if (found == parts.end()) found = parts.insert(parts.end(), {name, at::Tensor()});
     add_share(found->second, share);
   }
-  if (micro_batch.grad_norm.defined()) grad_norm = micro_batch.grad_norm;
-  if (micro_batch.loss_scale.defined()) loss_scale = micro_batch.loss_scale;
 }
 
 StepValues StepValues::with_each(const std::function<at::Tensor(const at::Tensor&)>& change) const {

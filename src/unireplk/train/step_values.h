@@ -17,7 +17,7 @@ struct StepValues {
   at::Tensor grad_norm = {};                                   ///< before clipping; undefined before the update
   at::Tensor loss_scale = {};  ///< that the loss was multiplied with; undefined where there is none
 
-  /// Take in what a micro-batch of the step tells.
+  /// Add the loss and its parts of a micro-batch of the step; the others are known of a step alone.
   void add(const StepValues& micro_batch);
 
   /// Values made of these, one by one.
