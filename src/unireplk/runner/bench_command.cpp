@@ -29,8 +29,6 @@
 namespace unireplk::runner {
 namespace {
 
-constexpr int kMost = 1 << 20;  // of anything that is counted
-
 struct BenchOptions {
   analysis::BenchOptions bench;
   std::string device = "auto";
@@ -156,9 +154,9 @@ void add_bench_loader(CLI::App& bench, Program& program) {
   auto* command = bench.add_subcommand(
       "loader", "The training data of a config from files to what the network sees, on one thread.");
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_option("--batch", options->batch)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMost))->capture_default_str();
+  command->add_option("--batch", options->batch)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMostCounted))->capture_default_str();
   command->callback([options, &program] {
     program.run = [options, &program] { return print(bench_loader(*options, program.registries())); };
   });
@@ -263,8 +261,8 @@ void add_bench_spectrogram(CLI::App& bench, Program& program) {
       ->add_option("--output", options->output,
                    "Also write waveforms and spectrograms, for the same measurement in tools/reference/bench.py.")
       ->type_name("FILE.safetensors");
-  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMost))->capture_default_str();
+  command->add_option("--iters", options->iterations)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--warmup", options->warmup)->check(CLI::Range(0, kMostCounted))->capture_default_str();
   command->callback([options, &program] { program.run = [options] { return print(bench_spectrogram(*options)); }; });
 }
 
@@ -273,13 +271,13 @@ CLI::App* add_measurement(CLI::App& bench, const char* name, const char* help, B
   auto* command = bench.add_subcommand(name, help);
   auto& shared = options.bench;
   command->add_option("--variant", shared.variant, "Letter of a published variant.")->capture_default_str();
-  command->add_option("--batch", shared.batch)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--size", shared.size, "Image side.")->check(CLI::Range(1, 65536))->capture_default_str();
-  command->add_option("--classes", shared.classes)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--threads", shared.context.threads)->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("--batch", shared.batch)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--size", shared.size, "Image side.")->check(CLI::Range(1, kMostPixels))->capture_default_str();
+  command->add_option("--classes", shared.classes)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--threads", shared.context.threads)->check(CLI::Range(1, kMostThreads))->capture_default_str();
   command->add_option("--device", options.device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
-  command->add_option("--iters", shared.iterations)->check(CLI::Range(1, kMost))->capture_default_str();
-  command->add_option("--warmup", shared.warmup)->check(CLI::Range(0, kMost))->capture_default_str();
+  command->add_option("--iters", shared.iterations)->check(CLI::Range(1, kMostCounted))->capture_default_str();
+  command->add_option("--warmup", shared.warmup)->check(CLI::Range(0, kMostCounted))->capture_default_str();
   return command;
 }
 

@@ -207,11 +207,11 @@ void add_inspect(CLI::App& app, Program& program) {
   auto options = std::make_shared<InspectOptions>();
   add_target(*command, options->target, "CONFIG", "Config file, run folder, or weight file (.safetensors, .pth, ...).");
   auto* size = command->add_option("--size", options->size, "Side of the input; that of the config, or 224.")
-                   ->check(CLI::Range(1, 65536));
+                   ->check(CLI::Range(1, kMostPixels));
   auto* batch =
       command
           ->add_option("--batch", options->batch, "Samples at once, for which the products of linear layers are shown.")
-          ->check(CLI::Range(1, 1 << 20))
+          ->check(CLI::Range(1, kMostCounted))
           ->capture_default_str();
   auto* deploy = command->add_flag("--deploy", options->deploy, "The deploy form of the network.");
   auto* sample = command

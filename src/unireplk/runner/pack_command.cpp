@@ -68,7 +68,7 @@ void add_pack(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->add_flag("--pixels", options->pixels, "Store pixels instead of files: quicker to read, much larger.");
   command->add_option("--workers", options->pack.workers, "Threads; they change no byte.")
-      ->check(CLI::Range(1, 1024))
+      ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
   command->callback([options, &program] { program.run = [options, &program] { return pack(*options, program); }; });
 }

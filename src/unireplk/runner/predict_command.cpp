@@ -112,9 +112,11 @@ void add_predict(CLI::App& app, Program& program) {
   command->add_option("FILE", options->files, "Files to look at.")->required();
   command->add_option("--device", options->device, "auto, cpu, cuda or cuda:N.")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of one operation; 0 takes every core.")
-      ->check(CLI::Range(0, 1024))
+      ->check(CLI::Range(0, kMostThreads))
       ->capture_default_str();
-  command->add_option("--top", options->top, "Classes to print.")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command->add_option("--top", options->top, "Classes to print.")
+      ->check(CLI::Range(1, kMostCounted))
+      ->capture_default_str();
   command->callback([options, &program] { program.run = [options, &program] { return predict(*options, program); }; });
 }
 

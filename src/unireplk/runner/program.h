@@ -15,6 +15,11 @@ class App;
 
 namespace unireplk::runner {
 
+// What numbers on the command line may be at most.
+inline constexpr int kMostCounted = 1 << 20;  ///< samples, classes, repetitions
+inline constexpr int kMostPixels = 65536;     ///< of a side
+inline constexpr int kMostThreads = 1024;
+
 /// What the commands share: each adds itself to the command line and leaves its work in `run`.
 struct Program {
   bool json = false;                           ///< one machine-readable line on stdout; people's text goes to stderr
