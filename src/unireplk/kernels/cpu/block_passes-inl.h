@@ -100,10 +100,8 @@ inline void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan,
     const int64_t offset = place.offset(image, vector);
     const auto of = plane_of(plan, v, i, kept, scratch);
     pack_plane(layout, x + offset, plan.map.channels, vector.count, of.x);
-    auto upcoming = place.after(image, layout.images, v, x);
-    if (y) {
-      upcoming = {.maps = {y + offset, upcoming.maps[0]}, .pixel = place.pixel_floats, .pixels = layout.pixels()};
-    }
+    const auto upcoming =
+        y ? place.written_and_after(image, layout.images, v, y, x) : place.after(image, layout.images, v, x);
     convolve_branches(planes, plan, layout, filters + v * plan.filters(), of, upcoming);
     moments_of(layout, of.branches, plan.count, scratch.plane_floats, scratch.moments);
     merge_moments(plan.count, static_cast<float>(plan.pixels(image - place.first_image)),

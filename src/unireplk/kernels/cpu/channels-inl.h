@@ -55,28 +55,45 @@ struct Place {
         pixels(map.height * map.width),
         image_floats(pixels * map.channels),
         next_task(task + 1 < grid.tasks() ? grid.first_image(task + 1) * image_floats + grid.first_channel(task + 1)
-                                          : -1) {}
+                                          : -1),
+        next_images(least(map.images - grid.first_image(task + 1), grid.chunk_images)) {}
 
   ChannelVector vector(int64_t i) const { return {first_channel + i * kLanes, least(kLanes, channels - i * kLanes)}; }
   int64_t offset(int64_t image, const ChannelVector& vector) const { return image * image_floats + vector.channel; }
 
-  /// What comes after vector `i` of `images` images: their next vector, the first of as many others or of the task that
-  /// most likely follows.
-  Upcoming after(int64_t image, int64_t images, int64_t i, const float* map, const float* other = nullptr) const {
-    const bool same_images = i + 1 < vectors;
-    const int64_t next = same_images ? image : image + images, left = end_image - next;
-    const int64_t at = left > 0 ? offset(next, vector(same_images ? i + 1 : 0)) : next_task;
-    if (at < 0) return {};
+  /// Of `count` pixels from `map` on (and `other`, unless it is null), those to ask for while vector `i` is worked on:
+  /// a cache line holds all vectors of a pixel, so each asks for a part of the pixels.
+  Upcoming part(int64_t i, int64_t count, const float* map, const float* other = nullptr) const {
+    const int64_t first = count * i / vectors, at = first * pixel_floats;
     return {.maps = {map + at, other ? other + at : nullptr},
             .pixel = pixel_floats,
-            .pixels = left > 0 ? least(images, left) * pixels : pixels};
+            .pixels = count * (i + 1) / vectors - first};
+  }
+
+  /// What to ask for while vector `i` of `images` images is worked on: as many images that come after these, or the
+  /// first of the task that most likely follows.
+  Upcoming after(int64_t image, int64_t images, int64_t i, const float* map, const float* other = nullptr) const {
+    const int64_t left = end_image - image - images;
+    const int64_t at = left > 0 ? offset(image + images, vector(0)) : next_task;
+    if (at < 0) return {};
+    const int64_t count = least(images, left > 0 ? left : next_images) * pixels;
+    return part(i, count, map + at, other ? other + at : nullptr);
+  }
+
+  /// The same, and before it these images of a map that is written once the vector is done.
+  Upcoming written_and_after(int64_t image, int64_t images, int64_t i, const float* written, const float* map) const {
+    Upcoming upcoming = part(i, images * pixels, written + offset(image, vector(0)));
+    const Upcoming next = after(image, images, i, map);
+    upcoming.maps[1] = next.pixels < upcoming.pixels ? nullptr : next.maps[0];
+    return upcoming;
   }
 
   int64_t first_channel, channels;
   int64_t vectors;
   int64_t first_image, end_image;
   int64_t pixel_floats, pixels, image_floats;
-  int64_t next_task;  ///< offset of the first vector of the next one, or -1: none
+  int64_t next_task;    ///< offset of the first vector of the next one, or -1: none
+  int64_t next_images;  ///< that it has
 };
 
 /// A vector of channels of a plane's images. `from` is the first pixel's first channel, `stride` all channels.

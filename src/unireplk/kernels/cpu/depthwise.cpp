@@ -67,8 +67,10 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
       const int64_t offset = place.offset(image, vector);
       pack_plane(layout, x + offset, map.channels, vector.count, plane);
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
+      const auto upcoming = layout.images > 1 ? place.written_and_after(image, layout.images, v, y, x)
+                                              : place.after(image, layout.images, v, x);
       convolve_image(planes, layout, term, {starts + v * kLanes, 0, 0}, y + offset, map.channels, vector.count, result,
-                     place.after(image, layout.images, v, x));
+                     upcoming);
     }
     image += layout.images;
   }

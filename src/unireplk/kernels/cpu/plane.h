@@ -24,8 +24,8 @@ struct Pixels {
   int64_t row, pixel;  ///< floats to the next row and column; 0: the same vector for all
 };
 
-/// Maps whose vectors of channels are packed next. They lie scattered in memory, a cache line for each pixel, so a
-/// kernel asks for some of them after each row of taps while it computes.
+/// Maps whose vectors of channels are packed or written next. They lie scattered in memory, a cache line for each
+/// pixel, so a kernel asks for some of them after each row of taps while it computes.
 struct Upcoming {
   const float* maps[2] = {nullptr, nullptr};  ///< first pixels; null: none
   int64_t pixel = 0;                          ///< floats to the next pixel

@@ -85,7 +85,7 @@ class Fetcher {
         left_(upcoming.maps[0] ? upcoming.pixels : 0) {}
 
   HWY_INLINE void fetch_some() {
-    constexpr int64_t kSome = 4;  // all of a map during one convolution with a large kernel
+    constexpr int64_t kSome = kLanes < kMaxLanes ? 2 : 4;  // all of them during one convolution with a large kernel
     if (left_ <= 0) return;
     left_ -= kSome;
     for (const float*& map : next_) {
