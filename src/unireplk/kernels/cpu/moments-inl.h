@@ -39,17 +39,26 @@ HWY_INLINE void load_centred(Vec (&values)[kCount], const float* pixel, int64_t 
   }
 }
 
-/// Of values 0 .. kRows - 1 the products with all from itself on, in the order of an upper triangle.
+/// The products of a pixel of plane kB with those of planes 0 .. kRows - 1 up to itself, to their places in an upper
+/// triangle.
 template <int kA, int kB, int kRows, int kCount, int kSums>
-HWY_INLINE void add_products_of_pixel(Vec (&sums)[kSums], const Vec (&values)[kCount]) {
-  if constexpr (kA < kRows) {
+HWY_INLINE void add_products_with_rows(Vec (&sums)[kSums], const Vec (&rows)[kRows], Vec value) {
+  if constexpr (kA < kRows && kA <= kB) {
     Vec& sum = sums[pair_index(kA, kB, kCount)];
-    sum = hn::MulAdd(values[kA], values[kB], sum);
-    if constexpr (kB + 1 < kCount) {
-      add_products_of_pixel<kA, kB + 1, kRows>(sums, values);
-    } else {
-      add_products_of_pixel<kA + 1, kA + 1, kRows>(sums, values);
-    }
+    sum = hn::MulAdd(kA == kB ? value : rows[kA], value, sum);
+    add_products_with_rows<kA + 1, kB, kRows, kCount>(sums, rows, value);
+  }
+}
+
+/// Those of all planes from kB on, one after the other: all at once would not leave the sums their registers.
+template <int kB, int kRows, int kCount, int kSums>
+HWY_INLINE void add_products_of_pixel(Vec (&sums)[kSums], Vec (&rows)[kRows], const float* pixel, int64_t stride,
+                                      const float* means) {
+  if constexpr (kB < kCount) {
+    const Vec value = hn::Sub(load(pixel + kB * stride), load(means + kB * kLanes));
+    if constexpr (kB < kRows) rows[kB] = value;
+    add_products_with_rows<0, kB, kRows, kCount>(sums, rows, value);
+    add_products_of_pixel<kB + 1, kRows, kCount>(sums, rows, pixel, stride, means);
   }
 }
 
@@ -68,9 +77,8 @@ void add_centred_products(const PlaneLayout& layout, const float* planes, int64_
   for (int64_t y = 0; y < layout.height; ++y) {
     const float* pixel = planes + y * layout.row_floats() + layout.first_pixel();
     for (int64_t x = 0; x < layout.width; ++x, pixel += kLanes) {
-      Vec values[kCount];
-      load_centred<0>(values, pixel, stride, means);
-      add_products_of_pixel<0, 0, kRows>(sums, values);
+      Vec rows[kRows];
+      add_products_of_pixel<0, kRows, kCount>(sums, rows, pixel, stride, means);
     }
   }
   add_all<0>(sums, to);
