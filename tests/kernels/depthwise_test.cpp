@@ -6,6 +6,7 @@
 #include "support/tolerances.h"
 #include "unireplk/kernels/cpu/scalar.h"
 #include "unireplk/kernels/instruction_set.h"
+#include "unireplk/kernels/peak.h"
 
 namespace unireplk::kernels {
 namespace {
@@ -148,6 +149,18 @@ TEST_CASE("depthwise kernels: not-a-number in, not-a-number out", "[numeric]") {
   in.x[24] = std::numeric_limits<double>::quiet_NaN();
   const auto out = run(in, Parallel());
   for (const float value : out.y) CHECK(std::isnan(value));  // the kernel covers the map from every pixel
+}
+
+TEST_CASE("depthwise loops: those of more taps take longer", "[numeric]") {
+  const Forced isa(GENERATE(from_range(instruction_sets())));
+  const int64_t side = GENERATE(7, 28, 97);
+  const MapShape map{.images = 2, .height = side, .width = side, .channels = 16};
+  const auto small = measure_depthwise_loops(map, {.size = 3, .dilation = 3});
+  const auto large = measure_depthwise_loops(map, {.size = 13, .dilation = 1});
+  CHECK(small.convolution > 0);
+  CHECK(small.gradient > 0);
+  CHECK(large.convolution > small.convolution);
+  CHECK(large.gradient > small.gradient);
 }
 
 TEST_CASE("instruction sets: the best first, and no other can be forced", "[numeric]") {

@@ -14,13 +14,13 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "unireplk/core/clock.h"
 #include "unireplk/kernels/instruction_set.h"
-#include "unireplk/kernels/peak.h"
 #include "unireplk/ops/parallel.h"
 
 namespace unireplk::analysis {
@@ -55,6 +55,33 @@ double container_mib() {
   std::ifstream file("/sys/fs/cgroup/memory.max");
   double bytes = 0;
   return file >> bytes ? bytes / kMiB : std::numeric_limits<double>::infinity();
+}
+
+/// What measure() returns on each thread of LibTorch, all at the same time.
+template <class Measure>
+auto on_all_threads(const Measure& measure) {
+  const auto threads = ops::intra_op_threads();
+  std::vector<decltype(measure())> of_threads(static_cast<size_t>(threads.workers));
+  std::atomic<int64_t> ready = 0;
+  threads.run(threads.workers, [&](int64_t task, int64_t) {
+    ++ready;  // no longer than all take to come
+    for (const Stopwatch clock; ready < threads.workers && clock.seconds() < 0.1;) {
+    }
+    of_threads[static_cast<size_t>(task)] = measure();
+  });
+  return of_threads;
+}
+
+double measure_copies() {
+  constexpr size_t kFloats = size_t{1} << 23;  // more than a cache holds
+  std::vector<float> from(kFloats, 1.0F), to(kFloats);
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const Stopwatch clock;
+    std::transform(from.begin(), from.end(), to.begin(), [i](float value) { return value + static_cast<float>(i); });
+    best = std::max(best, 2.0 * kFloats * sizeof(float) / clock.seconds() * 1e-9);
+  }
+  return best;
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -96,18 +123,23 @@ double peak_memory_mib(at::Device device) {
 double free_memory_mib() { return std::min(available_mib(), container_mib()); }
 
 double measure_peak_of_threads() {
-  const auto threads = ops::intra_op_threads();
-  std::vector<double> of_threads(static_cast<size_t>(threads.workers));
-  std::atomic<int64_t> ready = 0;
-  threads.run(threads.workers, [&](int64_t task, int64_t) {
-    ++ready;  // all at the same time, as they may share a core or its power; but no longer than all take to come
-    for (const Stopwatch clock; ready < threads.workers && clock.seconds() < 0.1;) {
-    }
-    of_threads[static_cast<size_t>(task)] = kernels::measure_fma_peak();
-  });
-  double sum = 0;
-  for (const double peak : of_threads) sum += peak;
-  return sum;
+  const auto of_threads = on_all_threads(kernels::measure_fma_peak);
+  return std::accumulate(of_threads.begin(), of_threads.end(), 0.0);
+}
+
+double measure_copies_of_threads() {
+  const auto of_threads = on_all_threads(measure_copies);
+  return std::accumulate(of_threads.begin(), of_threads.end(), 0.0);
+}
+
+kernels::LoopTimes measure_loops_of_threads(const kernels::MapShape& map, const kernels::KernelShape& kernel) {
+  const auto of_threads = on_all_threads([&] { return kernels::measure_depthwise_loops(map, kernel); });
+  kernels::LoopTimes mean{};
+  for (const auto& times : of_threads) {
+    mean.convolution += times.convolution / static_cast<double>(of_threads.size());
+    mean.gradient += times.gradient / static_cast<double>(of_threads.size());
+  }
+  return mean;
 }
 
 double quantile(std::vector<double> values, double share) {

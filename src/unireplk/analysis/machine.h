@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "unireplk/kernels/peak.h"
 #include "unireplk/tensor/context.h"
 
 /// What a measurement has to say of where it ran, and how much it scattered.
@@ -22,8 +23,16 @@ double peak_memory_mib(at::Device device);
 /// the system does not tell.
 double free_memory_mib();
 
-/// Multiply-adds that all threads of LibTorch do at the same time, in GFLOP/s (kernels/peak.h).
+// What all threads of LibTorch do at the same time, as they may share a core, its power or the way to memory.
+
+/// Multiply-adds, in GFLOP/s (kernels/peak.h).
 double measure_peak_of_threads();
+
+/// Copies of floats in memory, in GB/s: what is read and as much that is written.
+double measure_copies_of_threads();
+
+/// The mean over the threads of what the loops of a depthwise convolution take (kernels/peak.h).
+kernels::LoopTimes measure_loops_of_threads(const kernels::MapShape& map, const kernels::KernelShape& kernel);
 
 /// The middle value, or the mean of the two in the middle; of at least one.
 double median(std::vector<double> values);
