@@ -15,7 +15,8 @@ namespace unireplk::kernels::HWY_NAMESPACE {
 
 /// The scratch of one task: planes, filters of all vectors that it has.
 struct Scratch {
-  Scratch(const BlockPlan& plan, float* start) : plane_floats(plan.layouts.floats()) {
+  Scratch(const BlockPlan& plan, float* start)
+      : plane_floats(plan.layouts.floats()), vector_stride(plan.held() * plane_floats) {
     const int64_t planes = plan.vectors * plan.held();
     Arena arena(start);
     x = arena.take(planes * plane_floats);
@@ -35,6 +36,7 @@ struct Scratch {
   }
 
   int64_t plane_floats;
+  int64_t vector_stride;     ///< floats from a plane of x or dy to that of the next vector
   float *x, *dy, *branches;  ///< planes: of a whole line where they stay
   float* result;             ///< one plane
   float *flipped, *sums;
@@ -96,10 +98,8 @@ inline void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan,
   const Scratch scratch(plan, start);
   fill_zero(moments, plan.vectors * plan.moments());
   for_each_plane(plan, place, [&](const PlaneLayout& layout, int64_t image, int64_t i, int64_t v) {
-    const auto vector = place.vector(v);
-    const int64_t offset = place.offset(image, vector);
     const auto of = plane_of(plan, v, i, kept, scratch);
-    pack_plane(layout, x + offset, plan.map.channels, vector.count, of.x);
+    if (v == 0) pack_planes(layout, place, x + place.offset(image, place.vector(0)), of.x, scratch.vector_stride);
     const auto upcoming =
         y ? place.written_and_after(image, layout.images, v, y, x) : place.after(image, layout.images, v, x);
     convolve_branches(planes, plan, layout, filters + v * plan.filters(), of, upcoming);
@@ -114,12 +114,12 @@ inline void statistics_task(const PlaneFunctions& planes, const BlockPlan& plan,
 inline void variance_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* filters, const float* x,
                           int64_t line, int64_t v, float* of_sum, float* start) {
   const Scratch scratch(plan, start);
-  const Term term{scratch.x + plan.layouts.first_pixel(), filters, plan.large().size, plan.large().dilation};
+  const float* plane = scratch.x + v * scratch.vector_stride;
+  const Term term{plane + plan.layouts.first_pixel(), filters, plan.large().size, plan.large().dilation};
   HWY_ALIGN float moments[2 * kLanes] = {};
   const Place place(plan.map, plan.grid, line * plan.grid.chunks);
-  const auto vector = place.vector(v);
   for_each_plane(plan, 0, plan.map.images, [&](const PlaneLayout& layout, int64_t image, int64_t) {
-    pack_plane(layout, x + place.offset(image, vector), plan.map.channels, vector.count, scratch.x);
+    pack_planes(layout, place, x + place.offset(image, place.vector(0)), scratch.x, scratch.vector_stride);
     planes.convolve(layout, term, kNothing, pixels_of(layout, scratch.result), {});
     moments_of(layout, scratch.result, 1, 0, scratch.moments);
     merge_moments(1, static_cast<float>(plan.pixels(image)), static_cast<float>(layout.pixels()), scratch.moments,
@@ -137,9 +137,10 @@ inline void apply_task(const PlaneFunctions& planes, const BlockPlan& plan, cons
   for_each_plane(plan, place, [&](const PlaneLayout& layout, int64_t image, int64_t, int64_t v) {
     const auto vector = place.vector(v);
     const int64_t offset = place.offset(image, vector);
-    pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
+    if (v == 0) pack_planes(layout, place, x + offset, scratch.x, scratch.vector_stride);
+    const float* plane = scratch.x + v * scratch.vector_stride;
     const float* kernel = merged + v * plan.merged();
-    const Term term{scratch.x + layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
+    const Term term{plane + layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
     convolve_image(planes, layout, term, {kernel + plan.large().taps * kLanes, 0, 0}, y + offset, plan.map.channels,
                    vector.count, scratch.result, place.after(image, layout.images, v, x));
   });
@@ -188,6 +189,15 @@ inline void combine_task(const BlockPlan& plan, const float* factors, const floa
   });
 }
 
+/// x and dy of all vectors of a plane's images.
+/// \param to  the planes of the first vector
+inline void pack_both(const PlaneLayout& layout, const Place& place, int64_t image, const float* x, const float* dy,
+                      const Scratch& scratch, const BlockPlanes& to) {
+  const int64_t offset = place.offset(image, place.vector(0));
+  pack_planes(layout, place, x + offset, to.x, scratch.vector_stride);
+  pack_planes(layout, place, dy + offset, to.dy, scratch.vector_stride);
+}
+
 /// Backward 1: correlation of dy with x at every tap of the large kernel and, behind it, the sum of dy.
 inline void correlation_task(const PlaneFunctions& planes, const BlockPlan& plan, const float* x, const float* dy,
                              int64_t task, float* sums, float* start) {
@@ -195,27 +205,23 @@ inline void correlation_task(const PlaneFunctions& planes, const BlockPlan& plan
   const Scratch scratch(plan, start);
   fill_zero(sums, plan.vectors * plan.correlation());
   for_each_plane(plan, place, [&](const PlaneLayout& layout, int64_t image, int64_t, int64_t v) {
-    const auto vector = place.vector(v);
-    const int64_t offset = place.offset(image, vector);
-    pack_plane(layout, x + offset, plan.map.channels, vector.count, scratch.x);
-    pack_plane(layout, dy + offset, plan.map.channels, vector.count, scratch.dy);
+    const auto of = scratch.plane(plan, v, 0);
+    if (v == 0) pack_both(layout, place, image, x, dy, scratch, of);
     float* of_vector = sums + v * plan.correlation();
     float* total = of_vector + plan.large().taps * kLanes;
-    add_correlation(planes, layout, scratch.dy, scratch.x, plan.large().size, plan.large().dilation, scratch.sums,
-                    of_vector, place.after(image, layout.images, v, x, dy));
-    store(hn::Add(load(total), sum_plane(layout, scratch.dy)), total);
+    add_correlation(planes, layout, of.dy, of.x, plan.large().size, plan.large().dilation, scratch.sums, of_vector,
+                    place.after(image, layout.images, v, x, dy));
+    store(hn::Add(load(total), sum_plane(layout, of.dy)), total);
   });
 }
 
-/// What the gradients of a plane are made of: its x and dy from the maps and, unless they are kept, its branches.
+/// What the gradients of a plane are made of: its x and dy from the maps, those of all vectors with the first one's,
+/// and its branches unless they are kept.
 /// \param filters  of the line
 inline void recall_plane(const PlaneFunctions& planes, const BlockPlan& plan, const PlaneLayout& layout,
                          const Place& place, int64_t image, int64_t v, const float* filters, const float* x,
-                         const float* dy, bool kept, const BlockPlanes& to) {
-  const auto vector = place.vector(v);
-  const int64_t offset = place.offset(image, vector);
-  pack_plane(layout, x + offset, plan.map.channels, vector.count, to.x);
-  pack_plane(layout, dy + offset, plan.map.channels, vector.count, to.dy);
+                         const float* dy, bool kept, const Scratch& scratch, const BlockPlanes& to) {
+  if (v == 0) pack_both(layout, place, image, x, dy, scratch, to);
   if (kept) return;
   convolve_branches(planes, plan, layout, filters + v * plan.filters(), to,
                     place.after(image, layout.images, v, x, dy));
@@ -279,7 +285,7 @@ inline void recall_task(const PlaneFunctions& planes, const BlockPlan& plan, con
   fill_zero(sums, plan.vectors * plan.correlation());
   for_each_plane(plan, place, [&](const PlaneLayout& layout, int64_t image, int64_t i, int64_t v) {
     const auto of = plane_of(plan, v, i, kept, scratch);
-    recall_plane(planes, plan, layout, place, image, v, filters, x, dy, kept != nullptr, of);
+    recall_plane(planes, plan, layout, place, image, v, filters, x, dy, kept != nullptr, scratch, of);
     kAdd[plan.count - 1](layout, of.dy, of.branches, scratch.plane_floats, means + v * plan.count * kLanes,
                          sums + v * plan.correlation());
   });
@@ -403,7 +409,7 @@ inline void gradient_task(const PlaneFunctions& planes, const BlockPlan& plan, c
   for_each_plane(plan, place, [&](const PlaneLayout& layout, int64_t image, int64_t i, int64_t v) {
     const auto vector = place.vector(v);
     const auto of = plane_of(plan, v, i, kept, scratch);
-    if (!recalled) recall_plane(planes, plan, layout, place, image, v, filters, x, dy, kept != nullptr, of);
+    if (!recalled) recall_plane(planes, plan, layout, place, image, v, filters, x, dy, kept != nullptr, scratch, of);
     const bool next_is_read = recalled && image + layout.images == place.end_image;  // that of the next line
     differentiate_plane(planes, plan, layout, vector, v, coefficients, of, scratch.plane(plan, v, i).branches,
                         dx ? dx + place.offset(image, vector) : nullptr, sums, scratch,

@@ -96,16 +96,31 @@ struct Place {
   int64_t next_images;  ///< that it has
 };
 
-/// A vector of channels of a plane's images. `from` is the first pixel's first channel, `stride` all channels.
-inline void pack_plane(const PlaneLayout& layout, const float* from, int64_t stride, int64_t count, float* plane) {
+/// A plane's images of kVectors vectors, of which the last has `count` channels.
+template <int64_t kVectors>
+void pack_vectors(const PlaneLayout& layout, const float* from, int64_t pixel_floats, int64_t count, float* planes,
+                  int64_t stride) {
   for (int64_t image = 0; image < layout.images; ++image) {
     for (int64_t y = 0; y < layout.height; ++y) {
-      float* to = plane + layout.row(image, y);
-      for (int64_t x = 0; x < layout.image_width; ++x, from += stride, to += kLanes) {
-        store(load_channels(from, count), to);
+      float* to = planes + layout.row(image, y);
+      for (int64_t x = 0; x < layout.image_width; ++x, from += pixel_floats, to += kLanes) {
+        UNIREPLK_UNROLL
+        for (int64_t v = 0; v + 1 < kVectors; ++v) store(hn::LoadU(Floats(), from + v * kLanes), to + v * stride);
+        store(load_channels(from + (kVectors - 1) * kLanes, count), to + (kVectors - 1) * stride);
       }
     }
   }
+}
+
+/// The images of a plane, of each of a task's vectors. Their pixels are read once, whole cache lines at a time.
+/// \param from    the task's first channel of the first pixel
+/// \param stride  floats from the plane of one vector to the next
+template <int64_t kVectors = kMaxLanes / kLanes>
+void pack_planes(const PlaneLayout& layout, const Place& place, const float* from, float* planes, int64_t stride) {
+  if (place.vectors == kVectors) {
+    return pack_vectors<kVectors>(layout, from, place.pixel_floats, place.vector(kVectors - 1).count, planes, stride);
+  }
+  if constexpr (kVectors > 1) pack_planes<kVectors - 1>(layout, place, from, planes, stride);
 }
 
 inline void unpack_plane(const PlaneLayout& layout, const float* plane, float* to, int64_t stride, int64_t count) {

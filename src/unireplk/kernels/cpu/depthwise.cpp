@@ -47,11 +47,11 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
   const PlaneLayouts layouts(map, kernel.reach(), kLanes);
   const Place place(map, TaskGrid(map), task);
   Arena arena(scratch);
-  float* plane = arena.take(layouts.floats());
+  float* x_planes = arena.take(place.vectors * layouts.floats());
   float* result = arena.take(layouts.floats());
   float* filters = arena.take(kernel.taps() * kMaxLanes);
   float* packed = arena.take(kernel.taps() * kMaxLanes);
-  if (layouts.is_padded()) fill_zero(plane, layouts.floats());
+  if (layouts.is_padded()) fill_zero(x_planes, place.vectors * layouts.floats());
   HWY_ALIGN float starts[kMaxLanes];
   for (int64_t v = 0; v < place.vectors; ++v) {
     const auto [channel, count] = place.vector(v);
@@ -62,10 +62,11 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
   }
   for (int64_t image = place.first_image; image < place.end_image;) {
     const auto& layout = layouts.of(place.end_image - image);
+    pack_planes(layout, place, x + place.offset(image, place.vector(0)), x_planes, layouts.floats());
     for (int64_t v = 0; v < place.vectors; ++v) {
       const auto vector = place.vector(v);
       const int64_t offset = place.offset(image, vector);
-      pack_plane(layout, x + offset, map.channels, vector.count, plane);
+      const float* plane = x_planes + v * layouts.floats();
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
       const auto upcoming = layout.images > 1 ? place.written_and_after(image, layout.images, v, y, x)
                                               : place.after(image, layout.images, v, x);
@@ -82,22 +83,24 @@ void correlate_task(const PlaneFunctions& planes, const Correlation& job, int64_
   const PlaneLayouts layouts(map, kernel.reach(), kLanes);
   const Place place(map, TaskGrid(map), task);
   Arena arena(scratch);
-  float* plane = arena.take(layouts.floats());
-  float* values = arena.take(layouts.floats());
+  const int64_t of_line = place.vectors * layouts.floats();
+  float* plane = arena.take(of_line);
+  float* values = arena.take(of_line);
   float* image_sums = arena.take(kernel.taps() * kMaxLanes);
-  if (layouts.is_padded()) fill_zero(plane, 2 * layouts.floats());
+  if (layouts.is_padded()) fill_zero(plane, 2 * of_line);
   fill_zero(sums, (kernel.taps() + 1) * kMaxLanes);
   for (int64_t image = place.first_image; image < place.end_image;) {
     const auto& layout = layouts.of(place.end_image - image);
+    const int64_t offset = place.offset(image, place.vector(0));
+    pack_planes(layout, place, x + offset, plane, layouts.floats());
+    pack_planes(layout, place, dy + offset, values, layouts.floats());
     for (int64_t v = 0; v < place.vectors; ++v) {
-      const auto vector = place.vector(v);
-      pack_plane(layout, x + place.offset(image, vector), map.channels, vector.count, plane);
-      pack_plane(layout, dy + place.offset(image, vector), map.channels, vector.count, values);
+      const float* of_values = values + v * layouts.floats();
       float* of_vector = sums + v * (kernel.taps() + 1) * kLanes;
-      add_correlation(planes, layout, values, plane, kernel.size, kernel.dilation, image_sums, of_vector,
-                      place.after(image, layout.images, v, x, dy));
+      add_correlation(planes, layout, of_values, plane + v * layouts.floats(), kernel.size, kernel.dilation, image_sums,
+                      of_vector, place.after(image, layout.images, v, x, dy));
       float* total = of_vector + kernel.taps() * kLanes;
-      store(hn::Add(load(total), sum_plane(layout, values)), total);
+      store(hn::Add(load(total), sum_plane(layout, of_values)), total);
     }
     image += layout.images;
   }
@@ -131,7 +134,7 @@ HWY_EXPORT(finish_line);
 
 /// Floats that one worker needs for either kind of task.
 int64_t worker_floats(const MapShape& map, const KernelShape& kernel, int64_t lanes) {
-  return 2 * PlaneLayouts(map, kernel.reach(), lanes).floats() + 2 * kernel.taps() * kMaxLanes;
+  return 2 * (kMaxLanes / lanes) * PlaneLayouts(map, kernel.reach(), lanes).floats() + 2 * kernel.taps() * kMaxLanes;
 }
 
 /// Floats of the sums of one task.
