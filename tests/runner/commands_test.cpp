@@ -398,6 +398,23 @@ TEST_CASE("bench: one line with the median") {
   }
 }
 
+TEST_CASE("bench: what rounding explains is no fault of the network") {
+  const auto [precision, size, classes] = GENERATE(
+      table<const char*, const char*, const char*>({{"bf16", "32", "1"}, {"bf16", "7", "1000"}, {"fp32", "7", "4"}}));
+  CAPTURE(precision, size, classes);
+  const auto line = line_of({"bench", "train-step", "--variant", "a", "--batch", "2", "--size", size, "--classes",
+                             classes, "--precision", precision, "--iters", "1", "--warmup", "0", "--json"});
+  CHECK(line["median_ms"] > 0);
+  CHECK(line["difference"] > (precision == std::string_view("fp32") ? 1e-2 : 0.2));  // norms see two values
+}
+
+TEST_CASE("bench ops: maps that the block has no kernel for are refused") {
+  const auto finished = unireplk({"bench", "ops", "--variant", "a", "--batch", "1", "--size", "32", "--iters", "1"});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err,
+             Contains("bench ops: expected maps that the block has a kernel for, got 4 x 4") && Contains("--size 193"));
+}
+
 TEST_CASE("bench branches: steps with and without dilated branches") {
   const auto line = line_of({"bench", "branches", "--variant", "a", "--batch", "2", "--size", "32", "--classes", "10",
                              "--iters", "2", "--warmup", "0", "--threads", "1", "--json"});

@@ -275,6 +275,13 @@ Need need_of_block(const at::Tensor& x, std::span<const Kernel> kernels) {
 void add_block(std::vector<Contest>& contests, const std::string& name, const at::Tensor& x,
                std::span<const Kernel> kernels) {
   const auto block = make_block(x.size(1), x.device());
+  if (!ops::can_fuse(block, x, /*batch_statistics=*/true)) {
+    throw UserError({"bench ops",
+                     format("expected maps that the block has a kernel for, got {} x {} in the last stages; the block "
+                            "runs as the graph of its parts there",
+                            x.size(2), x.size(3)),
+                     "Take larger images: with --size 193 or more every map has at least 7 x 7 pixels."});
+  }
   const auto dy = at::randn_like(x);
   const auto step = [=](size_t side, auto forward) {
     return [=, map = in_layout(x, side).requires_grad_(), gradient = in_layout(dy, side)]() mutable {
