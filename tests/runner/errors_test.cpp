@@ -138,6 +138,12 @@ TEST_CASE("device: a GPU that is not there is refused in words") {
   CHECK_THAT(finished.err, Catch::Contains("CUDA"));
 }
 
+TEST_CASE("memory: what no machine holds is a mistake of the user") {
+  const auto finished = unireplk({"bench", "inference", "--variant", "a", "--batch", "1048576", "--size", "65536"});
+  CHECK(finished.exit_code == 2);
+  CHECK_THAT(finished.err, Catch::StartsWith("memory: it is not enough: ") && Catch::Contains("Take fewer or smaller"));
+}
+
 TEST_CASE("device: recorded steps are refused on a CPU") {
   const auto train =
       unireplk({"train", "tests/fixtures/tiny.yaml", "device=cpu", "train.cuda_graphs=true", "--dry-run"});

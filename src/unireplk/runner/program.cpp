@@ -14,6 +14,7 @@
 #include "unireplk/core/memory.h"
 #include "unireplk/runner/version.h"
 #include "unireplk/tensor/memory.h"
+#include "unireplk/tensor/out_of_memory.h"
 
 namespace unireplk::runner {
 namespace {
@@ -48,6 +49,20 @@ ExitCode report_usage(const CLI::App& app, const CLI::ParseError& error) {
 /// LibTorch's profiler tells on stderr that a machine has no GPU. To be called before there are threads.
 void quieten_profiler() { setenv("KINETO_LOG_LEVEL", "5", /*overwrite=*/0); }
 
+/// An error that no part of the program has put into words; too little memory is the user's to mend.
+ExitCode report_unexpected(const std::exception& error) {
+  if (is_out_of_memory(error)) {
+    std::cerr << Problem{"memory", "it is not enough: " + short_message(error),
+                         "Take fewer or smaller samples at a time, or a smaller network."}
+                     .text()
+              << '\n';
+    return ExitCode::kUser;
+  }
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+  std::cerr << "internal error: " << (of_torch ? of_torch->what_without_backtrace() : error.what()) << '\n';
+  return ExitCode::kInternal;
+}
+
 ExitCode run_guarded(const std::function<ExitCode()>& run) {
   try {
     const ExitCode code = run();
@@ -61,12 +76,9 @@ ExitCode run_guarded(const std::function<ExitCode()>& run) {
     std::cerr << Problem{place, error.code().message(), "Check the path, its permissions and the space left."}.text()
               << '\n';
     return ExitCode::kUser;
-  } catch (const c10::Error& error) {
-    std::cerr << "internal error: " << error.what_without_backtrace() << '\n';
   } catch (const std::exception& error) {
-    std::cerr << "internal error: " << error.what() << '\n';
+    return report_unexpected(error);
   }
-  return ExitCode::kInternal;
 }
 
 }  // namespace
