@@ -23,6 +23,7 @@ namespace {
 using Catch::Matchers::Contains;
 using models::UniRepLKNet;
 using models::UniRepLKNetOptions;
+using nlohmann::json;
 
 UniRepLKNet filled(const UniRepLKNetOptions& options) {
   UniRepLKNet network(options);
@@ -240,8 +241,32 @@ TEST_CASE("deploy file: refuses files that are none", "[numeric]") {
   CHECK_THROWS_WITH(read_deploy_file(rewritten("data", many.dump())), Contains("expected at most 10 names of classes"));
   raw.metadata["data"] = data;
 
-  CHECK_THROWS_WITH(read_deploy_file(rewritten("model", "{}")),
-                    Contains("model") && Contains("not what this program writes"));
+  CHECK_THROWS_WITH(
+      read_deploy_file(rewritten("model", "{}")),
+      Contains("net.safetensors: model: depths: expected a list of 4 integers, got nothing. The file is damaged"));
+  raw.metadata["model"] = model;
+  const auto refused = [&](const std::string& key, const json& value, const std::string& words) {
+    const auto good = raw.metadata[key];
+    CHECK_THROWS_WITH(read_deploy_file(rewritten(key, value.is_string() ? value.get<std::string>() : value.dump())),
+                      Contains("net.safetensors: " + key + words) && !Contains("json.exception"));
+    raw.metadata[key] = good;
+  };
+  const auto changed = [&](const std::string& key, const char* pointer, const json& value) {
+    auto document = json::parse(raw.metadata[key]);
+    document[json::json_pointer(pointer)] = value;
+    return document;
+  };
+  refused("model", changed("model", "/dims/1", 16.5), ": dims: expected a list of 4 integers, got [8,16.5,24,32]");
+  refused("model", changed("model", "/deploy", 1), ": deploy: expected true or false, got 1");
+  refused("model", changed("model", "/mode", "else"),
+          ": mode: expected one of classifier, features, trunk, got \"else\"");
+  refused("model", changed("model", "/kind", 3), ": kind: expected a text, got 3");
+  refused("data", changed("data", "/fields/0/dtype", 7), ": fields[0]: dtype: expected a text, got 7");
+  refused("data", changed("data", "/classes/1", json(nullptr)),
+          ": classes: expected a list of texts, got [\"hat\",null]");
+  refused("proof", changed("proof", "/blocks/0", "x"), ": blocks[0]: expected an object, got \"x\"");
+  refused("proof", "{\"blocks\": [}", ": not valid JSON at line 1, column 13: got \"}\". Write it with");
+
   raw.metadata.erase("model");
   CHECK_THROWS_WITH(read_deploy_file(rewritten("form", "deploy")),
                     Contains("not a deploy file: no metadata \"model\""));

@@ -139,8 +139,13 @@ TEST_CASE("checkpoint: JSON that is no state is refused") {
                            "{\"format_version\": 1, \"crc32\": 0, \"checkpoint\": {}}"}) {
     INFO(text);
     overwrite(written.state(), text);
-    CHECK_THAT(reading_complaint(written.folder.path()), Contains(written.state().string()));
+    const auto complaint = reading_complaint(written.folder.path());
+    CHECK_THAT(complaint, Contains(written.state().string()) && !Contains("json.exception"));
+    CHECK_THAT(complaint, Catch::EndsWith(". The checkpoint is damaged: use another one."));
   }
+  overwrite(written.state(), "{\"format_version\": \"1\"}");
+  CHECK_THAT(reading_complaint(written.folder.path()),
+             Contains("state.json: format_version: expected an integer, got \"1\"."));
 }
 
 TEST_CASE("checkpoint: another format version is told as such") {

@@ -10,6 +10,7 @@
 #include "unireplk/export/network_json.h"
 #include "unireplk/formats/checksum.h"
 #include "unireplk/formats/json.h"
+#include "unireplk/formats/json_object.h"
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/io/weight_file.h"
 #include "unireplk/models/state_dict.h"
@@ -41,7 +42,9 @@ void check_no_paths(const json& value, const std::string& place) {
 }
 
 json parse(const std::string& text, const std::string& place) {
-  return formats::parse_json(text, place).value_or_throw();
+  auto parsed = formats::parse_json(text, place);
+  if (!parsed) throw UserError({place, parsed.problem().message, kDamaged});
+  return std::move(parsed).value();
 }
 
 const std::string& entry(const io::TensorFile& file, const std::string& key, const std::string& place) {
@@ -94,18 +97,15 @@ void check_checksum(const io::TensorFile& file, const std::string& place) {
 }
 
 Proof proof_from(const json& source, const std::string& place) {
-  try {
-    Proof proof;
-    for (const auto& row : source.at("blocks")) {
-      proof.blocks.push_back({.block = row.at("block"),
-                              .difference_f64 = row.at("difference_f64"),
-                              .difference_f32 = row.at("difference_f32")});
-    }
-    source.at("logits_difference").get_to(proof.logits_difference);
-    return proof;
-  } catch (const json::exception& error) {
-    throw UserError({place, format("not a proof ({})", error.what()), kDamaged});
+  const formats::JsonObject object(source, place, kDamaged);
+  Proof proof;
+  for (const auto& row : object.objects("blocks")) {
+    proof.blocks.push_back({.block = row.get<std::string>("block"),
+                            .difference_f64 = row.get<double>("difference_f64"),
+                            .difference_f32 = row.get<double>("difference_f32")});
   }
+  proof.logits_difference = object.get<double>("logits_difference");
+  return proof;
 }
 
 /// The options are only what the file says: memory is spent on weights that are there.

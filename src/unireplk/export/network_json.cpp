@@ -1,18 +1,21 @@
 #include "unireplk/export/network_json.h"
 
 #include <nlohmann/json.hpp>
-
 #include <utility>
 
 #include "unireplk/core/error.h"
+#include "unireplk/formats/json_object.h"
 #include "unireplk/models/describe.h"
 #include "unireplk/models/network.h"
 
 namespace unireplk::exporting {
 namespace {
 
+using formats::JsonObject;
 using models::Mode;
 using nlohmann::json;
+
+constexpr const char* kCure = "The file is damaged, or another version of the program wrote it: write it anew.";
 
 constexpr std::pair<const char*, Mode> kModes[] = {
     {"classifier", Mode::kClassifier}, {"features", Mode::kFeatures}, {"trunk", Mode::kTrunk}};
@@ -35,22 +38,16 @@ std::string name_of(const std::pair<Name, Value> (&table)[N], Value value) {
   throw ContractError("no name for an enum value");
 }
 
+/// The value that the text under `key` names.
 template <class Name, class Value, size_t N>
-Value value_of(const std::pair<Name, Value> (&table)[N], const std::string& text, const std::string& place) {
+Value value_of(const std::pair<Name, Value> (&table)[N], const JsonObject& object, const std::string& key) {
+  const auto text = object.get<std::string>(key);
+  std::vector<std::string_view> names;
   for (const auto& [name, known] : table) {
     if (text == name) return known;
+    names.push_back(name);
   }
-  throw UserError({place, format("unknown value \"{}\"", text), ""});
-}
-
-/// Run a reader of JSON and turn a wrong type or a missing key into a UserError.
-template <class Read>
-auto guarded(const std::string& place, Read read) {
-  try {
-    return read();
-  } catch (const json::exception& error) {
-    throw UserError({place, format("not what this program writes ({})", error.what()), ""});
-  }
+  object.refuse_value(key, format("one of {}", fmt::join(names, ", ")));
 }
 
 /// \throws UserError at `place` when the options do not fit together.
@@ -59,7 +56,7 @@ Options resolved_at(Options options, const std::string& place) {
   try {
     return models::resolved(std::move(options));
   } catch (const UserError& error) {
-    throw UserError({place, error.problems().front().text(), ""});
+    throw UserError({place, error.problems().front().text(), kCure});
   }
 }
 
@@ -87,26 +84,24 @@ json to_json(const models::UniRepLKNetOptions& options) {
 }
 
 models::UniRepLKNetOptions options_from_json(const json& source, const std::string& place) {
-  auto options = guarded(place, [&] {
-    models::UniRepLKNetOptions o;
-    source.at("depths").get_to(o.depths);
-    source.at("dims").get_to(o.dims);
-    source.at("kernel_sizes").get_to(o.kernel_sizes);
-    for (const auto& entry : source.at("branches")) {
-      models::BranchRule rule{.kernel_size = entry.at("kernel_size"), .stage = {}, .branches = entry.at("branches")};
-      if (entry.contains("stage")) rule.stage = entry.at("stage").get<int64_t>();
-      o.branches.push_back(std::move(rule));
-    }
-    source.at("in_channels").get_to(o.in_channels);
-    source.at("num_classes").get_to(o.num_classes);
-    o.mode = value_of(kModes, source.at("mode"), place);
-    o.stages = source.value("stages", o.stages);
-    source.at("drop_path").get_to(o.drop_path);
-    source.at("layer_scale_init").get_to(o.layer_scale_init);
-    source.at("deploy").get_to(o.deploy);
-    return o;
-  });
-  return resolved_at(std::move(options), place);
+  const JsonObject object(source, place, kCure);
+  models::UniRepLKNetOptions o;
+  o.depths = object.get<models::PerStage>("depths");
+  o.dims = object.get<models::PerStage>("dims");
+  o.kernel_sizes = object.get<std::vector<std::vector<int64_t>>>("kernel_sizes");
+  for (const auto& rule : object.objects("branches")) {
+    o.branches.push_back({.kernel_size = rule.get<int64_t>("kernel_size"),
+                          .stage = rule.find<int64_t>("stage"),
+                          .branches = rule.get<std::vector<std::array<int64_t, 2>>>("branches")});
+  }
+  o.in_channels = object.get<int64_t>("in_channels");
+  o.num_classes = object.get<int64_t>("num_classes");
+  o.mode = value_of(kModes, object, "mode");
+  o.stages = object.find<int64_t>("stages").value_or(o.stages);
+  o.drop_path = object.get<double>("drop_path");
+  o.layer_scale_init = object.get<double>("layer_scale_init");
+  o.deploy = object.get<bool>("deploy");
+  return resolved_at(std::move(o), place);
 }
 
 namespace {
@@ -154,39 +149,39 @@ json network_json(const models::GlobalForecasterOptions& options) {
 }
 
 template <class Options>
-Options forecaster_from(const json& source, const std::string& place) {
+Options forecaster_from(const JsonObject& object, const std::string& place) {
   Options o;
-  o.backbone = options_from_json(source.at("backbone"), place + ": backbone");
-  source.at("channels").get_to(o.channels);
-  source.at("length").get_to(o.length);
-  source.at("horizon").get_to(o.horizon);
-  source.at("marks").get_to(o.marks);
-  source.at("width").get_to(o.width);
-  source.at("rows").get_to(o.rows);
-  source.at("dropout").get_to(o.dropout);
+  o.backbone = options_from_json(object.object("backbone").value(), place + ": backbone");
+  o.channels = object.get<int64_t>("channels");
+  o.length = object.get<int64_t>("length");
+  o.horizon = object.get<int64_t>("horizon");
+  o.marks = object.get<int64_t>("marks");
+  o.width = object.get<int64_t>("width");
+  o.rows = object.get<int64_t>("rows");
+  o.dropout = object.get<double>("dropout");
   return o;
 }
 
-models::NetworkOptions series_forecaster_from(const json& source, const std::string& place) {
-  auto o = forecaster_from<models::SeriesForecasterOptions>(source, place);
-  source.at("group").get_to(o.group);
-  o.window_norm = value_of(kWindowNorms, source.at("window_norm"), place);
-  source.at("affine").get_to(o.affine);
-  source.at("least_std").get_to(o.least_std);
-  o.shuffled = source.value("shuffled", o.shuffled);
-  if (source.contains("seen")) o.seen = value_of(kSeen, source.at("seen"), place);
+models::NetworkOptions series_forecaster_from(const JsonObject& object, const std::string& place) {
+  auto o = forecaster_from<models::SeriesForecasterOptions>(object, place);
+  o.group = object.get<int64_t>("group");
+  o.window_norm = value_of(kWindowNorms, object, "window_norm");
+  o.affine = object.get<bool>("affine");
+  o.least_std = object.get<double>("least_std");
+  o.shuffled = object.find<bool>("shuffled").value_or(o.shuffled);
+  if (object.has("seen")) o.seen = value_of(kSeen, object, "seen");
   return resolved_at(std::move(o), place);
 }
 
-models::NetworkOptions global_forecaster_from(const json& source, const std::string& place) {
-  auto o = forecaster_from<models::GlobalForecasterOptions>(source, place);
-  source.at("label").get_to(o.label);
-  source.at("tree").get_to(o.tree);
-  source.at("heads").get_to(o.heads);
-  source.at("hidden").get_to(o.hidden);
-  source.at("causal_dropout").get_to(o.causal_dropout);
-  o.token_order = value_of(kTokenOrders, source.at("token_order"), place);
-  o.memory = value_of(kMemories, source.at("memory"), place);
+models::NetworkOptions global_forecaster_from(const JsonObject& object, const std::string& place) {
+  auto o = forecaster_from<models::GlobalForecasterOptions>(object, place);
+  o.label = object.get<int64_t>("label");
+  o.tree = object.get<decltype(o.tree)>("tree");
+  o.heads = object.get<int64_t>("heads");
+  o.hidden = object.get<int64_t>("hidden");
+  o.causal_dropout = object.get<double>("causal_dropout");
+  o.token_order = value_of(kTokenOrders, object, "token_order");
+  o.memory = value_of(kMemories, object, "memory");
   return resolved_at(std::move(o), place);
 }
 
@@ -197,13 +192,12 @@ json to_json(const models::NetworkOptions& options) {
 }
 
 models::NetworkOptions network_from_json(const json& source, const std::string& place) {
-  if (!source.is_object() || !source.contains("kind")) return options_from_json(source, place);
-  return guarded(place, [&]() -> models::NetworkOptions {
-    const auto kind = source.at("kind").get<std::string>();
-    if (kind == kSeriesForecaster) return series_forecaster_from(source, place);
-    if (kind == kGlobalForecaster) return global_forecaster_from(source, place);
-    throw UserError({place, format("unknown kind of network \"{}\"", kind), "Read it with a newer program."});
-  });
+  const JsonObject object(source, place, kCure);
+  const auto kind = object.find<std::string>("kind");
+  if (!kind) return options_from_json(source, place);
+  if (*kind == kSeriesForecaster) return series_forecaster_from(object, place);
+  if (*kind == kGlobalForecaster) return global_forecaster_from(object, place);
+  throw UserError({place, format("unknown kind of network \"{}\"", *kind), "Read it with a newer program."});
 }
 
 json to_json(const DataInfo& info) {
@@ -221,19 +215,18 @@ json to_json(const DataInfo& info) {
 }
 
 DataInfo data_info_from_json(const json& source, const std::string& place) {
-  return guarded(place, [&] {
-    DataInfo info;
-    for (const auto& entry : source.at("fields")) {
-      info.fields.push_back({.name = entry.at("name"),
-                             .dtype = value_of(kDtypes, entry.at("dtype"), place),
-                             .shape = entry.at("shape"),
-                             .collate = value_of(kCollates, entry.at("collate"), place),
-                             .meaning = entry.at("meaning")});
-    }
-    source.at("classes").get_to(info.classes);
-    if (source.contains("series")) source.at("series").get_to(info.series);
-    return info;
-  });
+  const JsonObject object(source, place, kCure);
+  DataInfo info;
+  for (const auto& field : object.objects("fields")) {
+    info.fields.push_back({.name = field.get<std::string>("name"),
+                           .dtype = value_of(kDtypes, field, "dtype"),
+                           .shape = field.get<std::vector<int64_t>>("shape"),
+                           .collate = value_of(kCollates, field, "collate"),
+                           .meaning = field.get<std::string>("meaning")});
+  }
+  info.classes = object.get<std::vector<std::string>>("classes");
+  info.series = object.find<std::vector<std::string>>("series").value_or(std::vector<std::string>{});
+  return info;
 }
 
 }  // namespace unireplk::exporting

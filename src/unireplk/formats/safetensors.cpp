@@ -124,7 +124,7 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> he
   const std::string_view view(reinterpret_cast<const char*>(text.data()), text.size());
   if (!view.starts_with('{')) return problem(place, "expected the header to start with {");
   auto parsed = parse_json(view, place, kMaxDepth);
-  if (!parsed) return parsed.problem();
+  if (!parsed) return problem(place, "the header is " + parsed.problem().message);
 
   SafetensorsHeader out;
   for (const auto& [name, value] : parsed->items()) {

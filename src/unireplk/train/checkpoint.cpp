@@ -7,6 +7,7 @@
 #include "unireplk/core/error.h"
 #include "unireplk/formats/checksum.h"
 #include "unireplk/formats/json.h"
+#include "unireplk/formats/json_object.h"
 #include "unireplk/io/files.h"
 
 namespace unireplk::train {
@@ -42,15 +43,15 @@ void write_tensors(const fs::path& path, const io::StateBuffer& state) {
   io::write_safetensors(path, file);
 }
 
-void verify_file(const fs::path& path, const Json& expected) {
+void verify_file(const fs::path& path, const formats::JsonObject& expected) {
   std::error_code error;
   const auto bytes = fs::file_size(path, error);
   if (error) throw UserError({path.string(), "cannot be read: " + error.message(), kDamaged});
-  if (bytes != expected.at("bytes").get<uintmax_t>()) {
-    throw UserError(
-        {path.string(), format("expected {} bytes, got {}", expected.at("bytes").get<uintmax_t>(), bytes), kDamaged});
+  const auto expected_bytes = expected.get<int64_t>("bytes");
+  if (static_cast<int64_t>(bytes) != expected_bytes) {
+    throw UserError({path.string(), format("expected {} bytes, got {}", expected_bytes, bytes), kDamaged});
   }
-  if (crc32_of_file(path) != expected.at("crc32").get<uint32_t>()) {
+  if (crc32_of_file(path) != expected.get<int64_t>("crc32")) {
     throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
   }
 }
@@ -60,27 +61,22 @@ Json read_state_file(const fs::path& path) {
   auto parsed = formats::parse_json(io::read_file(path), path.string());
   if (!parsed) throw UserError({path.string(), parsed.problem().message, kDamaged});
   Json document = std::move(parsed).value();
-  const auto version = document.at("format_version").get<int64_t>();
+  const formats::JsonObject object(document, path.string(), kDamaged);
+  const auto version = object.get<int64_t>("format_version");
   if (version > kFormatVersion) {
     throw UserError({path.string(), format("format version {} is newer than {}", version, kFormatVersion),
                      "Use a newer unireplk."});
   }
   if (version < 1) throw UserError({path.string(), format("there is no format version {}", version), kDamaged});
-  if (crc32_of(document.at("checkpoint").dump()) != document.at("crc32").get<uint32_t>()) {
+  if (crc32_of(object.object("checkpoint").value().dump()) != object.get<int64_t>("crc32")) {
     throw UserError({path.string(), "the checksum does not fit the content", kDamaged});
   }
   return std::move(document.at("checkpoint"));
 }
 
-/// use(verified content of state.json, its path). \throws UserError when that is not what `use` looks for.
-template <class Use>
-auto with_state(const fs::path& folder, const Use& use) {
-  const fs::path state_file = folder / kStateFile;
-  try {
-    return use(read_state_file(state_file), state_file);
-  } catch (const Json::exception& error) {
-    throw UserError({state_file.string(), std::string("not a state file: ") + error.what(), kDamaged});
-  }
+/// Size and checksum of every file, by name. \param document  has to outlive them.
+formats::JsonObject files_of(const Json& document, const fs::path& folder) {
+  return formats::JsonObject(document, (folder / kStateFile).string(), kDamaged).object("files");
 }
 
 }  // namespace
@@ -104,29 +100,33 @@ void Checkpoint::write(const fs::path& folder, int64_t step, const std::vector<S
 }
 
 Checkpoint Checkpoint::read(const fs::path& folder) {
-  return with_state(folder, [&](const Json& document, const fs::path& state_file) {
-    Checkpoint checkpoint;
-    checkpoint.folder_ = folder;
-    checkpoint.step_ = document.at("step").get<int64_t>();
-    for (const auto& [name, expected] : document.at("files").items()) verify_file(folder / name, expected);
-    for (const auto& [name, scalars] : document.at("state").items()) {
-      const std::string file = tensor_file_name(name);
-      io::TensorFile tensors;
-      if (document.at("files").contains(file)) tensors = io::read_safetensors(folder / file);
-      const std::string place = state_file.string() + ": " + name;
-      checkpoint.sections_.emplace(name, io::StateBuffer::from(std::move(tensors), scalars.dump(), place));
-    }
-    return checkpoint;
-  });
+  const fs::path state_file = folder / kStateFile;
+  const Json document = read_state_file(state_file);
+  const formats::JsonObject object(document, state_file.string(), kDamaged);
+  const auto files = files_of(document, folder), state = object.object("state");
+  Checkpoint checkpoint;
+  checkpoint.folder_ = folder;
+  checkpoint.step_ = object.get<int64_t>("step");
+  for (const auto& name : files.keys()) verify_file(folder / name, files.object(name));
+  for (const auto& name : state.keys()) {
+    const std::string file = tensor_file_name(name);
+    io::TensorFile tensors;
+    if (files.has(file)) tensors = io::read_safetensors(folder / file);
+    const std::string place = state_file.string() + ": " + name;
+    checkpoint.sections_.emplace(name,
+                                 io::StateBuffer::from(std::move(tensors), state.object(name).value().dump(), place));
+  }
+  return checkpoint;
 }
 
 bool Checkpoint::names(const fs::path& folder, const std::string& file) {
-  return with_state(folder, [&](const Json& document, const fs::path&) { return document.at("files").contains(file); });
+  const Json document = read_state_file(folder / kStateFile);
+  return files_of(document, folder).has(file);
 }
 
 void Checkpoint::verify(const fs::path& folder, const std::string& file) {
-  with_state(folder,
-             [&](const Json& document, const fs::path&) { verify_file(folder / file, document.at("files").at(file)); });
+  const Json document = read_state_file(folder / kStateFile);
+  verify_file(folder / file, files_of(document, folder).object(file));
 }
 
 void Checkpoint::restore(const std::vector<Section>& sections) const {
