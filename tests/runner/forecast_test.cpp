@@ -116,6 +116,8 @@ TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and pred
   CHECK(predicted.exit_code == 0);
   CHECK_THAT(predicted.out, Contains("date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2018-06-26 20:00:00,"));
   CHECK(count_lines_in(predicted.out) == 25);
+  const auto two = unireplk({"predict", deploy, kTable, kTable});
+  CHECK(two.out == std::string(kTable) + "\n" + predicted.out + kTable + "\n" + predicted.out);
   const auto line = json_line({"predict", deploy, kTable, "--json"});
   CHECK(line["rows"].size() == 24);
   CHECK(line["rows"][0]["values"].size() == 7);

@@ -41,10 +41,12 @@ void require_finite(const tasks::Prediction& prediction, const std::filesystem::
 }
 
 /// A forecast as a CSV table, or as one line of JSON.
-void print_rows(const std::filesystem::path& file, const tasks::Prediction::Rows& rows, bool json) {
+/// \param is_named  tell which file the table follows: one alone is a CSV file.
+void print_rows(const std::filesystem::path& file, const tasks::Prediction::Rows& rows, bool is_named, bool json) {
   const auto values = rows.values.contiguous();
   nlohmann::ordered_json line{{"file", file.string()}, {"names", rows.names}, {"rows", nlohmann::json::array()}};
   if (!json) {
+    if (is_named) std::cout << file.string() << '\n';
     std::cout << "date";
     for (const auto& name : rows.names) std::cout << ',' << formats::csv_field(name);
     std::cout << '\n';
@@ -61,9 +63,10 @@ void print_rows(const std::filesystem::path& file, const tasks::Prediction::Rows
   if (json) print_json(line);
 }
 
-void print(const std::filesystem::path& file, const tasks::Prediction& prediction, int64_t top, bool json) {
-  if (prediction.rows.values.defined()) return print_rows(file, prediction.rows, json);
-  const auto count = std::min<size_t>(prediction.items.size(), static_cast<size_t>(top));
+void print(const std::filesystem::path& file, const tasks::Prediction& prediction, const PredictOptions& options,
+           bool json) {
+  if (prediction.rows.values.defined()) return print_rows(file, prediction.rows, options.files.size() > 1, json);
+  const auto count = std::min<size_t>(prediction.items.size(), static_cast<size_t>(options.top));
   if (json) {
     auto items = nlohmann::ordered_json::array();
     for (size_t i = 0; i < count; ++i)
@@ -93,7 +96,7 @@ ExitCode predict(const PredictOptions& options, const Program& program) {
       task->prepare(batch, {}, /*training=*/false);
       for (const auto& prediction : task->predict(batch)) {
         require_finite(prediction, path);
-        print(path, prediction, options.top, program.json);
+        print(path, prediction, options, program.json);
       }
     } catch (const UserError& error) {
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
