@@ -79,6 +79,32 @@ TEST_CASE("eval: train and deploy form of a checkpoint agree", "[numeric]") {
   }
 }
 
+TEST_CASE("export: without the validation data the proof takes random input", "[numeric]") {
+  const TemporaryFolder folder;
+  const auto run = trained(folder);
+  const auto with = (folder / "with.safetensors").string(), without = (folder / "without.safetensors").string();
+  CHECK(line_of({"export", run.string(), "--output", with, "--json"})["compared_on"] == "4 samples of data.validation");
+  const std::vector<std::string> gone{"export", run.string(), "--output", without, "data.validation.images=no/such"};
+  const auto exported = unireplk(gone);
+  CHECK(exported.exit_code == 0);
+  CHECK_THAT(exported.err, Contains("no validation data (no/such: ") && Contains("): the proof takes random input"));
+  CHECK_THAT(exported.out, Contains("from the branches they came from, on random input:"));
+  CHECK(unireplk({"predict", without, kBoot}).out == unireplk({"predict", with, kBoot}).out);
+
+  const auto kept = run / "data.safetensors";
+  auto bytes = content(kept);
+  bytes.replace(bytes.find("uint8"), 5, "uint7");
+  write_file(kept, bytes);
+  const auto damaged = unireplk(gone);
+  CHECK(damaged.exit_code == 2);
+  CHECK_THAT(damaged.err, Contains("data.safetensors: data: fields[") && Contains("dtype: expected one of uint8, ") &&
+                              Contains("got \"uint7\""));
+  fs::remove(kept);  // as in runs from before it was kept
+  const auto older = unireplk(gone);
+  CHECK(older.exit_code == 2);
+  CHECK_THAT(older.err, Contains("no/such"));
+}
+
 TEST_CASE("predict: a file that is no image is named, and the others are still told") {
   const TemporaryFolder folder;
   const auto run = trained(folder);

@@ -111,8 +111,14 @@ TEST_CASE("forecast: train, evaluate beside baselines, export, evaluate and pred
                  "data.validation.part=validation", "data.validation.input=48", "data.validation.horizon=24"});
   CHECK(deployed["mse"].get<double>() == Approx(evaluated["mse"].get<double>()).epsilon(1e-4));
 
+  const auto without = (folder / "without.safetensors").string();
+  const auto gone = json_line({"export", run, "--output", without, "--json", "data.validation.file=no/such.csv"});
+  CHECK(gone["compared_on"] == "random input");
+  CHECK(gone["worst_f64"] < 1e-9);
+
   fs::remove_all(run);
   const auto predicted = unireplk({"predict", deploy, kTable});
+  CHECK(unireplk({"predict", without, kTable}).out == predicted.out);
   CHECK(predicted.exit_code == 0);
   CHECK_THAT(predicted.out, Contains("date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2018-06-26 20:00:00,"));
   CHECK(count_lines_in(predicted.out) == 25);

@@ -8,6 +8,7 @@
 #include "unireplk/runner/experiment.h"
 #include "unireplk/runner/program.h"
 #include "unireplk/runner/resume.h"
+#include "unireplk/runner/run_data.h"
 #include "unireplk/runner/training_parts.h"
 #include "unireplk/runner/version.h"
 #include "unireplk/train/progress_observer.h"
@@ -71,7 +72,10 @@ ExitCode train_in_folder(const ExperimentConfig& config, const config::Registrie
   BaselineObserver baselines(*parts.baselines, parts.validation ? &parts.validation->dataset : nullptr,
                              parts.test ? &parts.test->dataset : nullptr);
   trainer.observe(baselines);
-  if (!folder.config()) folder.write_config(config_for_run(config));
+  if (!folder.config()) {
+    write_run_data(folder.path(), parts.evaluation_info(config));
+    folder.write_config(config_for_run(config));
+  }
   if (resume) trainer.resume();
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   if (!finished) {
@@ -116,7 +120,8 @@ void add_train(CLI::App& app, Program& program) {
   auto* command = app.add_subcommand("train", "Train a network as a config file says.");
   auto options = std::make_shared<TrainOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
-  command->add_flag("--resume", options->resume, "Go on from the newest sound checkpoint; start when there is none.");
+  command->add_flag("--resume", options->resume,
+                    "Go on from the newest sound checkpoint; start when there is none.");
   command->add_flag("--dry-run", options->dry_run, "Check config, data and network; train and write nothing.");
   command->callback(
       [options, &program] { program.run = [options, &program] { return train_run(*options, program); }; });

@@ -53,6 +53,11 @@ TrainingParts::TrainingParts(const ExperimentConfig& config, const Context& run_
   train::check_trainable(config.train, *task, batches_per_epoch(), validation != nullptr, context.device);
 }
 
+DataInfo TrainingParts::evaluation_info(const ExperimentConfig& config) const {
+  const auto of_source = training->dataset.source->info();
+  return config.data.pipeline.make(of_source, data::Mode::kEvaluation)->describe(of_source);
+}
+
 train::TrainerParts TrainingParts::for_trainer(const train::RunFolder& folder, std::function<bool()> stop_requested) {
   return {.task = *task,
           .train_data = training->loader,

@@ -37,6 +37,9 @@ struct TrainingParts {
 
   int64_t batches_per_epoch() const { return training->sampler->steps(0); }
 
+  /// What the training data say to a network that is only used.
+  DataInfo evaluation_info(const ExperimentConfig& config) const;
+
   /// What a trainer takes of them; they must outlive it.
   train::TrainerParts for_trainer(const train::RunFolder& folder, std::function<bool()> stop_requested);
 
