@@ -127,6 +127,33 @@ TEST_CASE("resume: a changed setting is refused by name") {
   CHECK(content(folder / "run" / "tiny" / "metrics.jsonl") == before);
 }
 
+TEST_CASE("resume: a run that ended before its first checkpoint starts over, also with another setting") {
+  const TemporaryFolder folder;
+  const auto tiny = folder / "run" / "tiny";
+  const std::vector<std::string> few{"train.max_steps=3", "train.schedule.warmup_steps=1", "train.optimizer.lr=0.5"};
+  {
+    Process process(training(folder / "run", {"train.checkpoint.every_steps=100000"}));
+    REQUIRE(process.wait_until([&] { return count_lines(tiny / "metrics.jsonl") >= 5; }));
+    process.send(SIGKILL);
+    REQUIRE(process.wait().exit_code == 128 + SIGKILL);
+  }
+  REQUIRE_FALSE(has_checkpoint(tiny));
+  const auto fresh = unireplk({"train", kTiny, "output=" + (folder / "run").string()});
+  CHECK(fresh.exit_code == 2);
+  CHECK(fresh.err.find(tiny.string() + ": the folder of this run exists and holds no checkpoint. Start it from the "
+                                       "beginning with --resume, or give the run another `name`.") != fresh.err.npos);
+  CHECK(count_lines(tiny / "metrics.jsonl") >= 5);
+
+  const auto again = run(training(folder / "run", few));
+  CHECK(again.exit_code == 0);
+  CHECK_THAT(again.err, Catch::Contains("no checkpoint in " + tiny.string() +
+                                        ": starting anew, the records of the earlier start") &&
+                            Catch::Contains("config.yaml: replaced by this config"));
+  CHECK_THAT(content(tiny / "config.yaml"), Catch::Contains("lr: 0.5"));
+  REQUIRE(run(training(folder / "whole", few)).exit_code == 0);
+  check_equal_runs(folder / "whole" / "tiny", tiny);
+}
+
 TEST_CASE("resume: a run that was moved goes on under its new name, and says when it does not") {
   const TemporaryFolder folder;
   const std::vector<std::string> few{"train.max_steps=4", "train.schedule.warmup_steps=1"};

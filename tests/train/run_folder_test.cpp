@@ -33,6 +33,11 @@ TEST_CASE("run folder: is made with its parents, anew or to resume") {
 TEST_CASE("run folder: one with content is refused without resume, and left free") {
   const test::TemporaryFolder folder;
   RunFolder(folder.path(), /*resume=*/false).write_config("name: first\n");
+  CHECK_THROWS_WITH(RunFolder(folder.path(), false),
+                    folder.path().string() +
+                        ": the folder of this run exists and holds no checkpoint. Start it from the beginning with "
+                        "--resume, or give the run another `name`.");
+  std::filesystem::create_directories(folder / "checkpoints/step_000000001");
   CHECK_THROWS_WITH(RunFolder(folder.path(), false), folder.path().string() +
                                                          ": the folder of this run exists. Go on with --resume, or "
                                                          "give the run another `name`.");

@@ -60,22 +60,34 @@ void report(const train::Trainer& trainer, const std::filesystem::path& folder, 
   log_info("run folder: {}", folder.string());
 }
 
+/// Keep what a run starts with; once there is a checkpoint, check that the run may go on under `config`. The trainer
+/// has cleared away what lay half written there.
+void settle_folder(const train::RunFolder& folder, const ExperimentConfig& config, const config::Registries& registries,
+                   const DataInfo& info) {
+  const auto earlier = folder.config();
+  const bool goes_on = !train::CheckpointStore::steps_in(folder.checkpoints()).empty();
+  if (earlier && goes_on) return check_resumable(*earlier, config, registries, folder.path());
+  const auto text = config_for_run(config);
+  if (earlier && *earlier != text) {
+    log_info("{}: replaced by this config, as no checkpoint was made under the earlier one",
+             (folder.path() / "config.yaml").string());
+  }
+  write_run_data(folder.path(), info);
+  folder.write_config(text);
+}
+
 /// Train in the run's folder, from its newest checkpoint on when there is one.
 ExitCode train_in_folder(const ExperimentConfig& config, const config::Registries& registries, bool resume,
                          TrainingParts& parts, bool json) {
   const StopFlag stop;
   const train::RunFolder folder(config.run_folder(), resume);
-  if (const auto earlier = folder.config()) check_resumable(*earlier, config, registries, folder.path());
   train::Trainer trainer(config.train, parts.for_trainer(folder, [&stop] { return stop.requested(); }));
   train::ProgressObserver progress(trainer.clock(), parts.training->loader);
   trainer.observe(progress);
   BaselineObserver baselines(*parts.baselines, parts.validation ? &parts.validation->dataset : nullptr,
                              parts.test ? &parts.test->dataset : nullptr);
   trainer.observe(baselines);
-  if (!folder.config()) {
-    write_run_data(folder.path(), parts.evaluation_info(config));
-    folder.write_config(config_for_run(config));
-  }
+  settle_folder(folder, config, registries, parts.evaluation_info(config));
   if (resume) trainer.resume();
   const bool finished = trainer.run() == train::RunEnd::kFinished;
   if (!finished) {
@@ -121,7 +133,7 @@ void add_train(CLI::App& app, Program& program) {
   auto options = std::make_shared<TrainOptions>();
   add_target(*command, options->target, "CONFIG", "YAML file.");
   command->add_flag("--resume", options->resume,
-                    "Go on from the newest sound checkpoint; start when there is none.");
+                    "Go on from the newest sound checkpoint; start from the beginning when there is none.");
   command->add_flag("--dry-run", options->dry_run, "Check config, data and network; train and write nothing.");
   command->callback(
       [options, &program] { program.run = [options, &program] { return train_run(*options, program); }; });

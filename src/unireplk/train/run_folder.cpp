@@ -8,6 +8,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/io/files.h"
+#include "unireplk/train/checkpoint_store.h"
 
 namespace unireplk::train {
 namespace {
@@ -25,6 +26,10 @@ RunFolder::RunFolder(fs::path path, bool resume) : path_(std::move(path)) {
   lock();
   if (!resume && has_content()) {
     close(lock_);
+    if (CheckpointStore::steps_in(checkpoints()).empty()) {
+      throw UserError({path_.string(), "the folder of this run exists and holds no checkpoint",
+                       "Start it from the beginning with --resume, or give the run another `name`."});
+    }
     throw UserError(
         {path_.string(), "the folder of this run exists", "Go on with --resume, or give the run another `name`."});
   }

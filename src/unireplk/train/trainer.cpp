@@ -299,8 +299,10 @@ bool Trainer::measure(const char* weights, data::Loader* data, ValidationRecord&
 bool Trainer::resume() {
   const std::optional<Checkpoint> checkpoint = checkpoints_.newest();
   if (!checkpoint) {
-    metrics_.clear();  // a run that ended before its first checkpoint may have left records
-    log_info("no checkpoint in {}: {}", parts_.folder.path().string(), kNothingToResume);
+    const bool has_records = std::filesystem::file_size(parts_.folder.metrics()) > 0;  // of a run without a checkpoint
+    metrics_.clear();
+    log_info("no checkpoint in {}: {}{}", parts_.folder.path().string(), kNothingToResume,
+             has_records ? ", the records of the earlier start in metrics.jsonl are dropped" : "");
     return false;
   }
   checkpoint->restore(sections());
