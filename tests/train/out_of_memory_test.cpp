@@ -165,6 +165,10 @@ TEST_CASE("out of memory: what allocators throw is told from other errors") {
   CHECK(is_known([] { throw std::bad_alloc(); }));
   CHECK(is_known(throw_as_cuda_does));
   CHECK(is_known([] { TORCH_CHECK(false, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"); }));
+  for (const char* place : {"HOST", "DEVICE"}) {  // as cuDNN 9 has it
+    CHECK(is_known(
+        [&] { TORCH_CHECK(false, "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_", place, "_ALLOCATION_FAILED"); }));
+  }
   CHECK(!is_known([] { TORCH_CHECK(false, "CUDA error: an illegal memory access was encountered"); }));
   CHECK(!is_known([] { throw std::runtime_error("out of memory"); }));
 }

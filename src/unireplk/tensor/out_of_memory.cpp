@@ -15,9 +15,9 @@ bool is_out_of_memory(const std::exception& error) {
   const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
   if (!of_torch) return false;
   // These have no type of their own.
-  constexpr std::array kWords =
-      std::to_array<std::string_view>({"DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
-                                       "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"});
+  constexpr std::array kWords = std::to_array<std::string_view>(
+      {"DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+       "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"});
   const std::string_view message = of_torch->what_without_backtrace();
   return std::ranges::any_of(kWords, [&](std::string_view words) { return message.find(words) != message.npos; });
 }
