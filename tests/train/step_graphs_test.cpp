@@ -625,6 +625,73 @@ TEST_CASE("step graphs: recordings make room for a step that does not fit beside
                                   "memory. Tried to allocate 1 GiB). Steps run without graphs from here on"));
 }
 
+TEST_CASE("step graphs: recordings make room for a validation that does not fit beside them", "[numeric]") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  const auto fails_twice = [](TinyRun& tiny) {  // with the network after epoch 1, with its average after epoch 2
+    tiny.task.before_evaluation = [calls = std::make_shared<int>(0)] {
+      const int call = ++*calls;
+      if (call == 2 || call == 13) throw_for_memory();
+    };
+  };
+  const int64_t accumulate_steps = GENERATE(1, 2);
+  auto config = graphed(true, accumulate_steps);
+  const auto counts = train(folder.path(), config, {.tests = true}, 1000, fails_twice);
+  train(reference.path(), graphed(false, accumulate_steps), {.tests = true});
+  check_same_bits(folder.path(), reference.path());
+  CHECK((counts.rehearsals == 3 && counts.recordings == 3 && counts.replays == 24 - 3));
+  CHECK_THAT(log.text(), Contains("train.cuda_graphs: memory does not hold an evaluation beside the recordings (CUDA "
+                                  "out of memory. Tried to allocate 1 GiB), which are made anew after it"));
+}
+
+TEST_CASE("step graphs: a validation that memory is not enough for ends the run, with recordings or without") {
+  const bool with_graphs = GENERATE(false, true);
+  const test::TemporaryFolder folder;
+  const test::CapturedLog log;
+  int64_t tries = 0;
+  const auto fails = [&](TinyRun& tiny) {
+    tiny.task.before_evaluation = [&] {
+      ++tries;
+      throw_for_memory();
+    };
+  };
+  CHECK_THROWS_WITH(train(folder.path(), graphed(with_graphs), {}, 1000, fails),
+                    Contains("after step 6: out of memory, in fp32: CUDA out of memory"));
+  CHECK(tries == (with_graphs ? 2 : 1));
+}
+
+TEST_CASE("step graphs: a divergence is told and undone where memory has no room for a look at the network") {
+  const test::TemporaryFolder folder, reference;
+  const test::CapturedLog log;
+  int64_t looks = 0;
+  const auto spoil = [&](TinyRun& tiny) {
+    tiny.task.change_batch = [spoilt = std::make_shared<int>(0)](const tasks::Step& step, Batch& batch) {
+      if (step.step >= 14 && step.step <= 16 && ++*spoilt <= 3) {
+        batch.fields["image"] = at::full_like(batch.tensor("image"), std::nan(""));
+      }
+    };
+  };
+  const auto spoil_and_fail = [&](TinyRun& tiny) {
+    spoil(tiny);
+    tiny.task.before_observing = [&] {
+      ++looks;
+      throw_for_memory();
+    };
+  };
+  auto config = graphed(true), plain = graphed(false);
+  for (auto* one : {&config, &plain}) {
+    one->guard = {.max_skipped = 2, .then = WhenDiverged::kRollBack};
+    one->log_every = 1;
+    one->checkpoint.every_steps = 4;
+  }
+  const auto counts = train(folder.path(), config, {}, 1000, spoil_and_fail);
+  CHECK(looks == 2);  // beside the recordings, and without them
+  CHECK(counts.recordings == 2);
+  CHECK_THAT(log.text(), Contains("3 steps in a row: training has diverged\n") && Contains("rolled back to"));
+  train(reference.path(), plain, {}, 1000, spoil);
+  check_same_bits(folder.path(), reference.path());
+}
+
 TEST_CASE("step graphs: an update that memory is not enough for ends the run, and is not begun anew") {
   struct Greedy : Other {
     using Other::Other;

@@ -105,6 +105,12 @@ class TinyTask : public tasks::Classification {
   void prepare(Batch& batch, const tasks::Step& step, bool training) override {
     Classification::prepare(batch, step, training);
     if (change_batch && training) change_batch(step, batch);
+    if (before_evaluation && !training) before_evaluation();
+  }
+
+  void observe(const Batch& batch, const tasks::Step& step, const tasks::PartObserver& observer) override {
+    if (before_observing) before_observing();
+    Classification::observe(batch, step, observer);
   }
 
   tasks::Losses losses(const Batch& batch, const tasks::Step& step) override {
@@ -114,6 +120,7 @@ class TinyTask : public tasks::Classification {
   }
 
   std::function<void(const tasks::Step&, Batch&)> change_batch = {};
+  std::function<void()> before_evaluation = {}, before_observing = {};  ///< of each batch; may throw
 
  private:
   ChangeLosses change_;

@@ -122,6 +122,10 @@ void StepGraphs::clear() {
   }
 }
 
+void StepGraphs::drop_recordings() {
+  for (const auto& [key, shape] : shapes_) shape->drop();
+}
+
 size_t StepGraphs::count() const {
   return static_cast<size_t>(
       std::ranges::count_if(shapes_, [](const auto& entry) { return entry.second->work != nullptr; }));
@@ -232,7 +236,7 @@ void StepGraphs::give_up(const std::string& reason) {
 
 /// From here on batches of a shape run without recordings. Those of others are void now, and made anew.
 void StepGraphs::refuse(Shape& shape, const std::string& reason) {
-  for (const auto& [key, each] : shapes_) each->drop();
+  drop_recordings();
   shape.is_refused = true;
   log_warning("train.cuda_graphs: {}; batches of this shape run without graphs", reason);
 }

@@ -60,6 +60,9 @@ class StepGraphs {
   /// Forget all recordings and gradients, for their memory is wanted.
   void clear();
 
+  /// Forget the recordings alone: each is made anew in its turn.
+  void drop_recordings();
+
   /// From here on run everything without recordings. \param reason  for the log.
   void give_up(const std::string& reason);
 

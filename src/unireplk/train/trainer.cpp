@@ -291,7 +291,9 @@ void Trainer::judge(const tasks::Metric& primary) {
 
 /// Measure the network as it is. False when asked to stop; then nothing is recorded.
 bool Trainer::measure(const char* weights, data::Loader* data, ValidationRecord& record) {
-  auto metrics = evaluate(parts_.task, *data, autocast_, [this] { return stop_requested(); });
+  std::optional<std::vector<tasks::Metric>> metrics;
+  run_beside_recordings(
+      "an evaluation", [&] { metrics = evaluate(parts_.task, *data, autocast_, [this] { return stop_requested(); }); });
   if (metrics) record.results.push_back({weights, std::move(*metrics)});
   return metrics.has_value();
 }

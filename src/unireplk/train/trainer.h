@@ -99,6 +99,7 @@ class Trainer {
   void update(StepValues& values);
   void begin_anew(const std::string& what);
   void halve_micro_batches(const std::string& what);
+  void run_beside_recordings(const char* name, const std::function<void()>& work);
   [[noreturn]] void throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const;
   [[noreturn]] void rethrow() const;
   tasks::Step step_at(int64_t step, int64_t epoch, int64_t micro_step);
@@ -121,6 +122,7 @@ class Trainer {
   void roll_back(const StepRecord& last);
   std::string divergence(const StepRecord& last);
   std::string first_unsound_part(const StepRecord& record);
+  std::string look_at_parts(const StepRecord& record);
 
   bool stop_requested() const;
   bool interval_is_over() const;

@@ -4,6 +4,7 @@
 
 #include "unireplk/core/error.h"
 #include "unireplk/core/log.h"
+#include "unireplk/tensor/out_of_memory.h"
 #include "unireplk/train/trainer.h"
 
 /// What a trainer does when training has diverged.
@@ -53,7 +54,18 @@ std::string Trainer::divergence(const StepRecord& last) {
 
 /// Run the batches of a step once more, with the weights as they are now, and name the first part of the network whose
 /// output is not finite; empty when all are. The training data have to be started anew afterwards.
-std::string Trainer::first_unsound_part(const StepRecord& record) try {
+std::string Trainer::first_unsound_part(const StepRecord& record) {
+  std::string part;
+  try {
+    run_beside_recordings("a look at the network's parts", [&] { part = look_at_parts(record); });
+  } catch (const UserError&) {             // the data cannot be read again; that must not hide the divergence
+  } catch (const std::exception& error) {  // nor must it that memory is not enough
+    if (!is_out_of_memory(error)) throw;
+  }
+  return part;
+}
+
+std::string Trainer::look_at_parts(const StepRecord& record) {
   std::vector<std::string> parts;
   const int64_t step = record.step - 1, step_in_epoch = step - record.epoch * clock_.length().steps_per_epoch;
   micro_batches_.start(record.epoch, step_in_epoch);
@@ -67,8 +79,6 @@ std::string Trainer::first_unsound_part(const StepRecord& record) try {
     });
   }
   return parts.empty() ? "" : parts.front();
-} catch (const UserError&) {  // the data cannot be read again; that must not hide the divergence
-  return "";
 }
 
 }  // namespace unireplk::train

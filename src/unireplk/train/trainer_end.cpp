@@ -38,6 +38,7 @@ class KeptWeights {
 RunEnd Trainer::finish() {
   writer_.finish();
   if (!has_ending() || ending_.is_done) return RunEnd::kFinished;
+  if (graphs_) graphs_->drop_recordings();  // nothing is trained any more
   ValidationRecord validation{.step = clock_.step(), .epoch = clock_.epoch_of(clock_.step()), .results = {}};
   ValidationRecord test{.step = best_.step() < 0 ? clock_.step() : best_.step(), .epoch = 0, .results = {}};
   test.epoch = clock_.epoch_of(test.step);

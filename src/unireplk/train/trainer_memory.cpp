@@ -47,6 +47,24 @@ void Trainer::halve_micro_batches(const std::string& what) {
               size, what, micro_batches_.per_step(), micro_batches_.size());
 }
 
+/// Run `work` between steps. Where memory does not hold it beside the recordings, they go, and it begins anew.
+void Trainer::run_beside_recordings(const char* name, const std::function<void()>& work) {
+  std::string what;
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error) || !graphs_ || graphs_->count() == 0) throw;
+    what = short_message(error);
+  }
+  log_warning(
+      "train.cuda_graphs: memory does not hold {} beside the recordings ({}), which are made anew after it. "
+      "Smaller batches leave room for both",
+      name, what);
+  graphs_->drop_recordings();
+  release_cached_memory(parts_.context.device);
+  work();
+}
+
 /// \param could_halve  the step could have been made of smaller micro-batches.
 void Trainer::throw_out_of_memory(const std::string& place, const std::string& what, bool could_halve) const {
   throw MemoryError(
