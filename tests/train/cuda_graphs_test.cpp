@@ -6,16 +6,21 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "support/captured_log.h"
 #include "support/catch.h"
+#include "support/files.h"
 #include "support/temporary_folder.h"
 #include "train/tiny_run.h"
+#include "unireplk/io/state_file.h"
 #include "unireplk/io/tensor_file.h"
 #include "unireplk/models/state_dict.h"
 #include "unireplk/models/unireplknet.h"
 #include "unireplk/tasks/classification.h"
+#include "unireplk/train/ema.h"
 #include "unireplk/train/gradients.h"
 #include "unireplk/train/loss_scale.h"
 #include "unireplk/train/precision.h"
@@ -74,6 +79,7 @@ struct Steps {
   int64_t accumulate = 1;
   int64_t count = 10;
   bool changes_shape = false;  ///< every third step has a smaller batch
+  int64_t spoilt_step = -1;    ///< whose images are infinite
   Make make = [](const auto& network) { return make_adamw({.lr = 1e-3}, network); };
 };
 
@@ -83,8 +89,15 @@ StepSettings settings_of(const Optimizer& optimizer, int64_t step) {
           .weight_decay = 0.01 * static_cast<double>(step)};
 }
 
+void add_state_of(const Stateful& part, const std::string& name, State& state) {
+  io::StateBuffer buffer;
+  part.save(buffer);
+  for (const auto& [key, value] : buffer.tensors().tensors) state[name + key] = value;
+  if (buffer.has("step")) state[name + "step"] = at::scalar_tensor(buffer.integer("step"), at::kDouble);
+}
+
 /// Steps of a real network with drop path on a GPU, each from the seed of its number; those of one micro-batch are
-/// recorded whole. \return weights, statistics, and losses and norms by step.
+/// recorded whole. \return weights, statistics, averages and the optimizer's state, and losses and norms by step.
 State steps_on_gpu(const Steps& steps, bool with_graphs, size_t expected_recordings = 0) {
   auto options = models::variant_options("unireplknet_a");
   options.num_classes = 10;
@@ -98,6 +111,8 @@ State steps_on_gpu(const Steps& steps, bool with_graphs, size_t expected_recordi
   at::Generator generator = at::globalContext().defaultGenerator(gpu()).clone();
   std::optional<LossScale> scale;
   if (steps.precision == Precision::kFp16) scale.emplace(gpu(), LossScaleOptions{.initial = 256});
+  Guard skipping({}, *network);
+  Ema averages(*network, 0.9);
   std::optional<StepGraphs> graphs;
   if (with_graphs) graphs.emplace(make_graph_recorder(gpu()), *network, generator);
 
@@ -116,6 +131,8 @@ State steps_on_gpu(const Steps& steps, bool with_graphs, size_t expected_recordi
     values.grad_norm = clip_gradients(optimizer->gradients(), 1.0);
     const at::Tensor skip = Guard::is_unsound(values.loss, values.grad_norm);
     optimizer->step(rates, skip);
+    skipping.end_step(skip);
+    averages.update(skip);
     if (scale) scale->update(skip);
   };
   const auto whole_step = [&](const Batch& batch) {
@@ -130,11 +147,14 @@ State steps_on_gpu(const Steps& steps, bool with_graphs, size_t expected_recordi
   for (int64_t step = 0; step < steps.count; ++step) {
     graphs ? graphs->zero_gradients() : optimizer->zero_grad();
     rates.set(settings_of(*optimizer, step));
+    skipping.begin_step();
     StepValues values;
     for (int64_t micro = 0; micro < steps.accumulate; ++micro) {
       const int64_t size = steps.changes_shape && step % 3 == 2 ? 4 : 8;
+      at::Tensor image = at::randn({size, 3, 64, 64}, images);
+      if (step == steps.spoilt_step) image.fill_(INFINITY);
       Batch batch;
-      batch.fields["image"] = at::randn({size, 3, 64, 64}, images).to(gpu()).contiguous(at::MemoryFormat::ChannelsLast);
+      batch.fields["image"] = image.to(gpu()).contiguous(at::MemoryFormat::ChannelsLast);
       batch.fields["label"] = at::arange(size, at::kLong).remainder(10).to(gpu());
       batch.keys.resize(static_cast<size_t>(size));
       generator.set_current_seed(static_cast<uint64_t>(100 * step + micro));
@@ -145,11 +165,14 @@ State steps_on_gpu(const Steps& steps, bool with_graphs, size_t expected_recordi
       }
     }
     if (!is_whole) update(values);
+    if (step == steps.spoilt_step) continue;
     state[format("loss.{}", step)] = values.loss;
     state[format("norm.{}", step)] = values.grad_norm;
   }
   for (const auto& [name, value] : models::state_dict(*network)) state[name] = value.detach();
   for (auto& [name, value] : state) value = value.cpu();
+  add_state_of(averages, "average.", state);
+  add_state_of(*optimizer, "optimizer.", state);
   if (graphs) CHECK(graphs->count() == expected_recordings);
   return state;
 }
@@ -170,6 +193,53 @@ TEST_CASE("step graphs: on a GPU, replayed steps are those without recordings, i
   CAPTURE(name_of(precision));
   check_same_steps({.precision = precision}, 1);
   CHECK_THAT(log.text(), !Contains("train.cuda_graphs"));
+}
+
+TEST_CASE("step graphs: on a GPU, a replayed step of a network that is skipped changes nothing of it", "[cuda]") {
+  if (no_gpu_here()) return;
+  const Repeatable repeatable;
+  const test::CapturedLog log;
+  const auto precision = GENERATE(Precision::kFp32, Precision::kFp16);
+  const Make sgd = [](const auto& network) { return make_sgd({.lr = 1e-2}, network); };
+  check_same_steps({.precision = precision, .spoilt_step = 7}, 1);
+  check_same_steps({.precision = precision, .spoilt_step = 7, .make = sgd}, 1);
+  const Steps before{.precision = precision, .count = 7}, skipped{.precision = precision, .count = 8, .spoilt_step = 7};
+  const State expected = steps_on_gpu(before, true, 1), again = steps_on_gpu(before, true, 1);
+  CHECK(difference(expected, steps_on_gpu(skipped, true, 1)) <= allowed(again, expected));
+  CHECK_THAT(log.text(), !Contains("train.cuda_graphs"));
+}
+
+TEST_CASE(
+    "step graphs: on a GPU, each replayed step has its own learning rate and batch, however far the host is ahead",
+    "[cuda]") {
+  if (no_gpu_here()) return;
+  const test::CapturedLog log;
+  struct Net : torch::nn::Module {
+    at::Tensor weight = register_parameter("weight", at::zeros({1 << 22}, at::TensorOptions(gpu())));
+  };
+  const auto net = std::make_shared<Net>();
+  const auto optimizer = make_sgd({.weight_decay = 0.0, .momentum = 0.0}, *net);
+  GroupRates rates(optimizer->groups(), GENERATE(false, true));
+  StepGraphs graphs(make_graph_recorder(gpu()), *net, at::globalContext().defaultGenerator(gpu()).clone());
+  const auto work = [&](const Batch& batch) {
+    const at::Tensor loss = (net->weight * batch.tensor("x")).sum();
+    loss.backward();
+    optimizer->step(rates, {});
+    return StepValues{.loss = loss.detach()};
+  };
+  double expected = 0;
+  for (int64_t t = 1; t <= 500; ++t) {
+    const double lr = std::ldexp(1.0, static_cast<int>(t % 3));  // sums are exact
+    const double x = 1 + static_cast<double>(t % 2);
+    Batch batch;
+    batch.fields["x"] = at::full_like(net->weight.detach(), x);
+    rates.set({.lr = lr, .weight_decay = 0});
+    graphs.run_step(batch, work);
+    expected -= lr * x;
+  }
+  CHECK(net->weight.min().item<double>() == expected);
+  CHECK(net->weight.max().item<double>() == expected);
+  CHECK(graphs.count() == 1);
 }
 
 TEST_CASE("step graphs: on a GPU, several micro-batches of a step, and two shapes in turn", "[cuda]") {
@@ -271,14 +341,21 @@ TEST_CASE("step graphs: on a GPU, a recording that fails leaves everything usabl
   CHECK(good.count() == 1);
 }
 
-/// A run of 24 micro-batches on a GPU. \return weights and averages, and losses, norms and scales by step.
+/// A run of 24 micro-batches on a GPU.
 struct Run {
   Precision precision = Precision::kFp32;
   int64_t accumulate_steps = 1;
-  int64_t stop_at = 1000;   ///< after so many steps it is stopped and resumed
-  int64_t spoilt_step = 0;  ///< whose loss is infinite
+  int64_t stop_at = 1000;     ///< after so many steps it is stopped and resumed
+  int64_t spoilt_step = 0;    ///< the first whose loss is infinite
+  int64_t spoilt_count = 1;   ///< of steps; three in a row are rolled back
+  bool lacks_memory = false;  ///< for a validation, the first time
+  int64_t traced_from = 6;    ///< step
 };
 
+/// Takes more memory than there is.
+void fail_for_memory() { at::empty({int64_t{1} << 44}, at::TensorOptions(gpu())); }
+
+/// \return weights, averages and the optimizer's state, and losses, norms and scales by step.
 State run_on_gpu(const Run& run, bool with_graphs) {
   const test::TemporaryFolder folder;
   auto config = test::tiny_config();
@@ -287,7 +364,12 @@ State run_on_gpu(const Run& run, bool with_graphs) {
   config.accumulate_steps = run.accumulate_steps;
   config.ema = EmaConfig{.decay = 0.9};
   config.clip_grad_norm = 1.0;
-  config.profile = ProfileConfig{.start = 6, .steps = 2};
+  config.profile = ProfileConfig{.start = run.traced_from, .steps = 2};
+  if (run.spoilt_count > 1) {
+    config.guard = {.max_skipped = 2, .then = WhenDiverged::kRollBack};
+    config.checkpoint.every_steps = 4;
+    config.log_every = 1;
+  }
   config::Registry<MakeSchedule> schedules{"schedule"};
   schedules.add<CosineConfig>("cosine", "", make_cosine);
   config.schedule = config::Choice<MakeSchedule>::of(
@@ -298,8 +380,13 @@ State run_on_gpu(const Run& run, bool with_graphs) {
     TinyRun tiny(
         folder.path(), config,
         {.stop_requested = [&] { return running && running->trainer.clock().step() >= last; }, .device = gpu()});
-    tiny.task.change_batch = [&run](const tasks::Step& step, Batch& batch) {
-      if (step.step + 1 == run.spoilt_step) batch.fields["image"] = at::full_like(batch.tensor("image"), INFINITY);
+    tiny.task.change_batch = [&run, spoilt = int64_t{0}](const tasks::Step& step, Batch& batch) mutable {
+      if (run.spoilt_step == 0 || step.step + 1 < run.spoilt_step || spoilt == run.spoilt_count) return;
+      ++spoilt;
+      batch.fields["image"] = at::full_like(batch.tensor("image"), INFINITY);
+    };
+    tiny.task.before_evaluation = [lacks_memory = run.lacks_memory && with_graphs]() mutable {
+      if (std::exchange(lacks_memory, false)) fail_for_memory();
     };
     running = &tiny;
     tiny.trainer.observe(recorder);
@@ -308,9 +395,12 @@ State run_on_gpu(const Run& run, bool with_graphs) {
     State state;
     for (const auto& [name, value] : models::state_dict(*tiny.net)) state[name] = value.detach().cpu();
     const auto checkpoint = CheckpointStore(folder / "checkpoints", 1).pointed("latest");
-    for (const auto& [name, value] : io::read_safetensors(*checkpoint / "ema.safetensors").tensors) {
-      state["ema." + name] = value;
+    for (const std::string part : {"ema", "optimizer"}) {
+      const auto file = io::read_safetensors(*checkpoint / (part + ".safetensors"));
+      for (const auto& [name, value] : file.tensors) state[format("{}.{}", part, name)] = value;
     }
+    const auto scalars = nlohmann::json::parse(test::content(*checkpoint / "state.json")).at("checkpoint").at("state");
+    state["optimizer.step"] = at::scalar_tensor(scalars.at("optimizer").at("step").get<int64_t>(), at::kDouble);
     for (const auto& record : recorder.steps) {
       if (!record.is_sound()) continue;
       state[format("step.{}", record.step)] =
@@ -349,6 +439,30 @@ TEST_CASE("step graphs: on a GPU, a replayed step whose loss is infinite changes
   const auto precision = GENERATE(Precision::kBf16, Precision::kFp16);
   check_same_runs({.precision = precision, .spoilt_step = 12});
   CHECK_THAT(log.text(), Contains("recorded the step") && !Contains("train.cuda_graphs"));
+}
+
+TEST_CASE("step graphs: on a GPU, a run that rolls back is that without recordings", "[cuda]") {
+  if (no_gpu_here()) return;
+  const Repeatable repeatable;
+  const test::CapturedLog log;
+  check_same_runs({.spoilt_step = 14, .spoilt_count = 3});
+  CHECK_THAT(log.text(), Contains("rolled back to") && !Contains("train.cuda_graphs"));
+}
+
+TEST_CASE("step graphs: on a GPU, recordings make room for a validation that does not fit beside them", "[cuda]") {
+  if (no_gpu_here()) return;
+  const Repeatable repeatable;
+  const test::CapturedLog log;
+  check_same_runs({.accumulate_steps = GENERATE(1, 2), .lacks_memory = true});
+  CHECK_THAT(log.text(), Contains("memory does not hold an evaluation beside the recordings (CUDA out of memory"));
+}
+
+TEST_CASE("step graphs: on a GPU, a step is recorded while the run is traced", "[cuda]") {
+  if (no_gpu_here()) return;
+  const Repeatable repeatable;
+  const test::CapturedLog log;
+  check_same_runs({.traced_from = 3});
+  CHECK_THAT(log.text(), Contains("recorded the step") && Contains("steps 3 to 4 traced"));
 }
 
 }  // namespace
