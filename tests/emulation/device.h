@@ -16,14 +16,12 @@
 #undef __global__
 #undef __host__
 #undef __launch_bounds__
-#undef __shared__
 #define __constant__ static
 #define __device__
 #define __forceinline__ inline
 #define __global__
 #define __host__
 #define __launch_bounds__(...)
-#define __shared__ static  // blocks run one after the other
 
 #define threadIdx ::unireplk::emulation::thread_index
 #define blockIdx ::unireplk::emulation::block_index

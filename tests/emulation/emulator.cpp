@@ -98,6 +98,7 @@ class Block {
 
   Thread& current() { return threads_[current_]; }
   void* shared() { return shared_.data(); }
+  void* shared(StaticShared& variable, size_t bytes, size_t alignment);
   bool is_running() const { return living_ > 0; }
 
   void meet();
@@ -118,8 +119,11 @@ class Block {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   std::vector<std::unique_ptr<std::byte[]>> stacks_;
-  std::vector<std::byte> shared_;
-  size_t shared_bytes_ = 0, current_ = 0, living_ = 0, waiting_ = 0;
+  std::vector<std::byte> shared_ = std::vector<std::byte>(kSharedBytes + kGuardBytes);
+  size_t shared_bytes_ = 0;  // dynamic, from the beginning on; behind the guard, static ones
+  size_t static_bytes_ = 0;
+  uint64_t number_ = 0;  // of the block, since the program began
+  size_t current_ = 0, living_ = 0, waiting_ = 0;
   size_t idle_turns_ = 0;  // since a thread last came to a meeting or ended
   uint64_t round_ = 0;     // of the barrier
   void* outside_ = nullptr;
@@ -137,10 +141,25 @@ void Block::prepare(dim3 size, size_t shared_bytes) {
   warps_.assign((count + kLanesOfWarp - 1) / kLanesOfWarp, {});
   for (size_t i = 0; i < count; ++i) prepare_thread(i, size);
   shared_bytes_ = shared_bytes;
-  shared_.assign(shared_bytes + kGuardBytes, kPoison);
-  std::fill(shared_.end() - kGuardBytes, shared_.end(), kMark);
+  static_bytes_ = 0;
+  std::fill_n(shared_.begin(), shared_bytes, kPoison);
+  std::fill_n(shared_.data() + shared_bytes, kGuardBytes, kMark);
+  ++number_;
   living_ = count;
   waiting_ = idle_turns_ = 0;
+}
+
+void* Block::shared(StaticShared& variable, size_t bytes, size_t alignment) {
+  if (variable.block == number_) return variable.place;
+  std::byte* const first = shared_.data() + shared_bytes_ + kGuardBytes;
+  const auto next = reinterpret_cast<uintptr_t>(first + static_bytes_);
+  static_bytes_ += (alignment - next % alignment) % alignment;
+  variable = {number_, first + static_bytes_};
+  static_bytes_ += bytes;
+  if (static_bytes_ > kStaticBytes) fail("more static shared memory than a block has");
+  if (shared_bytes_ + static_bytes_ > kSharedBytes) fail("more shared memory than a block may have");
+  std::fill_n(static_cast<std::byte*>(variable.place), bytes, kPoison);
+  return variable.place;
 }
 
 void Block::prepare_thread(size_t i, dim3 size) {
@@ -280,6 +299,10 @@ void meet_block() { block.meet(); }
 void meet_warp(unsigned mask, void* handed, Act act) { block.meet_warp(mask, handed, act); }
 
 void* dynamic_shared() { return block.shared(); }
+
+void* static_shared(StaticShared& variable, size_t bytes, size_t alignment) {
+  return block.shared(variable, bytes, alignment);
+}
 
 void copy_later(void* to, const void* from, size_t bytes) {
   const auto is_aligned = [&](const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; };

@@ -2,8 +2,10 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 /// CUDA's threads on a CPU, so that kernels are tested where no GPU is. Every thread of a block has a stack of its own
 /// and runs until it waits at a barrier or for the lanes of its warp; then the next one has its turn. One block runs
@@ -16,6 +18,7 @@ namespace unireplk::emulation {
 
 inline constexpr int kLanesOfWarp = 32;
 inline constexpr size_t kSharedBytes = 232448;  ///< that a block of compute capability 9.0 may ask for
+inline constexpr size_t kStaticBytes = 49152;   ///< of these without asking
 
 enum class Order { kFirstToLast, kLastToFirst };
 
@@ -38,8 +41,15 @@ using Act = void (*)(const Handed&);
 /// Wait for all lanes that `mask` names and that have not ended; the last to come calls `act` for all.
 void meet_warp(unsigned mask, void* handed, Act act);
 
-/// 16-byte aligned, filled with 0xff before each block.
+/// Shared memory is filled with 0xff before each block. 16-byte aligned.
 void* dynamic_shared();
+
+/// Where a variable lies that a block has from its first thread to come there on.
+struct StaticShared {
+  uint64_t block = 0;
+  void* place = nullptr;
+};
+void* static_shared(StaticShared& variable, size_t bytes, size_t alignment);
 
 /// Copies that take place as late as they may: when the thread waits for them.
 void copy_later(void* to, const void* from, size_t bytes);
@@ -49,6 +59,13 @@ void wait_for_copies(size_t groups_left);
 template <class T>
 T* dynamic_shared_as() {
   return static_cast<T*>(dynamic_shared());
+}
+
+/// \param key  of a type that no other declaration has.
+template <class T, class Key>
+T& static_shared(Key /*key*/, size_t alignment) {
+  static StaticShared variable;
+  return *static_cast<T*>(static_shared(variable, sizeof(T), std::max(alignof(T), alignment)));
 }
 
 /// A grid to run a kernel on.

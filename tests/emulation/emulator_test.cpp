@@ -83,6 +83,24 @@ TEST_CASE("emulator: blocks begin with poisoned shared memory, aligned to 16 byt
   CHECK(wrong == 0);
 }
 
+TEST_CASE("emulator: static shared memory belongs to a block, poisoned, and to a declaration") {
+  int wrong = 0;
+  Launch(3, 8, 16).of([](int* count) {
+    auto& small = static_shared<unsigned char[3]>([] {}, 1);
+    auto& values = static_shared<uint64_t[8]>([] {}, 32);
+    auto& same_type = static_shared<uint64_t[8]>([] {}, 1);
+    *count += reinterpret_cast<uintptr_t>(&values) % 32 != 0;
+    *count += values[threadIdx.x] != ~uint64_t{0} || same_type[threadIdx.x] != ~uint64_t{0};
+    small[threadIdx.x % 3] = 0;
+    dynamic_shared_as<char>()[threadIdx.x] = 0;
+    values[threadIdx.x] = threadIdx.x;
+    same_type[threadIdx.x] = 0;
+    __syncthreads();
+    *count += values[7 - threadIdx.x] != 7 - threadIdx.x;
+  })(&wrong);
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("emulator: copies arrive when they are waited for, not before") {
   const uint4 from[2] = {{1, 1, 1, 1}, {2, 2, 2, 2}};
   bool is_right = false;
@@ -120,6 +138,8 @@ TEST_CASE("emulator: what CUDA leaves undefined ends the program") {
   CHECK(is_refused(1, 32, [] { __pipeline_memcpy_async(dynamic_shared_as<char>() + 16, dynamic_shared(), 16); }));
   CHECK(is_refused(1025, 0, [] {}));
   CHECK(is_refused(1, kSharedBytes + 1, [] {}));
+  CHECK(is_refused(1, 0, [] { static_shared<char[kStaticBytes + 1]>([] {}, 1); }));
+  CHECK(is_refused(1, kSharedBytes, [] { static_shared<char>([] {}, 1); }));
 }
 
 }  // namespace
