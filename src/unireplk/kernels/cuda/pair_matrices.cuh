@@ -187,10 +187,11 @@ __device__ __forceinline__ void write_matrices(bool is_opposite, int columns, co
   }
 }
 
+/// \param kinds    of rows.
 /// \param offsets  of the channel.
 template <class Matrix>
-__device__ __forceinline__ void write_offsets(int columns, const PairTables& tables, float* offsets) {
-  for (int i = threadIdx.x; i < kOwnKinds * Matrix::kColumns; i += kTableThreads) {
+__device__ __forceinline__ void write_offsets(int kinds, int columns, const PairTables& tables, float* offsets) {
+  for (int i = threadIdx.x; i < kinds * Matrix::kColumns; i += kTableThreads) {
     const int column = i % Matrix::kColumns;
     offsets[i] = column < columns ? tables.offsets[i / Matrix::kColumns][own_kind(column, columns)] : 0.F;
   }
@@ -292,7 +293,8 @@ __global__ void __launch_bounds__(kTableThreads)
     write_matrices<T, Matrix>(false, width, *tables, values);
     write_matrices<T, Matrix>(true, width, *tables, values);
   }
-  write_offsets<Matrix>(width, *tables, matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns);
+  const int kinds = has_few(height) ? height : kOwnKinds;
+  write_offsets<Matrix>(kinds, width, *tables, matrices.offsets + int64_t{c} * kOwnKinds * Matrix::kColumns);
 }
 
 template <class T, class Matrix>
