@@ -23,19 +23,17 @@
 #define __host__
 #define __launch_bounds__(...)
 
-#define threadIdx ::unireplk::emulation::thread_index
-#define blockIdx ::unireplk::emulation::block_index
-#define blockDim ::unireplk::emulation::block_size
-#define gridDim ::unireplk::emulation::grid_size
+#define threadIdx ::unireplk::emulation::here.thread
+#define blockIdx ::unireplk::emulation::here.block
+#define blockDim ::unireplk::emulation::here.block_size
+#define gridDim ::unireplk::emulation::here.grid_size
 
 using std::max;
 using std::min;
 
 inline void __syncthreads() { unireplk::emulation::meet_block(); }
 
-inline void __syncwarp(unsigned mask = ~0U) {
-  unireplk::emulation::meet_warp(mask, nullptr, [](const unireplk::emulation::Handed&) {});
-}
+inline void __syncwarp(unsigned mask = ~0U) { unireplk::emulation::sync_warp(mask); }
 
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int distance) {

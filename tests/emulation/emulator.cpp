@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "emulation/races.h"
+
 /// Keep the registers that a callee must preserve on the present stack, leave in *from where that stands, and go on
 /// with the stack `to`, which was left in the same way.
 extern "C" void unireplk_switch_stack(void** from, void* to);
@@ -83,6 +85,7 @@ void conclude(const Warp& warp, Meeting& meeting) {
   for (size_t lane = 0; lane < handed.size(); ++lane) {
     if ((meeting.arrived >> lane & 1) != 0) handed[lane] = warp.handed[lane];
   }
+  races.pause();
   meeting.act(handed);
   meeting.arrived = 0;
   ++meeting.round;
@@ -107,6 +110,7 @@ class Block {
  private:
   static void enter();
 
+  std::byte* bottom_of_stack(size_t thread) const { return &stacks_[thread * kStackBytes]; }
   void prepare_thread(size_t i, dim3 size);
   void end_thread();
   void release();
@@ -118,7 +122,7 @@ class Block {
 
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
-  std::vector<std::unique_ptr<std::byte[]>> stacks_;
+  std::unique_ptr<std::byte[]> stacks_{new std::byte[kMostThreads * kStackBytes]};  // not written: pages come when used
   std::vector<std::byte> shared_ = std::vector<std::byte>(kSharedBytes + kGuardBytes);
   size_t shared_bytes_ = 0;  // dynamic, from the beginning on; behind the guard, static ones
   size_t static_bytes_ = 0;
@@ -145,6 +149,7 @@ void Block::prepare(dim3 size, size_t shared_bytes) {
   std::fill_n(shared_.begin(), shared_bytes, kPoison);
   std::fill_n(shared_.data() + shared_bytes, kGuardBytes, kMark);
   ++number_;
+  races.begin_block(count, {shared_.data(), shared_.size()}, {stacks_.get(), kMostThreads * kStackBytes});
   living_ = count;
   waiting_ = idle_turns_ = 0;
 }
@@ -163,8 +168,7 @@ void* Block::shared(StaticShared& variable, size_t bytes, size_t alignment) {
 }
 
 void Block::prepare_thread(size_t i, dim3 size) {
-  if (stacks_.size() == i) stacks_.emplace_back(new std::byte[kStackBytes]);  // not written: pages come when used
-  std::byte* const bottom = stacks_[i].get();
+  std::byte* const bottom = bottom_of_stack(i);
   std::fill_n(bottom, kGuardBytes, kMark);
   const auto top = reinterpret_cast<uintptr_t>(bottom + kStackBytes) / 16 * 16;
   auto** stack = reinterpret_cast<void**>(top);
@@ -189,7 +193,7 @@ void Block::run(void* body, void (*call)(void*)) {
 void Block::check_guards() const {
   if (!is_marked(shared_.data() + shared_bytes_)) fail("a block wrote behind its dynamic shared memory");
   for (size_t i = 0; i < threads_.size(); ++i) {
-    if (!is_marked(stacks_[i].get())) fail("a thread took more stack than it has");
+    if (!is_marked(bottom_of_stack(i))) fail("a thread took more stack than it has");
   }
 }
 
@@ -202,6 +206,7 @@ void Block::end_thread() {
   Thread& thread = current();
   if (!thread.copies.empty()) fail("a thread ended without waiting for its copies");
   thread.has_ended = true;
+  races.end_thread(current_);
   --living_;
   idle_turns_ = 0;
   Warp& warp = warps_[thread.warp];
@@ -210,6 +215,7 @@ void Block::end_thread() {
   release();
   void* ended = nullptr;
   if (living_ == 0) {
+    races.pause();
     unireplk_switch_stack(&ended, outside_);
   } else {
     go_to(next_of(current_), &ended);
@@ -221,6 +227,7 @@ void Block::release() {
   if (waiting_ == 0 || waiting_ < living_) return;
   waiting_ = 0;
   ++round_;
+  races.pass_barrier();
 }
 
 size_t Block::next_of(size_t thread) const {
@@ -233,7 +240,8 @@ size_t Block::next_of(size_t thread) const {
 
 void Block::go_to(size_t thread, void** from) {
   current_ = thread;
-  thread_index = threads_[thread].index;
+  here.thread = threads_[thread].index;
+  races.resume(thread);
   unireplk_switch_stack(from, threads_[thread].stack);
 }
 
@@ -271,6 +279,7 @@ void Block::meet_warp(unsigned mask, void* handed, Act act) {
   const uint64_t round = meeting.round;
   conclude(warp, meeting);
   wait([&] { return meeting.round != round; });
+  races.resume(current_);
 }
 
 /// Call visit(x, y, z) for each block of a grid.
@@ -284,11 +293,15 @@ void each_block(dim3 grid, Order order, Visit visit) {
   }
 }
 
+std::source_location launch;  // of the kernel that runs, or ran last
+
 }  // namespace
 
 void fail(const char* what) {
-  std::fprintf(stderr, "emulation: %s; block (%u, %u, %u), thread (%u, %u, %u)\n", what, block_index.x, block_index.y,
-               block_index.z, thread_index.x, thread_index.y, thread_index.z);
+  const auto& [thread, of, block_size, grid_size] = here;
+  std::fprintf(stderr, "emulation: %s; block (%u, %u, %u), thread (%u, %u, %u)", what, of.x, of.y, of.z, thread.x,
+               thread.y, thread.z);
+  std::fprintf(stderr, " of launch %s:%u, %s\n", launch.file_name(), launch.line(), launch.function_name());
   std::abort();
 }
 
@@ -297,6 +310,16 @@ void set_order(Order order) { block.order = order; }
 void meet_block() { block.meet(); }
 
 void meet_warp(unsigned mask, void* handed, Act act) { block.meet_warp(mask, handed, act); }
+
+void sync_warp(unsigned mask) {
+  block.meet_warp(mask, &block.current(), [](const Handed& threads) {
+    uint32_t lanes = 0;
+    for (size_t lane = 0; lane < threads.size(); ++lane) lanes |= uint32_t{threads[lane] != nullptr} << lane;
+    races.join_lanes(block.current().warp, lanes);
+  });
+}
+
+void read_as_warp(const void* from, size_t bytes) { races.read_together(block.current().warp, from, bytes); }
 
 void* dynamic_shared() { return block.shared(); }
 
@@ -308,6 +331,7 @@ void copy_later(void* to, const void* from, size_t bytes) {
   const auto is_aligned = [&](const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; };
   if (bytes != 4 && bytes != 8 && bytes != 16) fail("a copy has 4, 8 or 16 bytes");
   if (!is_aligned(to) || !is_aligned(from)) fail("a copy is not aligned to its size");
+  races.begin_copy(to, from, bytes);
   Thread& thread = block.current();
   thread.copies.push_back({to, from, bytes, thread.groups});
 }
@@ -318,18 +342,22 @@ void wait_for_copies(size_t groups_left) {
   Thread& thread = block.current();
   std::erase_if(thread.copies, [&](const Copy& copy) {
     const bool is_due = copy.group + groups_left < thread.groups;
-    if (is_due) std::memcpy(copy.to, copy.from, copy.bytes);
-    return is_due;
+    if (!is_due) return false;
+    std::memcpy(copy.to, copy.from, copy.bytes);
+    races.end_copy(copy.to, copy.from, copy.bytes);
+    return true;
   });
 }
 
 void Launch::run(void* body, void (*call)(void*)) const {
   if (block.is_running()) fail("a kernel launched another");
   if (grid_.x == 0 || grid_.y == 0 || grid_.z == 0 || grid_.y > 0xffff || grid_.z > 0xffff) fail("no such grid");
-  block_size = block_;
-  grid_size = grid_;
+  here.block_size = block_;
+  here.grid_size = grid_;
+  launch = place_;
+  races.begin_launch();
   each_block(grid_, block.order, [&](uint3 index) {
-    block_index = index;
+    here.block = index;
     block.prepare(block_, shared_bytes_);
     block.run(body, call);
   });

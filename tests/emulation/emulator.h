@@ -6,11 +6,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 
 /// CUDA's threads on a CPU, so that kernels are tested where no GPU is. Every thread of a block has a stack of its own
 /// and runs until it waits at a barrier or for the lanes of its warp; then the next one has its turn. One block runs
-/// after the other. Nothing here says how fast a kernel is, nor whether two threads race between barriers; but a kernel
-/// whose result depends on the order of turns shows it when that is turned round.
+/// after the other. Nothing here says how fast a kernel is. A kernel whose result depends on the order of turns shows
+/// it when that is turned round; one whose threads race is ended in either order, if it was compiled to be seen
+/// (Races).
 ///
 /// What CUDA leaves undefined ends the program with a message: a deadlock, lanes that meet under different masks or in
 /// different calls, what a lane gets of one that is not there, dynamic shared memory overrun, copies nobody waited for.
@@ -25,8 +27,12 @@ enum class Order { kFirstToLast, kLastToFirst };
 /// Of threads in a block and of blocks in a grid, from the next launch on.
 void set_order(Order order);
 
-inline uint3 thread_index, block_index;
-inline dim3 block_size, grid_size;
+/// Where the thread is whose turn it is.
+struct Here {
+  uint3 thread, block;
+  dim3 block_size, grid_size;
+};
+inline Here here;
 
 /// End the program with what is wrong and where.
 [[noreturn]] void fail(const char* what);
@@ -38,8 +44,15 @@ void meet_block();
 using Handed = std::array<void*, kLanesOfWarp>;
 using Act = void (*)(const Handed&);
 
-/// Wait for all lanes that `mask` names and that have not ended; the last to come calls `act` for all.
+/// Wait for all lanes that `mask` names and that have not ended; the last to come calls `act` for all. Orders nothing
+/// that they do to memory, and Races does not see what `act` does.
 void meet_warp(unsigned mask, void* handed, Act act);
+
+/// The same, but what lanes have done to memory before happens before what they do then.
+void sync_warp(unsigned mask);
+
+/// Let Races know what `act` reads.
+void read_as_warp(const void* from, size_t bytes);
 
 /// Shared memory is filled with 0xff before each block. 16-byte aligned.
 void* dynamic_shared();
@@ -71,8 +84,9 @@ T& static_shared(Key /*key*/, size_t alignment) {
 /// A grid to run a kernel on.
 class Launch {
  public:
-  Launch(dim3 grid, dim3 block, size_t shared_bytes = 0, cudaStream_t = nullptr)
-      : grid_(grid), block_(block), shared_bytes_(shared_bytes) {}
+  Launch(dim3 grid, dim3 block, size_t shared_bytes = 0, cudaStream_t = nullptr,
+         std::source_location place = std::source_location::current())
+      : grid_(grid), block_(block), shared_bytes_(shared_bytes), place_(place) {}
 
   /// \return what takes the kernel's arguments and runs it.
   template <class Kernel>
@@ -88,6 +102,7 @@ class Launch {
 
   dim3 grid_, block_;
   size_t shared_bytes_;
+  std::source_location place_;
 };
 
 }  // namespace unireplk::emulation

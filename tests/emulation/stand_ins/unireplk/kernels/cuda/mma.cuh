@@ -37,6 +37,7 @@ struct Fetch {
 template <bool kTransposed>
 void fetch_all(const emulation::Handed& lanes) {
   for (int lane = 0; lane < kLanes; ++lane) {
+    emulation::read_as_warp(Fetch::at(lanes, lane).row, 8 * sizeof(uint16_t));
     for (int matrix = 0; matrix < 4; ++matrix) {
       const auto element = [&](int row, int column) -> uint32_t {
         return Fetch::at(lanes, 8 * matrix + (kTransposed ? column : row)).row[kTransposed ? row : column];
