@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstdint>
 
 #include "emulation/emulator.h"
@@ -52,6 +54,10 @@ T __shfl_xor_sync(unsigned mask, T value, int distance) {
   });
   return of_lane.from_other;
 }
+
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+inline float __expf(float x) { return std::exp(x); }
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 
 /// Byte i of the result is the one of y, x (x the lower four) that digit i of `selector` names.
 inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {

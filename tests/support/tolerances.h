@@ -54,6 +54,12 @@ inline constexpr double kEmulatedMapBF16 = 5e-3;
 inline constexpr double kEmulatedParametersF32 = 8e-7;
 inline constexpr double kEmulatedSecondMoments = 1e-6;
 
+/// Passes over rows and the algebra between them, likewise: sums in float32 of some hundred terms; with GELU of maps in
+/// 16 bits, which gelu.h fits to 1e-5; and products of linear maps that partly cancel, by way of gates.
+inline constexpr double kEmulatedRowSums = 2e-6;
+inline constexpr double kEmulatedGeluSums = 1e-5;
+inline constexpr double kEmulatedGate = 1e-5;
+
 /// The same in units of what a graph of parts loses by keeping branches in the map's type.
 inline constexpr double kEmulatedAgainstParts = 1.5;
 

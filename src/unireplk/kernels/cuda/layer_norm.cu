@@ -18,14 +18,14 @@ __device__ __forceinline__ float sum_of_team(float value) {
   return value;
 }
 
-/// Call visit(pixel, lane) with every pixel of this thread's team. All teams of a warp go round equally often: those
-/// beyond the end do the last pixel again, which changes nothing.
+/// Call visit(pixel, lane, is_own) with every pixel of this thread's team. All teams of a warp go round equally often,
+/// as their lanes shuffle together: those beyond the end come to the last pixel again, which is not their own to write.
 template <int kTeam, class Visit>
 __device__ __forceinline__ void each_pixel(int64_t pixels, Visit visit) {
   constexpr int kTeams = kRowThreads / kTeam;
   const int lane = static_cast<int>(threadIdx.x) % kTeam, team = static_cast<int>(threadIdx.x) / kTeam;
   for (int64_t first = int64_t{blockIdx.x} * kTeams; first < pixels; first += int64_t{gridDim.x} * kTeams) {
-    visit(min(first + team, pixels - 1), lane);
+    visit(min(first + team, pixels - 1), lane, first + team < pixels);
   }
 }
 
@@ -33,7 +33,7 @@ template <int kTeam, int kVector, class T>
 __global__ void __launch_bounds__(kRowThreads)
     forward_kernel(int64_t pixels, int channels, const T* __restrict__ x, LayerNorm norm, float* __restrict__ y,
                    float* __restrict__ mean, float* __restrict__ inverse) {
-  each_pixel<kTeam>(pixels, [&](int64_t pixel, int lane) {
+  each_pixel<kTeam>(pixels, [&](int64_t pixel, int lane, bool is_own) {
     const T* row = x + pixel * channels;
     const int first = lane * kVector;
     float sum = 0.F, values[kVector];
@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(kRowThreads)
       for (const float value : values) sum = fmaf(value - centre, value - centre, sum);
     }
     const float scale = rsqrtf(sum_of_team<kTeam>(sum) / static_cast<float>(channels) + norm.eps);
+    if (!is_own) return;
     for (int c = first; c < channels; c += kTeam * kVector) {
       float weight[kVector], bias[kVector];
       load(row + c, values);
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(kRowThreads)
     backward_data_kernel(int64_t pixels, int channels, const float* __restrict__ dy, const T* __restrict__ x,
                          LayerNorm norm, const float* __restrict__ mean, const float* __restrict__ inverse,
                          T* __restrict__ dx) {
-  each_pixel<kTeam>(pixels, [&](int64_t pixel, int lane) {
+  each_pixel<kTeam>(pixels, [&](int64_t pixel, int lane, bool is_own) {
     const int64_t row = pixel * channels;
     const float centre = mean[pixel], scale = inverse[pixel];
     float weight[kVector], bias[kVector], normal[kVector], g[kVector];
@@ -107,6 +108,7 @@ __global__ void __launch_bounds__(kRowThreads)
     }
     sum = sum_of_team<kTeam>(sum) / static_cast<float>(channels);
     product = sum_of_team<kTeam>(product) / static_cast<float>(channels);
+    if (!is_own) return;
     for (int c = lane * kVector; c < channels; c += kTeam * kVector) {
       load(norm.weight + c, weight);
       load(norm.bias + c, bias);

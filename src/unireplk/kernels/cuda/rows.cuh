@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "unireplk/kernels/cuda/gelu.h"
+#include "unireplk/kernels/cuda/instructions.cuh"
 #include "unireplk/kernels/cuda/row_plan.h"
 #include "unireplk/kernels/cuda/values.cuh"
 
@@ -145,20 +146,6 @@ int64_t partial_sums(const RowsShape& shape, int sums);
 
 /// The standard normal distribution's function.
 __device__ __forceinline__ float normal_cdf(float x) { return fmaf(0.5F, erff(x * 0.70710678118654752F), 0.5F); }
-
-/// 2^x; 0 below the normal numbers. Within 2 units of the last place.
-__device__ __forceinline__ float power_of_two(float x) {
-  float power;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-  return power;
-}
-
-/// max(x, 0); not-a-number stays.
-__device__ __forceinline__ float positive_part(float x) {
-  float positive;
-  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(positive) : "f"(x));
-  return positive;
-}
 
 struct Gelu {
   float value, slope;  ///< slope: the derivative
