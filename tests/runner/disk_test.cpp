@@ -30,11 +30,16 @@ fs::path whole() {
   return folder / "tiny";
 }
 
-/// What the files of a folder take on a disk.
+/// What a file takes on a disk.
+int64_t pages_of_file(const fs::path& file) {
+  return (static_cast<int64_t>(fs::file_size(file)) + kPage - 1) / kPage * kPage;
+}
+
+/// What the files of a folder take.
 int64_t pages_of(const fs::path& folder) {
   int64_t bytes = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) bytes += (static_cast<int64_t>(entry.file_size()) + kPage - 1) / kPage * kPage;
+    if (entry.is_regular_file()) bytes += pages_of_file(entry);
   }
   return bytes;
 }
@@ -77,9 +82,9 @@ TEST_CASE("train: a disk that is full at a checkpoint ends the run; with space i
 
 TEST_CASE("train: a disk that is full at a line of metrics ends the run; with space it goes on to the same bits") {
   if (!may_mount()) return;
-  const auto config_bytes = static_cast<int64_t>(fs::file_size(whole() / "config.yaml"));
   const TemporaryFolder folder;
-  SmallDisk disk(folder.path(), (config_bytes + kPage - 1) / kPage * kPage + kPage);
+  SmallDisk disk(folder.path(),
+                 pages_of_file(whole() / "config.yaml") + pages_of_file(whole() / "data.safetensors") + kPage);
   const auto full = run(training(folder.path(), {"train.checkpoint.every_steps=1000"}));
   INFO(full.err);
   CHECK(full.exit_code == 2);
