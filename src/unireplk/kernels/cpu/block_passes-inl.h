@@ -142,7 +142,7 @@ inline void apply_task(const PlaneFunctions& planes, const BlockPlan& plan, cons
     const float* kernel = merged + v * plan.merged();
     const Term term{plane + layout.first_pixel(), kernel, plan.large().size, plan.large().dilation};
     convolve_image(planes, layout, term, {kernel + plan.large().taps * kLanes, 0, 0}, y + offset, plan.map.channels,
-                   vector.count, scratch.result, place.after(image, layout.images, v, x));
+                   vector.count, scratch.result, place.around(image, layout.images, v, y, x));
   });
 }
 

@@ -88,6 +88,11 @@ struct Place {
     return upcoming;
   }
 
+  /// What to ask for during convolve_image from `map` to `written`: that asks for single images' rows itself.
+  Upcoming around(int64_t image, int64_t images, int64_t i, const float* written, const float* map) const {
+    return images > 1 ? written_and_after(image, images, i, written, map) : after(image, images, i, map);
+  }
+
   int64_t first_channel, channels;
   int64_t vectors;
   int64_t first_image, end_image;

@@ -68,10 +68,8 @@ void convolve_task(const PlaneFunctions& planes, const Convolution& job, int64_t
       const int64_t offset = place.offset(image, vector);
       const float* plane = x_planes + v * layouts.floats();
       const Term term{plane + layout.first_pixel(), filters + v * kernel.taps() * kLanes, kernel.size, kernel.dilation};
-      const auto upcoming = layout.images > 1 ? place.written_and_after(image, layout.images, v, y, x)
-                                              : place.after(image, layout.images, v, x);
       convolve_image(planes, layout, term, {starts + v * kLanes, 0, 0}, y + offset, map.channels, vector.count, result,
-                     upcoming);
+                     place.around(image, layout.images, v, y, x));
     }
     image += layout.images;
   }
